@@ -1,0 +1,83 @@
+# make demo     the whole chain at small size, from nothing to a named black box
+# make test     every check: format, lint, types, tests on the installed package
+# make lint     format, lint and types only
+# make format   rewrites the source as `make lint` wants it
+# make clean    removes the environment, builds and the demo
+#
+# Needs Python 3.10+ and make; everything else is put into .venv. Which package registry
+# is used is up to pip's own settings. Another Python: make PYTHON=python3.12 test
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# More options for pytest, e.g. make test PYTEST_FLAGS="--run_slow -k zoo"
+PYTEST_FLAGS ?=
+
+PACKAGES := flags kennen_tf pipelines
+SOURCES := $(shell find $(PACKAGES) -name '*.py' -o -name '*.flags' -o -name '*.gz')
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# The environment: made once, and again when the requirements change.
+.venv/requirements: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 10) or sys.exit( \
+	    f"error: Python 3.10 or newer is needed. Received: {v[0]}.{v[1]}. " \
+	    "Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	@echo "Installing TensorFlow and the other requirements into .venv: some minutes."
+	$(PIP_INSTALL) '.[dev]'
+	@touch $@
+
+# The package itself, as a wheel, so that what is missing in it is missed by the tests.
+.venv/package: .venv/requirements $(SOURCES) LICENSE NOTICE README.md
+	@rm -rf build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+	    --wheel-dir=build/wheel .
+	$(PIP_INSTALL) --no-deps --force-reinstall build/wheel/kennen_tf-*.whl
+	@touch $@
+
+lint: .venv/requirements
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/requirements
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# From another folder, so that the checkout's packages are not what is imported.
+test: lint .venv/package
+	@mkdir -p build/elsewhere
+	cd build/elsewhere && $(CURDIR)/$(BIN)/python -m pytest --config-file=$(CURDIR)/setup.cfg \
+	    --rootdir=$(CURDIR) -o pythonpath= --installed $(PYTEST_FLAGS) $(CURDIR)/tests
+
+DEMO := --flagfile=flags/presets/demo.flags
+# A single classifier (not an ensemble) that the metamodel has not been trained on.
+HELD_OUT = $$($(BIN)/python -c 'import json; \
+    ids = json.load(open("demo/runs/kennen-o/split.json"))["test"]; \
+    print(min(i for i in ids if "+" not in i))')
+
+demo: .venv/requirements
+	$(BIN)/python -m kennen_tf.build_zoo $(DEMO) --zoo_dir=demo/zoo
+	$(BIN)/python -m kennen_tf.query_zoo $(DEMO) --zoo_dir=demo/zoo --query_dir=demo/queries
+	$(BIN)/python -m kennen_tf.train_metamodel $(DEMO) --method=kennen-o \
+	    --query_dir=demo/queries --metamodel_dir=demo/runs/kennen-o
+	$(BIN)/python -m kennen_tf.train_metamodel $(DEMO) --method=linear \
+	    --query_dir=demo/queries --metamodel_dir=demo/runs/linear
+	$(BIN)/python -m kennen_tf.evaluate_metamodel $(DEMO) --metamodel_dir=demo/runs/linear
+	$(BIN)/python -m kennen_tf.evaluate_metamodel $(DEMO) --metamodel_dir=demo/runs/kennen-o
+	$(BIN)/python -m kennen_tf.export_metamodel $(DEMO) \
+	    --metamodel_dir=demo/runs/kennen-o --export_dir=demo/exported
+	$(BIN)/python -m kennen_tf.reveal_black_box $(DEMO) --metamodel=demo/exported \
+	    --black_box=demo/zoo/classifiers/$(HELD_OUT).keras
+
+clean:
+	rm -rf .venv build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

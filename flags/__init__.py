@@ -1,0 +1,1 @@
+"""Command-line flags of the binaries: names, help and types. Never TensorFlow."""

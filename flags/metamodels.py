@@ -1,0 +1,75 @@
+"""Flags of `train_metamodel`."""
+
+from collections.abc import Callable
+
+from absl import flags as absl_flags
+
+from flags import common
+from kennen_tf import splits
+from kennen_tf.configs.metamodels import (
+    METHODS,
+    RECIPES,
+    REPRESENTATIONS,
+    STRATEGIES,
+    MetamodelConfig,
+)
+
+
+def define(
+    flag_values: absl_flags.FlagValues = absl_flags.FLAGS,
+) -> Callable[[], MetamodelConfig]:
+    """Defines the flags; returns a function that makes the `MetamodelConfig`."""
+    flag = common.Definer(MetamodelConfig, flag_values)
+    flag.choice(
+        "method",
+        METHODS,
+        "kennen-o reads outputs with an MLP; linear is logistic regression on the same "
+        "features, a yardstick.",
+    )
+    flag.choice(
+        "recipe",
+        tuple(RECIPES),
+        "How the MLP of kennen-o is trained: this project's way or the paper's.",
+    )
+    flag.integer(
+        "epochs", "Passes over the training entries; 0 is the recipe's number."
+    )
+    flag.integer(
+        "batch_size",
+        "Number of entries of a training step, over all devices; 0 is the recipe's.",
+    )
+    flag.integer("seed", "Root seed of split, choice of queries and training.")
+    flag.string("query_dir", "Folder of the query outputs that query_zoo wrote.")
+    flag.integer("num_queries", "Number of queries to read, of those stored.")
+    flag.choice(
+        "representation",
+        REPRESENTATIONS,
+        "How much of an output is read: its probabilities, the ranking of all labels "
+        "or of the first --top_k, the likeliest label, or the least likely one.",
+    )
+    flag.integer("top_k", "Number of labels, 1 to 10, that top-k ranks.")
+    flag.string(
+        "split",
+        f"Who is held out: {splits.RANDOM} (random combinations), "
+        f"{', '.join(splits.EXTRAPOLATIONS)}, or training values > test values, e.g. "
+        "'pool:no>yes' or 'conv:2,3>4;bs:64,128>256'.",
+    )
+    flag.integer(
+        "num_train", "Number of entries to train on; 0 is all that the test leaves."
+    )
+    flag.integer("num_test", "Number of entries to test on; 0 is a fifth.")
+    flag.string("metamodel_dir", "Folder to write the metamodel to.")
+    flag.boolean("resume", "Whether to go on with a training that was stopped.")
+    flag.integer("checkpoint_every", "Number of epochs between checkpoints.")
+    flag.integer(
+        "evaluate_every",
+        "Number of epochs between evaluations, on training and test entries, for "
+        "TensorBoard and metrics.jsonl.",
+    )
+    flag.choice(
+        "strategy",
+        STRATEGIES,
+        "Devices to train on: auto is mirrored with several GPUs, else one_device; "
+        "multi_worker takes its cluster from TF_CONFIG.",
+    )
+    return flag.make_config

@@ -1,0 +1,308 @@
+"""Black boxes: classifiers that can only be asked, wherever they come from.
+
+A black box is a `.keras` file, a SavedModel folder or a Python function. It takes
+images of digits and answers ten numbers for each; nothing else of it is looked at.
+"""
+
+import importlib
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from kennen_tf import outputs
+from kennen_tf.configs.revealing import OUTPUTS, PIXELS
+from kennen_tf.errors import UserError
+
+IMAGE_SHAPE = (28, 28, 1)
+# Shapes that hold the same 784 numbers in the same order.
+ACCEPTED_SHAPES = (IMAGE_SHAPE, (28, 28), (1, 28, 28), (784,))
+SIGNATURES = ("serving_default", "serve")
+_BATCH_SIZE = 256
+
+FloatArray = npt.NDArray[np.float32]
+Shape = tuple[int | None, ...]
+Answer = Callable[[FloatArray], Any]
+
+
+class BlackBox:
+    """A classifier that answers queries, counts them and checks its answers.
+
+    Attributes:
+        name: What the user called it; used in messages.
+        num_queries: Number of images sent so far.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        answer: Answer,
+        *,
+        outputs_kind: str = "probabilities",
+        pixels: str = "unit",
+        batch_size: int = _BATCH_SIZE,
+    ):
+        """Wraps what answers.
+
+        Args:
+            name: Its name.
+            answer: From float32 `(n, 28, 28, 1)` to `(n, 10)`, n <= `batch_size`.
+            outputs_kind: One of `OUTPUTS`: what it answers.
+            pixels: One of `PIXELS`: the range of the pixels that it takes.
+            batch_size: Images to send at once.
+        """
+        self.name = name
+        self.num_queries = 0
+        self._answer = answer
+        self._outputs_kind = outputs_kind
+        self._scale = np.float32({"unit": 1, "byte": 255}[pixels])
+        self._batch_size = batch_size
+
+    def probabilities(self, images: FloatArray) -> FloatArray:
+        """Sends images and returns what the black box makes of them.
+
+        Args:
+            images: float32 `(n, 28, 28, 1)` in [0, 1]. Not modified.
+
+        Returns:
+            float32 `(n, 10)`, rows of probabilities.
+
+        Raises:
+            UserError: If it fails, or its answers are not what they should be.
+        """
+        answers = [
+            self._ask(images[start : start + self._batch_size])
+            for start in range(0, len(images), self._batch_size)
+        ]
+        try:
+            return to_probabilities(np.concatenate(answers), self._outputs_kind)
+        except UserError as error:
+            raise UserError(f"{self.name}: {error}") from error
+
+    def _ask(self, images: FloatArray) -> npt.NDArray[Any]:
+        try:
+            answer = np.asarray(self._answer(images * self._scale))
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"{self.name} failed when it was sent {len(images)} images, float32 "
+                f"{images.shape}: {_one_line(error)}"
+            ) from error
+        self.num_queries += len(images)
+        if answer.dtype.name == "bfloat16":
+            answer = answer.astype(np.float32)
+        expected = (len(images), outputs.NUM_CLASSES)
+        if answer.shape != expected:
+            raise UserError(
+                f"{self.name} must answer ten numbers for each image: shape "
+                f"{expected} for {len(images)} images. Received: shape {answer.shape}."
+            )
+        return answer
+
+
+def to_probabilities(answers: npt.NDArray[Any], outputs_kind: str) -> FloatArray:
+    """Turns answers, `(n, 10)`, of one of the `OUTPUTS` into probabilities.
+
+    Raises:
+        UserError: If they are something else than they are said to be.
+    """
+    if not np.issubdtype(answers.dtype, np.floating):
+        return outputs.validate_probabilities(answers, len(answers))
+    looks_like = _guess_kind(answers)
+    if looks_like not in ("", outputs_kind):
+        raise UserError(
+            f"--outputs={outputs_kind} was said or taken as given, but all answers are "
+            f"{looks_like}: say --outputs={looks_like}."
+        )
+    if outputs_kind == "logits":
+        answers = answers.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # What is not finite is refused below.
+            answers = np.exp(answers - answers.max(axis=1, keepdims=True))
+            answers = answers / answers.sum(axis=1, keepdims=True)
+    elif outputs_kind == "log-probabilities":
+        with np.errstate(over="ignore"):
+            answers = np.exp(answers.astype(np.float64))
+    return outputs.validate_probabilities(answers, len(answers))
+
+
+def _guess_kind(answers: npt.NDArray[Any]) -> str:
+    """Returns what the answers can only be, or "" where it is not that clear."""
+    if (answers >= 0).all() and np.allclose(answers.sum(axis=1), 1, atol=1e-3):
+        return "probabilities"
+    if (answers <= 0).all() and np.allclose(np.exp(answers).sum(axis=1), 1, atol=1e-3):
+        return "log-probabilities"
+    return ""
+
+
+def open_black_box(
+    where: str, *, outputs_kind: str = "probabilities", pixels: str = "unit"
+) -> BlackBox:
+    """Opens a black box.
+
+    Args:
+        where: Path of a `.keras` (or `.h5`) file or of a SavedModel folder, or
+            "module:function"; modules of the current folder are found.
+        outputs_kind: One of `OUTPUTS`.
+        pixels: One of `PIXELS`.
+
+    Raises:
+        UserError: If there is none, or it cannot be opened or does not take images of
+            digits.
+    """
+    if outputs_kind not in OUTPUTS or pixels not in PIXELS:
+        raise ValueError(f"Received: {outputs_kind=}, {pixels=}.")
+    path = pathlib.Path(where)
+    batch_size: int | None = None
+    if path.is_dir():
+        answer, batch_size = _open_saved_model(path, pixels)
+    elif path.is_file():
+        answer = _open_keras(path)
+    elif ":" in where:
+        answer = _import_function(where)
+    else:
+        raise UserError(
+            "--black_box must be a .keras file, a SavedModel folder or "
+            f"module:function. Received: {where}, and there is no such file."
+        )
+    return BlackBox(
+        where,
+        answer,
+        outputs_kind=outputs_kind,
+        pixels=pixels,
+        batch_size=batch_size or _BATCH_SIZE,
+    )
+
+
+def _open_keras(path: pathlib.Path) -> Answer:
+    if path.suffix not in (".keras", ".h5"):
+        raise UserError(f"A black box's file must be a .keras file. Received: {path}.")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be opened as a Keras model: {_one_line(error)}. If it "
+            "needs layers of your own, give it as module:function."
+        ) from error
+    shapes = model.input_shape
+    shape = _input_shape(str(path), shapes[1:] if isinstance(shapes, tuple) else None)
+    return lambda images: model(images.reshape(-1, *shape), training=False)
+
+
+def _open_saved_model(path: pathlib.Path, pixels: str) -> tuple[Answer, int | None]:
+    """Returns what answers, and the only batch size it takes, if any."""
+    if not (path / "saved_model.pb").exists():
+        raise UserError(
+            f"A black box's folder must be a SavedModel. Received: {path}, without "
+            "saved_model.pb."
+        )
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be opened as a SavedModel: {_one_line(error)}"
+        ) from error
+    for name in SIGNATURES:
+        if name in loaded.signatures:
+            return _open_signature(f"{path}, signature {name}", loaded, name, pixels)
+    if not callable(loaded):
+        raise UserError(
+            f"A SavedModel must have a signature named {' or '.join(SIGNATURES)}, or "
+            f"be callable. Received: {path}, with the signatures "
+            f"{sorted(loaded.signatures)}."
+        )
+    functions = getattr(loaded.__call__, "concrete_functions", [])
+    specs = tf.nest.flatten(
+        functions[0].structured_input_signature if functions else []
+    )
+    spec = next((s for s in specs if isinstance(s, tf.TensorSpec)), None)
+    shape, dtype, batch_size = _input_spec(str(path), spec, pixels)
+
+    def answer(images: FloatArray) -> Any:
+        return loaded(tf.cast(images.reshape(-1, *shape), dtype))
+
+    return answer, batch_size
+
+
+def _open_signature(
+    where: str, loaded: Any, name: str, pixels: str
+) -> tuple[Answer, int | None]:
+    signature = loaded.signatures[name]
+    inputs = signature.structured_input_signature[1]
+    results = signature.structured_outputs
+    if len(inputs) != 1 or len(results) != 1:
+        raise UserError(
+            f"{where}, must have one input, images, and one output. Received: inputs "
+            f"{sorted(inputs)}, outputs {sorted(results)}."
+        )
+    [(input_name, spec)], [output_name] = inputs.items(), results
+    shape, dtype, batch_size = _input_spec(where, spec, pixels)
+
+    def answer(images: FloatArray) -> Any:
+        images_tensor = tf.cast(images.reshape(-1, *shape), dtype)
+        # The signature dies with the object it was loaded with.
+        return loaded.signatures[name](**{input_name: images_tensor})[output_name]
+
+    return answer, batch_size
+
+
+def _input_spec(
+    where: str, spec: tf.TensorSpec | None, pixels: str
+) -> tuple[Shape, tf.DType, int | None]:
+    """Returns shape of an image, type of a pixel and the batch size, if it is fixed."""
+    if spec is None or spec.shape.rank is None:
+        return IMAGE_SHAPE, spec.dtype if spec else tf.float32, None
+    if spec.dtype.is_integer and pixels != "byte":
+        raise UserError(
+            f"{where}, takes pixels that are whole numbers ({spec.dtype.name}): say "
+            f"--pixels=byte. Received: pixels={pixels}."
+        )
+    shape = spec.shape.as_list()
+    return _input_shape(where, tuple(shape[1:])), spec.dtype, shape[0]
+
+
+def _input_shape(where: str, declared: Shape | None) -> tuple[int, ...]:
+    """Returns the accepted shape that agrees with the declared one of an image."""
+    for shape in ACCEPTED_SHAPES:
+        if declared is not None and len(declared) == len(shape):
+            if all(d in (None, s) for d, s in zip(declared, shape, strict=True)):
+                return shape
+    raise UserError(
+        f"A black box must take images of one of the shapes {ACCEPTED_SHAPES}. "
+        f"Received: {where}, which takes {declared}. If it takes digits in another "
+        "form, give a function that prepares them, as module:function."
+    )
+
+
+def _import_function(where: str) -> Answer:
+    module_name, _, function_name = where.partition(":")
+    folder = str(pathlib.Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        function: Any = importlib.import_module(module_name)
+    except Exception as error:
+        raise UserError(
+            f"--black_box must be a .keras file, a SavedModel folder or "
+            f"module:function. Received: {where}, and importing {module_name!r} fails: "
+            f"{_one_line(error)}"
+        ) from error
+    for part in function_name.split("."):
+        function = getattr(function, part, None)
+    if not callable(function):
+        raise UserError(
+            f"Module {module_name!r} must have a function {function_name!r}. Received: "
+            f"{where}, where it is {type(function).__name__}."
+        )
+    return function
+
+
+def _one_line(error: Exception) -> str:
+    """Returns the kind of an error and the first line of its text."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""Settings of each binary as frozen dataclasses: defaults and checks live here."""

@@ -1,0 +1,46 @@
+"""Settings of `reveal_black_box`."""
+
+import dataclasses
+
+from kennen_tf.configs import base
+
+OUTPUTS = ("probabilities", "logits", "log-probabilities")
+PIXELS = ("unit", "byte")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RevealConfig(base.Config):
+    """Settings of `reveal_black_box`.
+
+    What to ask and with what:
+        metamodel: Folder that `export_metamodel` wrote.
+        black_box: `.keras` file, SavedModel folder or "module:function"; several are
+            separated by commas.
+        outputs: One of `OUTPUTS`: what the black box answers.
+        pixels: One of `PIXELS`: pixels from 0 to 1 or from 0 to 255.
+
+    What to write:
+        zoo_dir: Folder of the zoo that the black boxes are from, so that the truth
+            is shown beside; "" if they are from anywhere.
+        json: Print JSON with all probabilities instead of a table.
+        output: Path of a file for the same JSON; "" writes none.
+    """
+
+    metamodel: str = ""
+    black_box: str = ""
+    outputs: str = "probabilities"
+    pixels: str = "unit"
+    zoo_dir: str = ""
+    json: bool = False
+    output: str = ""
+
+    def __post_init__(self) -> None:
+        base.check_given("metamodel", self.metamodel)
+        base.check_given("black_box", ",".join(self.black_boxes))
+        base.check_choice("outputs", self.outputs, OUTPUTS)
+        base.check_choice("pixels", self.pixels, PIXELS)
+
+    @property
+    def black_boxes(self) -> tuple[str, ...]:
+        """The black boxes, each by itself."""
+        return tuple(part.strip() for part in self.black_box.split(",") if part.strip())

@@ -1,0 +1,62 @@
+"""Exports a metamodel as a SavedModel that needs nothing but TensorFlow.
+
+    python -m kennen_tf.export_metamodel --metamodel_dir=runs/o --export_dir=exported/o
+
+Writes exported/o with the signature "reveal", from outputs of a black box to a
+probability for every value of every attribute, and with the query images and the
+attribute table inside. Run evaluate_metamodel before, and the export also knows how
+often each attribute is named rightly.
+"""
+
+from typing import Any
+
+from flags import common
+from flags import exporting as exporting_flags
+from kennen_tf.configs.exporting import ExportConfig
+
+
+def export_metamodel(config: ExportConfig) -> None:
+    """Exports a metamodel.
+
+    Raises:
+        UserError: If there is no whole metamodel, or `export_dir` holds something
+            that is not to be replaced.
+    """
+    from absl import logging
+
+    from kennen_tf import quiet
+
+    quiet.import_tensorflow()
+    # TensorFlow tells in detail how it saves.
+    logging.set_verbosity(logging.WARNING)
+
+    from kennen_tf import exporting, reporting
+    from kennen_tf.metamodels.metamodel import Metamodel
+
+    metamodel = Metamodel.load(config.metamodel_dir)
+    description: dict[str, Any] = {
+        "config": metamodel.config.to_json(),
+        "fingerprints": dict(metamodel.fingerprints),
+    }
+    results = reporting.read_results(config.metamodel_dir)
+    # Results of a metamodel that was trained anew since are not this one's.
+    if results and results["fingerprints"] == metamodel.fingerprints:
+        description["test_accuracy"] = {
+            row["name"]: row["accuracy"] for row in results["attributes"]
+        }
+    folder = exporting.export(
+        metamodel.keras_model,
+        representation=metamodel.config.representation,
+        top_k=metamodel.config.top_k,
+        pixels=metamodel.query_inputs.pixels,
+        description=description,
+        export_dir=config.export_dir,
+        overwrite=config.overwrite,
+    )
+    print(
+        f"{folder}: {metamodel.config.method}, {len(metamodel.query_inputs)} queries."
+    )
+
+
+if __name__ == "__main__":
+    common.run(export_metamodel, exporting_flags.define)

@@ -1,0 +1,1 @@
+"""Metamodels: classifiers of classifiers, from query outputs to attributes."""

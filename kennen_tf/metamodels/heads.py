@@ -1,0 +1,127 @@
+"""One softmax head for each attribute, and the loss that they share.
+
+Metamodels answer with a dict from attribute to probabilities. Training works on the
+logits of all heads side by side instead: one loss of a few large operations, where
+twelve losses of Keras would take longer than the network itself.
+"""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from kennen_tf import attributes
+from kennen_tf.seeds import derive_seed
+
+NUM_VALUES = tuple(len(attribute.values) for attribute in attributes.ATTRIBUTES)
+MOST_VALUES = max(NUM_VALUES)
+# First logit of each head, and the end of the last.
+_OFFSETS = tuple(np.cumsum((0, *NUM_VALUES)).tolist())
+# Stands for the logit of a value that an attribute does not have.
+_NEVER = -1e9
+
+Labels = Mapping[str, npt.NDArray[np.integer]]
+
+
+def add_heads(x: keras.KerasTensor, seed: int) -> list[keras.KerasTensor]:
+    """Adds a linear layer for each attribute; returns their logits."""
+    return [
+        keras.layers.Dense(
+            len(attribute.values),
+            kernel_initializer=keras.initializers.GlorotUniform(
+                derive_seed(seed, "initialisation", attribute.name)
+            ),
+            name=f"{attribute.name}_logits",
+        )(x)
+        for attribute in attributes.ATTRIBUTES
+    ]
+
+
+def make_models(
+    features: keras.KerasTensor, logits: list[keras.KerasTensor], name: str
+) -> tuple[keras.Model, keras.Model]:
+    """Makes two models with the same weights.
+
+    Returns:
+        The metamodel, from features `(batch, num_queries, 10)` to a dict from
+        attribute to probabilities `(batch, values)`, and the model to train, from the
+        same to the logits of all heads, `(batch, sum of values)`.
+    """
+    probabilities = {
+        attribute.name: keras.layers.Softmax(name=attribute.name)(head)
+        for attribute, head in zip(attributes.ATTRIBUTES, logits, strict=True)
+    }
+    answering = keras.Model(features, probabilities, name=name)
+    joint = keras.layers.Concatenate(name="logits")(logits)
+    return answering, keras.Model(features, joint, name=f"{name}_logits")
+
+
+def target_table(
+    labels: Labels, *, balance: float, max_weight: float, label_smoothing: float
+) -> npt.NDArray[np.float32]:
+    """Makes the targets of the loss, weights included, for every label.
+
+    An entry's weight for an attribute is (number of training entries with its value)
+    ** -balance, scaled to a mean of 1 over the entries and cut at `max_weight`.
+
+    Returns:
+        `(12, 8, 8)`: attribute, label, value. A row sums to the weight.
+    """
+    table = np.zeros((len(NUM_VALUES), MOST_VALUES, MOST_VALUES), np.float32)
+    for index, (name, values) in enumerate(
+        zip(attributes.NAMES, NUM_VALUES, strict=True)
+    ):
+        count = np.bincount(labels[name], minlength=values).astype(float)
+        weight = np.maximum(count, 1) ** -balance
+        weight *= count.sum() / np.sum(weight * count)
+        target = (1 - label_smoothing) * np.eye(values) + label_smoothing / values
+        table[index, :values, :values] = (
+            np.minimum(weight, max_weight)[:, np.newaxis] * target
+        )
+    return table
+
+
+def encode_targets(labels: Mapping[str, tf.Tensor], table: tf.Tensor) -> tf.Tensor:
+    """Looks up the targets of a batch, `(batch, 12, 8)`; for use in a tf.data map."""
+    stacked = tf.stack([labels[name] for name in attributes.NAMES], axis=1)
+    rows = stacked + MOST_VALUES * tf.range(len(NUM_VALUES))
+    return tf.gather(tf.reshape(table, (-1, MOST_VALUES)), rows)
+
+
+class JointCrossEntropy(keras.losses.Loss):
+    """Sum over attributes of cross-entropies, weighted as the targets say.
+
+    It is summed over a batch and divided by the *nominal* batch size, so every entry
+    counts alike, in the smaller last batch of an epoch too, and the gradients that
+    replicas add up are those of one device, however a batch is divided.
+    """
+
+    def __init__(self, batch_size: int):
+        super().__init__(name="joint_cross_entropy", reduction="sum")
+        self.batch_size = batch_size
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        padded = _pad(y_pred)
+        log_normalizer = tf.reduce_logsumexp(padded, axis=-1)
+        weight = tf.reduce_sum(y_true, axis=-1)
+        chosen = tf.reduce_sum(y_true * padded, axis=-1)
+        entropies = weight * log_normalizer - chosen
+        return tf.reduce_sum(entropies, axis=-1) / self.batch_size
+
+
+def _pad(logits: tf.Tensor) -> tf.Tensor:
+    """Returns logits as `(batch, 12, 8)`, `_NEVER` where there is no value."""
+    end = _OFFSETS[-1]
+    places = np.full((len(NUM_VALUES), MOST_VALUES), end)
+    for index, values in enumerate(NUM_VALUES):
+        places[index, :values] = np.arange(_OFFSETS[index], _OFFSETS[index + 1])
+    with_never = tf.pad(logits, [[0, 0], [0, 1]], constant_values=_NEVER)
+    return tf.gather(with_never, places, axis=1)
+
+
+def split_logits(logits: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
+    """Divides logits side by side, `(entries, sum of values)`, by attribute."""
+    parts = np.split(logits, _OFFSETS[1:-1], axis=1)
+    return dict(zip(attributes.NAMES, parts, strict=True))

@@ -1,0 +1,79 @@
+"""The yardstick: logistic regression for each attribute, as a Keras model."""
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tqdm
+from sklearn.linear_model import LogisticRegression
+
+from kennen_tf import attributes
+from kennen_tf.configs.metamodels import Recipe
+from kennen_tf.metamodels import features, heads
+
+# Inverse strength of regularisation; few classifiers and many features want it strong.
+INVERSE_REGULARIZATION = 3e-4
+_MAX_ITERATIONS = 5_000
+# Logit of a value that no training entry has.
+_UNSEEN = -50.0
+
+
+def fit(
+    recipe: Recipe, train_features: npt.NDArray[np.float32], labels: heads.Labels
+) -> tuple[keras.Model, keras.Model]:
+    """Fits one regression for each attribute.
+
+    Args:
+        recipe: Of it, only whether values count alike (`balance` above 0) is used.
+        train_features: Represented outputs `(entries, num_queries, 10)`.
+        labels: For each attribute, `(entries,)`.
+
+    Returns:
+        What `heads.make_models` returns: a metamodel without hidden layers, and the
+        same with logits.
+    """
+    inputs = keras.Input(train_features.shape[1:], name="features")
+    x = features.add_features(
+        inputs,
+        train_features,
+        center=False,
+        standardize=True,
+        deviation_floor=recipe.deviation_floor,
+    )
+    models = heads.make_models(inputs, heads.add_heads(x, 0), "linear")
+    standardized = keras.Model(inputs, x).predict(
+        train_features, batch_size=1024, verbose=0
+    )
+    for attribute in tqdm.tqdm(attributes.ATTRIBUTES, "linear", unit="attribute"):
+        models[0].get_layer(f"{attribute.name}_logits").set_weights(
+            _fit_head(
+                standardized,
+                labels[attribute.name],
+                len(attribute.values),
+                "balanced" if recipe.balance else None,
+            )
+        )
+    return models
+
+
+def _fit_head(
+    x: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.integer],
+    num_values: int,
+    class_weight: str | None,
+) -> list[npt.NDArray[np.float32]]:
+    """Returns the kernel `(features, values)` and the bias `(values,)` of a head."""
+    seen = np.unique(labels)
+    kernel = np.zeros((x.shape[1], num_values), np.float32)
+    bias = np.full(num_values, _UNSEEN, np.float32)
+    bias[seen] = 0.0
+    if len(seen) > 1:
+        regression = LogisticRegression(
+            C=INVERSE_REGULARIZATION,
+            class_weight=class_weight,
+            max_iter=_MAX_ITERATIONS,
+        ).fit(x, labels)
+        # Of two values, only the second's logit is kept, the first's being 0.
+        columns = seen[-len(regression.coef_) :]
+        kernel[:, columns] = regression.coef_.T
+        bias[columns] = regression.intercept_
+    return [kernel, bias]

@@ -1,0 +1,123 @@
+"""A trained metamodel, opened from its folder."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from kennen_tf import artifacts, attributes, outputs
+from kennen_tf import query_inputs as query_inputs_lib
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.errors import UserError
+from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.splits import Split
+
+_BATCH_SIZE = 1024
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metamodel:
+    """A classifier of classifiers.
+
+    Attributes:
+        config: The settings it was trained with.
+        split: Who it was trained on, and who was held out.
+        query_indices: Which of the stored queries it reads, in order.
+        query_inputs: Those queries.
+        fingerprints: Of "query_outputs", "query_inputs" (all that are stored), "zoo"
+            and the "metamodel" itself.
+        keras_model: From represented outputs `(batch, num_queries, 10)` to a dict
+            from attribute to probabilities.
+    """
+
+    config: MetamodelConfig
+    split: Split
+    query_indices: tuple[int, ...]
+    query_inputs: QueryInputs
+    fingerprints: dict[str, str]
+    keras_model: keras.Model
+
+    @classmethod
+    def load(cls, metamodel_dir: artifacts.Path) -> "Metamodel":
+        """Opens a finished metamodel.
+
+        Raises:
+            UserError: If there is none, it is not finished, of another schema version
+                or attribute table, or its model was altered.
+        """
+        folder = pathlib.Path(metamodel_dir)
+        stored = folder_lib.read_config(folder)
+        if not (folder / folder_lib.FINISHED_NAME).exists():
+            raise UserError(
+                f"The metamodel in {folder} must be trained to the end. Received: a "
+                "training that was stopped. Go on with train_metamodel --resume."
+            )
+        finished = _read(folder / folder_lib.FINISHED_NAME)
+        table = _read(folder / folder_lib.ATTRIBUTES_NAME)
+        attributes.check_table(table, str(folder / folder_lib.ATTRIBUTES_NAME))
+        path = folder / folder_lib.MODEL_NAME
+        if not path.exists() or artifacts.sha256_of_file(path) != finished["sha256"]:
+            raise UserError(
+                f"{path} is missing or was altered: its SHA-256 is not the one in "
+                f"{folder_lib.FINISHED_NAME}. Train the metamodel again."
+            )
+        split = _read(folder / folder_lib.SPLIT_NAME)
+        return cls(
+            config=MetamodelConfig.from_json(stored["config"]),
+            split=Split(
+                train_ids=tuple(split["train"]),
+                test_ids=tuple(split["test"]),
+                split_attributes=tuple(split["split_attributes"]),
+            ),
+            query_indices=tuple(split["query_indices"]),
+            query_inputs=QueryInputs.load(folder / query_inputs_lib.FILE_NAME),
+            fingerprints={
+                **stored["fingerprints"],
+                "metamodel": finished["sha256"][:16],
+            },
+            keras_model=keras.models.load_model(path, compile=False),
+        )
+
+    def predict(
+        self, probabilities: npt.NDArray[np.float32]
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Says what it makes of black boxes.
+
+        Args:
+            probabilities: float32 `(black boxes, num_queries, 10)`, answers to
+                `query_inputs` in their order.
+
+        Returns:
+            For each attribute, probabilities `(black boxes, values)`.
+        """
+        expected = (len(self.query_inputs), outputs.NUM_CLASSES)
+        if probabilities.ndim != 3 or probabilities.shape[1:] != expected:
+            raise ValueError(
+                f"`probabilities` must have shape (black boxes, {expected[0]}, "
+                f"{expected[1]}). Received: {probabilities.shape}."
+            )
+        batches = [
+            self.keras_model(
+                outputs.represent(
+                    probabilities[start : start + _BATCH_SIZE],
+                    self.config.representation,
+                    self.config.top_k,
+                ),
+                training=False,
+            )
+            for start in range(0, len(probabilities), _BATCH_SIZE)
+        ]
+        return {
+            name: np.concatenate([batch[name].numpy() for batch in batches])
+            for name in attributes.NAMES
+        }
+
+
+def _read(path: pathlib.Path) -> Any:
+    return artifacts.read_json(
+        path, wanted=folder_lib.KIND, make_with=folder_lib.MAKE_WITH
+    )

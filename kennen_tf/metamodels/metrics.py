@@ -1,0 +1,157 @@
+"""Losses and accuracies over the epochs, in metrics.jsonl and for TensorBoard."""
+
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from kennen_tf import artifacts, attributes, evaluation, figures
+from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.metamodels import heads
+
+SIDES = ("train", "test")
+
+# From features to the logits of all heads side by side.
+Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Entries to train on, or to test on.
+
+    Attributes:
+        features: Represented outputs `(entries, num_queries, 10)`.
+        labels: For each attribute, `(entries,)`.
+    """
+
+    features: npt.NDArray[np.float32]
+    labels: heads.Labels
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def score(
+    labels: heads.Labels, logits: npt.NDArray[np.float32], skip: Collection[str]
+) -> dict[str, Any]:
+    """Scores the logits of all heads side by side.
+
+    Attributes with one value only among the entries, and those to skip, have no
+    accuracy and are left out of the average.
+
+    Returns:
+        "loss", the sum of the cross-entropies, each entry counting alike; "accuracy",
+        class-balanced, by attribute; "average", of those.
+    """
+    accuracies: dict[str, float] = {}
+    loss = 0.0
+    for name, own in heads.split_logits(logits.astype(np.float64)).items():
+        true = labels[name]
+        shifted = own - own.max(axis=1, keepdims=True)
+        log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        loss -= float(np.mean(log_probabilities[np.arange(len(true)), true]))
+        if name not in skip and len(np.unique(true)) > 1:
+            accuracy = evaluation.class_balanced_accuracy(
+                true, own.argmax(axis=1), own.shape[1]
+            )
+            accuracies[name] = float(accuracy or 0.0)
+    average = float(np.mean(list(accuracies.values()))) if accuracies else None
+    return {"loss": loss, "accuracy": accuracies, "average": average}
+
+
+class MetricsLog:
+    """Writes one row for each evaluated epoch to metrics.jsonl and to TensorBoard.
+
+    TensorBoard's files are written anew from metrics.jsonl whenever a training is
+    resumed, so what a killed run left there is not seen twice.
+
+    Attributes:
+        rows: What has been written so far.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        hyperparameters: Mapping[str, Any],
+        skip: Collection[str],
+        last_epoch: int,
+    ):
+        """Opens the log of the metamodel in `folder`.
+
+        Args:
+            folder: Of the metamodel.
+            hyperparameters: For TensorBoard.
+            skip: Attributes without an accuracy.
+            last_epoch: What was written of later ones is forgotten.
+        """
+        self._skip = skip
+        self._path = folder / folder_lib.METRICS_NAME
+        self.rows = [
+            row
+            for row in artifacts.read_json_lines(self._path)
+            if row["epoch"] <= last_epoch
+        ]
+        with artifacts.atomic_path(self._path) as temporary:
+            lines = [artifacts.canonical_json(row) + "\n" for row in self.rows]
+            temporary.write_text("".join(lines))
+        logs = folder / folder_lib.LOGS_NAME
+        shutil.rmtree(logs, ignore_errors=True)
+        self._writers = {
+            side: tf.summary.create_file_writer(str(logs / side)) for side in SIDES
+        }
+        with tf.summary.create_file_writer(str(logs)).as_default():
+            # Numbers, texts and booleans are all that the plugin takes.
+            plain = {
+                name: value if isinstance(value, int | float | str) else str(value)
+                for name, value in hyperparameters.items()
+            }
+            hparams.hparams_config(
+                hparams=[hparams.HParam(name) for name in plain],
+                metrics=[
+                    hparams.Metric("accuracy/average", group=side) for side in SIDES
+                ],
+            )
+            hparams.hparams(plain, trial_id=str(folder.resolve()))
+        for row in self.rows:
+            self._write_scalars(row)
+
+    def evaluate(self, epoch: int, predict: Predict, train: Side, test: Side) -> None:
+        """Scores both sides after so many epochs and writes a row."""
+        row: dict[str, Any] = {"epoch": epoch}
+        for name, side in zip(SIDES, (train, test), strict=True):
+            row[name] = score(side.labels, predict(side.features), self._skip)
+        artifacts.append_json_line(self._path, row)
+        self.rows.append(row)
+        self._write_scalars(row)
+
+    def end(self, epoch: int, predict: Predict, test: Side) -> None:
+        """Writes the test entries' confusion matrices as images, and closes."""
+        logits = heads.split_logits(predict(test.features))
+        with self._writers["test"].as_default(epoch):
+            for attribute in attributes.ATTRIBUTES:
+                matrix = evaluation.confusion_matrix(
+                    test.labels[attribute.name],
+                    logits[attribute.name].argmax(axis=1),
+                    len(attribute.values),
+                )
+                figure = figures.confusion_figure(matrix, attribute)
+                image = tf.io.decode_png(figures.png_bytes(figure))
+                tf.summary.image(f"confusion/{attribute.name}", image[tf.newaxis])
+        for writer in self._writers.values():
+            writer.close()
+
+    def _write_scalars(self, row: Mapping[str, Any]) -> None:
+        for side, writer in self._writers.items():
+            with writer.as_default(row["epoch"]):
+                tf.summary.scalar("loss", row[side]["loss"])
+                if row[side]["average"] is not None:
+                    tf.summary.scalar("accuracy/average", row[side]["average"])
+                for name, accuracy in row[side]["accuracy"].items():
+                    tf.summary.scalar(f"accuracy/{name}", accuracy)
+            writer.flush()

@@ -1,0 +1,135 @@
+"""Training of kennen-o by `Model.fit`, under any strategy; stopped and resumed."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from kennen_tf import distribution
+from kennen_tf.configs.metamodels import Recipe
+from kennen_tf.metamodels import callbacks, heads, kennen_o
+
+# XLA takes some seconds to compile, so short trainings are faster without.
+_LEAST_STEPS_FOR_XLA = 3000
+_PREDICT_BATCH = 1000
+
+# Makes an endless dataset of (features, {attribute: labels}) from a batch size and the
+# epoch it starts at. The order in an epoch depends on the epoch's number only.
+MakeStream = Callable[[int, int], tf.data.Dataset]
+
+
+@dataclasses.dataclass
+class Trainer:
+    """A training of kennen-o: the models and where it stands.
+
+    Attributes:
+        answering: The metamodel; see `heads.make_models`.
+        model: The model that is trained; it shares the weights.
+        first_epoch: How many epochs a checkpoint says are done.
+        num_epochs: How many there are in all.
+    """
+
+    answering: keras.Model
+    model: keras.Model
+    first_epoch: int
+    num_epochs: int
+    batch_size: int
+    steps_per_epoch: int
+    targets: npt.NDArray[np.float32]
+    strategy: tf.distribute.Strategy
+
+    @classmethod
+    def start(
+        cls,
+        recipe: Recipe,
+        features: npt.NDArray[np.float32],
+        labels: heads.Labels,
+        *,
+        seed: int,
+        strategy: tf.distribute.Strategy,
+        checkpoint_path: pathlib.Path,
+    ) -> "Trainer":
+        """Builds the models, and restores a checkpoint if there is one.
+
+        Args:
+            recipe: How to train.
+            features: Of the training entries, `(entries, num_queries, 10)`.
+            labels: Theirs.
+            seed: Root seed.
+            strategy: Under which to build and train.
+            checkpoint_path: File of the checkpoint.
+
+        Raises:
+            UserError: If there are too few entries for the devices, or the checkpoint
+                is damaged.
+        """
+        batch_size = min(recipe.batch_size, len(features))
+        distribution.check_batch_size(batch_size, strategy)
+        steps = math.ceil(len(features) / batch_size)
+        with strategy.scope():
+            answering, model = kennen_o.build(recipe, features, seed)
+            is_one_device = strategy.num_replicas_in_sync == 1
+            is_long = recipe.epochs * steps >= _LEAST_STEPS_FOR_XLA
+            model.compile(
+                kennen_o.make_optimizer(recipe, recipe.epochs * steps),
+                loss=heads.JointCrossEntropy(batch_size),
+                # A whole epoch without coming back to Python.
+                steps_per_execution=steps if is_one_device else 1,
+                jit_compile=recipe.compile_with_xla and is_one_device and is_long,
+            )
+            model.optimizer.build(model.trainable_variables)
+            first_epoch = callbacks.restore_checkpoint(checkpoint_path, model)
+        return cls(
+            answering=answering,
+            model=model,
+            first_epoch=first_epoch,
+            num_epochs=recipe.epochs,
+            batch_size=batch_size,
+            steps_per_epoch=steps,
+            targets=heads.target_table(
+                labels,
+                balance=recipe.balance,
+                max_weight=recipe.max_weight,
+                label_smoothing=recipe.label_smoothing,
+            ),
+            strategy=strategy,
+        )
+
+    def fit(
+        self, make_stream: MakeStream, between_epochs: list[keras.callbacks.Callback]
+    ) -> None:
+        """Trains the epochs that are left."""
+        if self.first_epoch == self.num_epochs:
+            return
+        table = tf.constant(self.targets)
+        stream = make_stream(self.batch_size, self.first_epoch).map(
+            lambda features, labels: (features, heads.encode_targets(labels, table))
+        )
+        self.model.fit(
+            stream.prefetch(8),
+            initial_epoch=self.first_epoch,
+            epochs=self.num_epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            shuffle=False,
+            verbose=0,
+            callbacks=between_epochs,
+        )
+
+    def predict_logits(
+        self, features: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Returns the logits of all heads side by side, without dropout."""
+        return predict_logits(self.model, features)
+
+
+def predict_logits(
+    model: keras.Model, features: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Calls a model that gives the logits of all heads, some entries at a time."""
+    parts = np.array_split(features, math.ceil(len(features) / _PREDICT_BATCH))
+    return np.concatenate([model(part, training=False).numpy() for part in parts])

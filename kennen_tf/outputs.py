@@ -1,0 +1,131 @@
+"""Output representations: how much of a black box's answers a metamodel reads.
+
+All are on the log scale: a metamodel reads log-probabilities, or the logarithm of
+pseudo-probabilities that tell no more than a ranking or one label (paper, section 4).
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kennen_tf.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+NUM_CLASSES = 10
+REPRESENTATIONS = ("probabilities", "ranking", "top-k", "top-1", "bottom-1")
+# Those through which gradients reach the query images.
+DIFFERENTIABLE = ("probabilities",)
+
+PROBABILITY_FLOOR = 1e-10
+
+# Unranked labels get what a label ranked one past the last would get: less than any
+# ranked one, for every k.
+_UNRANKED = float(NUM_CLASSES)
+# A black box may round to two decimals; ten of them are then off by up to this.
+_SUM_TOLERANCE = 0.05
+
+
+def represent(
+    probabilities: "tf.Tensor", representation: str, top_k: int = NUM_CLASSES
+) -> "tf.Tensor":
+    """Represents outputs as a metamodel reads them; usable in any graph.
+
+    With rank 0 for the likeliest label and ties broken by class index (the lower
+    index ranks first, and is the least likely one too):
+
+        probabilities   log(max(p, PROBABILITY_FLOOR))
+        top-k           log of p' ~ exp(-rank) for the first k labels, exp(-10) else
+        ranking, top-1  top-k with k = 10, k = 1
+        bottom-1        log of p' ~ 1 for the least likely label, exp(-10) else
+
+    Args:
+        probabilities: float32 `(..., 10)`.
+        representation: One of `REPRESENTATIONS`.
+        top_k: Number of labels that "top-k" ranks, 1 to 10; else not used.
+
+    Returns:
+        float32 `(..., 10)`, finite for all probabilities, 0 and 1 included.
+
+    Raises:
+        UserError: If `representation` or `top_k` is none of the allowed ones.
+    """
+    # Here, so that flags can take `REPRESENTATIONS` without waiting for TensorFlow.
+    import tensorflow as tf
+
+    if representation not in REPRESENTATIONS:
+        raise UserError(
+            f"--representation must be one of {REPRESENTATIONS}. Received: "
+            f"representation={representation!r}."
+        )
+    if not 1 <= top_k <= NUM_CLASSES:
+        raise UserError(
+            f"--top_k must be at least 1 and at most {NUM_CLASSES}. Received: "
+            f"top_k={top_k}."
+        )
+    probabilities = tf.convert_to_tensor(probabilities, tf.float32)
+    if representation == "probabilities":
+        return tf.math.log(tf.maximum(probabilities, PROBABILITY_FLOOR))
+    if representation == "bottom-1":
+        lowest = tf.argmin(probabilities, axis=-1)
+        scores = _UNRANKED * (tf.one_hot(lowest, NUM_CLASSES) - 1.0)
+    else:
+        k = {"ranking": NUM_CLASSES, "top-k": top_k, "top-1": 1}[representation]
+        ranks = _ranks(probabilities)
+        scores = -tf.where(ranks < k, ranks, _UNRANKED)
+    return tf.nn.log_softmax(scores)
+
+
+def _ranks(probabilities: "tf.Tensor") -> "tf.Tensor":
+    """Returns, for each label, how many labels come before it; float32."""
+    import tensorflow as tf
+
+    this, other = probabilities[..., :, tf.newaxis], probabilities[..., tf.newaxis, :]
+    index = tf.range(NUM_CLASSES)
+    earlier = index[tf.newaxis, :] < index[:, tf.newaxis]
+    before = (other > this) | ((other == this) & earlier)
+    return tf.reduce_sum(tf.cast(before, tf.float32), axis=-1)
+
+
+def validate_probabilities(array: np.ndarray, num_queries: int) -> np.ndarray:
+    """Checks what a black box answered.
+
+    Args:
+        array: Its outputs for all queries.
+        num_queries: How many were sent.
+
+    Returns:
+        float32 `(num_queries, 10)`, in [0, 1].
+
+    Raises:
+        UserError: If the outputs are not one row of ten probabilities for each query.
+    """
+    array = np.asarray(array)
+    if array.shape != (num_queries, NUM_CLASSES):
+        raise UserError(
+            f"A black box must return {NUM_CLASSES} probabilities for each image, "
+            f"shape {(num_queries, NUM_CLASSES)}. Received: shape {array.shape}."
+        )
+    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise UserError(
+            f"A black box must return real numbers. Received: {array.dtype}."
+        )
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        rows = int((~np.isfinite(array)).any(axis=1).sum())
+        raise UserError(
+            f"A black box must return finite numbers. Received: NaN or infinity for "
+            f"{rows} of {num_queries} images."
+        )
+    sums = array.sum(axis=1)
+    wrong = (np.abs(sums - 1) > _SUM_TOLERANCE) | (array < -1e-6).any(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UserError(
+            "A black box must return probabilities: at least 0, with sum 1. Received: "
+            f"{int(wrong.sum())} of {num_queries} rows that are none, the first with "
+            f"sum {sums[row]:.4g} and least value {array[row].min():.4g}. If they are "
+            "logits, say --outputs=logits."
+        )
+    return np.clip(array, 0.0, 1.0)

@@ -1,0 +1,123 @@
+"""Sends fixed queries to every classifier and ensemble of a zoo.
+
+    python -m kennen_tf.query_zoo --zoo_dir=zoo --query_dir=queries --num_queries=1000
+
+Draws validation images, sends them to each accepted classifier, averages the answers
+of ensembles' members, and writes the query outputs to queries/: sharded TFRecords with
+the images and the attribute table beside them. Read them with pipelines.query_outputs,
+or with tfds.builder_from_directory("queries"). If they are there already, nothing is
+done; killed at any moment, it leaves no half-written outputs.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flags import common
+from flags import queries as query_flags
+from kennen_tf.configs.queries import QueryConfig
+from kennen_tf.errors import UserError
+
+if TYPE_CHECKING:
+    from kennen_tf.query_inputs import QueryInputs
+    from kennen_tf.records import QueriedEntry
+    from kennen_tf.zoo.ensembles import Entry
+    from kennen_tf.zoo.store import ClassifierRecord, Zoo
+
+
+def query_zoo(config: QueryConfig) -> None:
+    """Queries a zoo, or finds that it has been.
+
+    Raises:
+        UserError: If there is no zoo or no classifier in it, a classifier's file was
+            altered, there are fewer images than queries, or `query_dir` holds
+            anything else.
+    """
+    from kennen_tf import query_inputs, query_outputs, quiet
+    from kennen_tf.zoo.store import Zoo
+    from pipelines import images
+
+    zoo = Zoo.open(config.zoo_dir)
+    members = [r for r in zoo.accepted if r.accuracy >= config.min_accuracy]
+    if not members:
+        raise UserError(
+            f"A zoo with accepted classifiers, of validation accuracy "
+            f"{config.min_accuracy} or more, is needed. Received: {config.zoo_dir}, "
+            f"{len(zoo.records)} classifiers, {len(zoo.accepted)} of them accepted. "
+            "Train more with build_zoo, or lower --min_accuracy."
+        )
+    validation = images.load_images(zoo.config.dataset)
+    queries = query_inputs.draw(
+        validation.test_images,
+        validation.test_labels,
+        config.num_queries,
+        config.query_seed,
+    )
+    del validation
+    quiet.import_tensorflow()
+    if query_outputs.holds_query_outputs(config.query_dir) and not config.overwrite:
+        info = query_outputs.QueryOutputsInfo.open(config.query_dir)
+        info.check_made_with(config, queries)
+        info.check_zoo(zoo)
+        print(f"{config.query_dir}: up to date, {len(info.entries)} entries.")
+        return
+    with query_outputs.work_folder(config.query_dir) as work:
+        _query(zoo, members, queries, config, work)
+
+
+def _query(
+    zoo: "Zoo",
+    members: "Sequence[ClassifierRecord]",
+    queries: "QueryInputs",
+    config: QueryConfig,
+    work: pathlib.Path,
+) -> None:
+    """Sends the queries and writes the outputs."""
+    import tqdm
+    from absl import logging
+
+    from kennen_tf import query_outputs
+    from kennen_tf.zoo import ensembles, querying
+
+    entries = [_describe(entry) for entry in ensembles.list_entries(members)]
+    logging.info(
+        "Sending %d queries to %d classifiers of %s; %d entries with ensembles.",
+        *(len(queries), len(members), config.zoo_dir, len(entries)),
+    )
+    # In files, not in memory; there ensembles find what their members answered.
+    answers = work / "answers"
+    answers.mkdir()
+    with tqdm.tqdm(total=len(members), desc="query_zoo", unit="classifier") as bar:
+
+        def keep(record: "ClassifierRecord", probabilities: np.ndarray) -> None:
+            np.save(answers / f"{record.id}.npy", probabilities)
+            bar.update()
+
+        querying.query_classifiers(zoo, members, queries.pixels, keep)
+
+    def mean_answer(entry: "QueriedEntry") -> np.ndarray:
+        return np.mean([np.load(answers / f"{m}.npy") for m in entry.members], axis=0)
+
+    query_outputs.write(work, config, queries, entries, mean_answer, zoo.fingerprint)
+    print(
+        f"{config.query_dir}: {len(entries)} entries ({len(members)} classifiers, "
+        f"{len(entries) - len(members)} ensembles), {len(queries)} queries."
+    )
+
+
+def _describe(entry: "Entry") -> "QueriedEntry":
+    from kennen_tf.records import QueriedEntry
+
+    return QueriedEntry(
+        id=entry.id,
+        combination_id=entry.combination_id,
+        members=tuple(record.id for record in entry.members),
+        accuracy=float(np.mean([record.accuracy for record in entry.members])),
+        values=entry.values,
+    )
+
+
+if __name__ == "__main__":
+    common.run(query_zoo, query_flags.define)

@@ -1,0 +1,364 @@
+"""From `results.json` to tables for the terminal, the paper's numbers beside ours.
+
+Rounding happens here and nowhere before. Results of several seeds are summarised as
+their mean and the range from the lowest to the highest.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from kennen_tf import artifacts, attributes, paper
+from kennen_tf.evaluation import Interval, Results
+
+SCHEMA_VERSION = 1
+RESULTS_NAME = "results.json"
+KIND = "results"
+
+# Fields of a metamodel's config that do not make it another kind of metamodel.
+_PER_RUN = (
+    "seed",
+    "query_dir",
+    "metamodel_dir",
+    "resume",
+    "checkpoint_every",
+    "evaluate_every",
+    "strategy",
+)
+_NOT_OF_LINEAR = ("recipe", "epochs", "batch_size")
+_DESCRIBED = ("method", "recipe", "representation", "top_k", "num_queries", "split")
+_NONE = "-"
+
+
+def results_document(
+    results: Results,
+    *,
+    config: Mapping[str, Any],
+    fingerprints: Mapping[str, str],
+    num_train: int,
+) -> dict[str, Any]:
+    """Returns what `results.json` holds.
+
+    Args:
+        results: Scores on the test entries.
+        config: JSON of the metamodel's config.
+        fingerprints: Of the metamodel and of what it was made from.
+        num_train: Number of entries it was trained on.
+    """
+    return {
+        "kind": KIND,
+        "schema_version": SCHEMA_VERSION,
+        "config": dict(config),
+        **{key: config[key] for key in (*_DESCRIBED, "seed")},
+        "num_train": num_train,
+        "num_test": results.num_entries,
+        **results.to_json(),
+        "fingerprints": dict(fingerprints),
+        "provenance": artifacts.provenance(),
+    }
+
+
+def read_results(metamodel_dir: artifacts.Path) -> dict[str, Any] | None:
+    """Reads a metamodel's `results.json`; None if it was not evaluated.
+
+    Raises:
+        UserError: If the file is damaged or of another schema version.
+    """
+    path = pathlib.Path(metamodel_dir) / RESULTS_NAME
+    if not path.exists():
+        return None
+    document = artifacts.read_json(
+        path,
+        wanted=KIND,
+        make_with="python -m kennen_tf.evaluate_metamodel --metamodel_dir=...",
+    )
+    artifacts.check_schema(document, SCHEMA_VERSION, path)
+    return document
+
+
+def describe(document: Mapping[str, Any]) -> str:
+    """Returns a metamodel's settings in a few words."""
+    method = document["method"]
+    if method != "linear":
+        method += f" ({document['recipe']} recipe)"
+    representation = document["representation"]
+    if representation == "top-k":
+        representation = f"top-{document['top_k']}"
+    return (
+        f"{method}, {representation}, {document['num_queries']} queries, "
+        f"split {document['split']}"
+    )
+
+
+def print_table(table: Table, notes: Sequence[str]) -> None:
+    """Prints a table and notes to stdout; outside a terminal, as wide as it needs."""
+    console = Console()
+    if not console.is_terminal:
+        widest = console.measure(table, options=console.options.update(width=1000))
+        console = Console(width=max(80, widest.maximum))
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False, markup=False)
+
+
+def results_table(document: Mapping[str, Any]) -> Table:
+    """Returns the table of one metamodel's results, in per cent."""
+    results = Results.from_json(document)
+    row = _paper_row(document)
+    table = _table(
+        f"{describe(document)}, seed {document['seed']}: "
+        f"{document['num_train']} classifiers to train, {results.num_entries} to test",
+        "attribute",
+    )
+    for column in ("accuracy", "95% interval", "chance", "normalized", "count"):
+        table.add_column(column, justify="right")
+    table.add_column(_paper_heading(document, row), justify="right")
+    marks = _marks(results)
+    for result in results.attributes:
+        table.add_row(
+            attributes.by_name(result.name).code + marks.get(result.name, ""),
+            _percent(result.accuracy),
+            _percents(result.interval),
+            _percent(result.chance),
+            _percent(result.normalized_accuracy),
+            str(result.count),
+            _paper_cell(row.accuracy(result.name) if row else None),
+        )
+    table.add_section()
+    average = results.average
+    table.add_row(
+        "average",
+        _percent(average.get("accuracy")),
+        _percents(average.get("interval")),
+        _percent(average.get("chance")),
+        _percent(average.get("normalized_accuracy")),
+        str(results.num_entries),
+        _paper_cell(
+            row.average_over([a.name for a in results.scored]) if row else None
+        ),
+        style="bold",
+    )
+    return table
+
+
+def results_notes(document: Mapping[str, Any]) -> list[str]:
+    """Returns what a reader of `results_table` should know, one sentence a line."""
+    results = Results.from_json(document)
+    notes = [
+        "Accuracy is class-balanced; chance is 1 / number of values among the test "
+        f"classifiers; the interval draws the {results.num_combinations} combinations "
+        "of attribute values anew."
+    ]
+    marks = _marks(results)
+    notes += [
+        f"{marks[a.name].strip()} {attributes.by_name(a.name).code} is not scored and "
+        f"not in the average: {a.not_scored}."
+        for a in results.attributes
+        if a.name in marks
+    ]
+    return notes + _paper_notes(document, len(results.scored))
+
+
+def summarize(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Groups results that differ only in the seed.
+
+    Returns:
+        For each kind of metamodel, in the order of first appearance, its settings,
+        the seeds, and under "attributes" and "average" the mean, standard deviation,
+        lowest and highest accuracy over the seeds, their number, and the mean of
+        chance and normalized accuracy (None if no seed has a score).
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for document in documents:
+        kind = {k: v for k, v in document["config"].items() if k not in _PER_RUN}
+        if document["method"] == "linear":
+            kind.update(dict.fromkeys(_NOT_OF_LINEAR))
+        kind["query_outputs"] = document["fingerprints"]["query_outputs"]
+        groups.setdefault(artifacts.canonical_json(kind), []).append(document)
+    summaries = []
+    for kind_json, members in groups.items():
+        runs = [Results.from_json(member) for member in members]
+        summaries.append(
+            {
+                "config": json.loads(kind_json),
+                **{key: members[0][key] for key in _DESCRIBED},
+                "seeds": [member["seed"] for member in members],
+                "attributes": {
+                    name: _summary([_scores(run[name]) for run in runs])
+                    for name in attributes.NAMES
+                },
+                "average": _summary([run.average for run in runs]),
+            }
+        )
+    return summaries
+
+
+def summary_document(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the summaries as they are written to a file."""
+    return {
+        "kind": "summary of results",
+        "schema_version": SCHEMA_VERSION,
+        "summaries": list(summaries),
+        "provenance": artifacts.provenance(),
+    }
+
+
+def summary_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
+    """Returns a column of mean and range for each kind of metamodel, in per cent."""
+    table = _table("accuracy in %: mean over seeds (lowest-highest)", "attribute")
+    table.add_column("chance", justify="right")
+    for summary, heading in zip(summaries, _headings(summaries), strict=True):
+        count = len(summary["seeds"])
+        heading += f"\n{count} seed{'s' if count > 1 else ''}"
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = list(dict.fromkeys(filter(None, map(_paper_row, summaries))))
+    for row in rows:
+        table.add_column(
+            f"paper\n{row.method}\n{row.output}", justify="right", no_wrap=True
+        )
+    for name in attributes.NAMES:
+        scores = [summary["attributes"][name] for summary in summaries]
+        table.add_row(
+            attributes.by_name(name).code,
+            _percent(next((s["chance"] for s in scores if s), None)),
+            *map(_mean_and_range, scores),
+            *(_paper_cell(row.accuracy(name)) for row in rows),
+        )
+    table.add_section()
+    averages = [summary["average"] for summary in summaries]
+    table.add_row(
+        "average",
+        _percent(next((s["chance"] for s in averages if s), None)),
+        *map(_mean_and_range, averages),
+        *(_paper_cell(row.average_over(_scored(summaries))) for row in rows),
+        style="bold",
+    )
+    return table
+
+
+def summary_notes(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns what a reader of `summary_table` should know, one sentence a line."""
+    num_scored = len(_scored(summaries))
+    notes = [note for s in summaries for note in _paper_notes(s, num_scored)]
+    return list(dict.fromkeys(notes))
+
+
+def _headings(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns what tells the kinds apart, one setting a line."""
+    if len(summaries) == 1:
+        return [describe(summaries[0]).replace(", ", "\n")]
+    configs = [summary["config"] for summary in summaries]
+    # The method first, and other numbers after what all metamodels have.
+    keys = dict.fromkeys([*_DESCRIBED, *configs[0]])
+    differing = [k for k in keys if len({str(c.get(k)) for c in configs}) > 1]
+
+    def text(key: str, value: Any) -> str:
+        return value if isinstance(value, str) else f"{key}={value}"
+
+    return [
+        "\n".join(text(k, c[k]) for k in differing if c.get(k) is not None)
+        for c in configs
+    ]
+
+
+def _scored(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the attributes that all summaries have a score for."""
+    return [n for n in attributes.NAMES if all(s["attributes"][n] for s in summaries)]
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(first, no_wrap=True)
+    return table
+
+
+def _scores(result: Any) -> dict[str, Any]:
+    keys = ("accuracy", "chance", "normalized_accuracy")
+    return {key: getattr(result, key) for key in keys}
+
+
+def _summary(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    scores = [s for s in scores if s.get("accuracy") is not None]
+    if not scores:
+        return None
+    accuracies = [s["accuracy"] for s in scores]
+    return {
+        "mean": float(np.mean(accuracies)),
+        "std": float(np.std(accuracies, ddof=1)) if len(scores) > 1 else None,
+        "lowest": min(accuracies),
+        "highest": max(accuracies),
+        "num_seeds": len(scores),
+        "chance": float(np.mean([s["chance"] for s in scores])),
+        "normalized_accuracy": float(
+            np.mean([s["normalized_accuracy"] for s in scores])
+        ),
+    }
+
+
+def _marks(results: Results) -> dict[str, str]:
+    """Returns a footnote mark for each attribute that is not scored."""
+    without = [a.name for a in results.attributes if a.accuracy is None]
+    return {name: f" [{i}]" for i, name in enumerate(without, start=1)}
+
+
+def _paper_row(document: Mapping[str, Any]) -> paper.Row | None:
+    return paper.table_2_row(
+        document["method"], document["representation"], document["split"]
+    )
+
+
+def _paper_heading(document: Mapping[str, Any], row: paper.Row | None) -> str:
+    if row is None or row.method == document["method"]:
+        return "paper"
+    return f"paper's {row.method}"
+
+
+def _paper_notes(document: Mapping[str, Any], num_scored: int) -> list[str]:
+    row = _paper_row(document)
+    score = paper.table_3_score(document["method"], document["split"])
+    if score is not None:
+        return [
+            f"The paper's {document['method']} scores {score} on {document['split']} "
+            f"(Table 3, {paper.SUBMISSION}), chance being 0 and the R split 100."
+        ]
+    if row is None:
+        return [f"The paper has no row in Table 2 for {describe(document)}."]
+    average = (
+        ""
+        if num_scored == len(attributes.NAMES)
+        else f" Its average here is over the same {num_scored} attributes; over all "
+        f"twelve it is {row.average}."
+    )
+    return [
+        f"The paper's {row.method} with output '{row.output}' (Table 2, {row.source}) "
+        f"had 5,000 training classifiers and 100 queries.{average}"
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return _NONE if value is None else f"{100 * value:.1f}"
+
+
+def _percents(interval: Interval | None) -> str:
+    if interval is None:
+        return _NONE
+    return f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f}"
+
+
+def _paper_cell(number: float | None) -> str:
+    return _NONE if number is None else f"{number:.1f}"
+
+
+def _mean_and_range(score: Mapping[str, Any] | None) -> str:
+    if score is None:
+        return _NONE
+    mean = _percent(score["mean"])
+    if score["num_seeds"] < 2:
+        return mean
+    return f"{mean} ({_percent(score['lowest'])}-{_percent(score['highest'])})"

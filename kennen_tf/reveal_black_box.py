@@ -1,0 +1,72 @@
+"""Names the attributes of a black box with an exported metamodel.
+
+    python -m kennen_tf.reveal_black_box --metamodel=exported/o --black_box=some.keras
+    python -m kennen_tf.reveal_black_box --metamodel=exported/o \
+--black_box=my_module:predict --outputs=logits --json
+
+Sends the metamodel's query images to the black box and prints, for each attribute, the
+most likely value, its probability and the runner-up; with --json, only JSON with the
+probability of every value.
+"""
+
+import json
+import pathlib
+
+from flags import common
+from flags import revealing as revealing_flags
+from kennen_tf.configs.revealing import RevealConfig
+
+SCHEMA_VERSION = 1
+
+
+def reveal_black_box(config: RevealConfig) -> None:
+    """Reveals black boxes and prints what was found.
+
+    Raises:
+        UserError: If the metamodel or a black box cannot be opened, or a black box
+            does not answer what it should.
+    """
+    from kennen_tf import artifacts, quiet, reporting
+
+    quiet.import_tensorflow()
+
+    from kennen_tf import black_boxes, revealing
+    from kennen_tf.exporting import ExportedMetamodel
+    from kennen_tf.zoo.store import Zoo
+
+    metamodel = ExportedMetamodel.load(config.metamodel)
+    truths = []
+    if config.zoo_dir:
+        zoo = Zoo.open(config.zoo_dir)
+        truths = [revealing.true_values(zoo, where) for where in config.black_boxes]
+    boxes = [
+        black_boxes.open_black_box(
+            where, outputs_kind=config.outputs, pixels=config.pixels
+        )
+        for where in config.black_boxes
+    ]
+    revelations = revealing.reveal(metamodel, boxes, truths)
+    document = {
+        "kind": "revelations",
+        "schema_version": SCHEMA_VERSION,
+        "metamodel": config.metamodel,
+        "fingerprints": metamodel.description["fingerprints"],
+        "black_boxes": [revelation.to_json() for revelation in revelations],
+        "provenance": artifacts.provenance(),
+    }
+    if config.output:
+        artifacts.make_folder(pathlib.Path(config.output).absolute().parent)
+        artifacts.write_json(config.output, document)
+    if config.json:
+        print(json.dumps(document, indent=1))
+    elif len(revelations) == 1:
+        reporting.print_table(
+            revealing.revelation_table(revelations[0]),
+            revealing.revelation_notes(revelations[0]),
+        )
+    else:
+        reporting.print_table(revealing.revelations_table(revelations), [])
+
+
+if __name__ == "__main__":
+    common.run(reveal_black_box, revealing_flags.define)

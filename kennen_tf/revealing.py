@@ -1,0 +1,207 @@
+"""Naming a black box's attributes with an exported metamodel."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich import box, markup
+from rich.table import Table
+
+from kennen_tf import artifacts
+from kennen_tf.attributes import Value
+from kennen_tf.errors import UserError
+from kennen_tf.zoo.ensembles import Entry
+
+if TYPE_CHECKING:
+    from kennen_tf.black_boxes import BlackBox
+    from kennen_tf.exporting import ExportedMetamodel
+    from kennen_tf.zoo.store import Zoo
+
+_NONE = "-"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttributeAnswer:
+    """What a metamodel says of one attribute of a black box.
+
+    Attributes:
+        name, code, description: Of the attribute.
+        values: Its values, in the order of the table.
+        probabilities: Of each value.
+        test_accuracy: Class-balanced accuracy of the metamodel for this attribute on
+            test classifiers, in [0, 1], if the export knows it.
+        truth: The true value, if it is known.
+    """
+
+    name: str
+    code: str
+    description: str
+    values: tuple[Value, ...]
+    probabilities: tuple[float, ...]
+    test_accuracy: float | None = None
+    truth: Value | None = None
+
+    def ranked(self) -> list[tuple[Value, float]]:
+        """Returns values and probabilities, the most likely first."""
+        pairs = zip(self.values, self.probabilities, strict=True)
+        return sorted(pairs, key=lambda pair: -pair[1])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Revelation:
+    """What a metamodel says of a black box.
+
+    Attributes:
+        black_box: Its name.
+        num_queries: Images that it was sent.
+        answers: One for each attribute, in the order of the table.
+    """
+
+    black_box: str
+    num_queries: int
+    answers: tuple[AttributeAnswer, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values, probabilities by attribute and value."""
+        return {
+            "black_box": self.black_box,
+            "num_queries": self.num_queries,
+            "attributes": {
+                answer.name: {
+                    "value": answer.ranked()[0][0],
+                    "probabilities": {str(v): p for v, p in answer.ranked()},
+                    "test_accuracy": answer.test_accuracy,
+                    "truth": answer.truth,
+                }
+                for answer in self.answers
+            },
+        }
+
+
+def reveal(
+    metamodel: "ExportedMetamodel",
+    black_boxes: "Sequence[BlackBox]",
+    truths: Sequence[Mapping[str, Value]] = (),
+) -> list[Revelation]:
+    """Sends the metamodel's queries to black boxes and names their attributes.
+
+    Args:
+        metamodel: Who names them.
+        black_boxes: Whom to ask.
+        truths: True values by attribute of each black box, if they are known.
+
+    Raises:
+        UserError: If a black box fails or answers something else than it should.
+    """
+    probabilities = [box.probabilities(metamodel.queries) for box in black_boxes]
+    answers = metamodel.reveal(np.stack(probabilities))
+    accuracies = metamodel.description.get("test_accuracy", {})
+    return [
+        Revelation(
+            black_box=black_box.name,
+            num_queries=black_box.num_queries,
+            answers=tuple(
+                AttributeAnswer(
+                    name=row["name"],
+                    code=row["code"],
+                    description=row["description"],
+                    values=tuple(row["values"]),
+                    probabilities=tuple(answers[row["name"]][index].tolist()),
+                    test_accuracy=accuracies.get(row["name"]),
+                    truth=truths[index].get(row["name"]) if truths else None,
+                )
+                for row in metamodel.attributes
+            ),
+        )
+        for index, black_box in enumerate(black_boxes)
+    ]
+
+
+def true_values(zoo: "Zoo", path: str) -> dict[str, Value]:
+    """Returns the value of every attribute of a zoo's classifier.
+
+    Args:
+        zoo: The zoo.
+        path: Of the classifier's file, wherever it was copied to.
+
+    Raises:
+        UserError: If the file is none of the zoo's classifiers.
+    """
+    file = pathlib.Path(path)
+    sha256 = artifacts.sha256_of_file(file) if file.is_file() else ""
+    for record in zoo.accepted:
+        if record.sha256 == sha256:
+            return Entry((record,)).values
+    raise UserError(
+        f"With --zoo_dir, a black box must be a classifier of the zoo in {zoo.zoo_dir}."
+        f" Received: {path}. Leave out --zoo_dir to reveal any other."
+    )
+
+
+def revelation_table(revelation: Revelation) -> Table:
+    """Returns one row for each attribute: the likeliest value and the runner-up."""
+    name = markup.escape(revelation.black_box)
+    table = Table(
+        title=f"{name} ({revelation.num_queries} queries)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    knows_truth = any(a.truth is not None for a in revelation.answers)
+    knows_accuracy = any(a.test_accuracy is not None for a in revelation.answers)
+    table.add_column("attribute", no_wrap=True)
+    table.add_column("", max_width=24)
+    table.add_column("value", style="bold", no_wrap=True)
+    table.add_column("probability", justify="right")
+    table.add_column("runner-up", no_wrap=True)
+    table.add_column("probability", justify="right")
+    if knows_truth:
+        table.add_column("truth", no_wrap=True)
+    if knows_accuracy:
+        table.add_column("test accuracy", justify="right")
+    for answer in revelation.answers:
+        (first, first_p), (second, second_p) = answer.ranked()[:2]
+        cells = [answer.code, answer.description, str(first), f"{100 * first_p:.1f}%"]
+        cells += [str(second), f"{100 * second_p:.1f}%"]
+        if knows_truth:
+            mark = "" if answer.truth == first else " (!)"
+            cells.append(f"{answer.truth}{mark}")
+        if knows_accuracy:
+            accuracy = answer.test_accuracy
+            cells.append(_NONE if accuracy is None else f"{100 * accuracy:.1f}%")
+        table.add_row(*cells)
+    return table
+
+
+def revelation_notes(revelation: Revelation) -> list[str]:
+    """Returns what a reader of `revelation_table` should know."""
+    notes = []
+    known = [a for a in revelation.answers if a.truth is not None]
+    if known:
+        right = sum(answer.ranked()[0][0] == answer.truth for answer in known)
+        notes.append(
+            f"{right} of {len(known)} attributes are named rightly; (!) marks "
+        )
+        notes[-1] += "the others."
+    if any(a.test_accuracy is not None for a in revelation.answers):
+        notes.append(
+            "Test accuracy is how often the metamodel names the attribute rightly, "
+            "class-balanced, on classifiers that it was not trained on."
+        )
+    return notes
+
+
+def revelations_table(revelations: Sequence[Revelation]) -> Table:
+    """Returns one row for each black box: likeliest values and probabilities."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("black box")
+    for answer in revelations[0].answers:
+        table.add_column(answer.code)
+    for revelation in revelations:
+        ranked = [answer.ranked()[0] for answer in revelation.answers]
+        table.add_row(
+            markup.escape(revelation.black_box),
+            *(f"{value}\n{100 * probability:.0f}%" for value, probability in ranked),
+        )
+    return table

@@ -1,0 +1,1 @@
+"""The zoo (MNIST-NET in the paper): specs, classifiers, training, store, ensembles."""

@@ -1,0 +1,183 @@
+"""Datasets of query outputs: TFRecords to features and labels of metamodels.
+
+Records are parsed, cut to the queries wanted and represented once; from then on they
+stay in memory.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from kennen_tf import attributes, outputs, records
+from kennen_tf.errors import UserError
+from kennen_tf.query_outputs import QueryOutputsInfo
+
+_PARSE_BATCH = 64
+
+
+def make_dataset(
+    info: QueryOutputsInfo,
+    entry_ids: Sequence[str],
+    query_indices: Sequence[int],
+    representation: str | None,
+    top_k: int = outputs.NUM_CLASSES,
+    *,
+    batch_size: int,
+    shuffle_seed: int | None = None,
+    first_epoch: int | None = None,
+    drop_remainder: bool = False,
+) -> tf.data.Dataset:
+    """Makes a dataset of batches.
+
+    Args:
+        info: Opened query outputs.
+        entry_ids: Which entries; their order does not matter.
+        query_indices: Which queries, in the order of the features.
+        representation: One of `outputs.REPRESENTATIONS`; None leaves probabilities.
+        top_k: Labels that "top-k" ranks.
+        batch_size: Entries of a batch, over all replicas.
+        shuffle_seed: Decides the order, another one in each epoch. None: entries are
+            sorted by id.
+        first_epoch: If given, the dataset has no end, and the order of an epoch
+            depends on nothing but the seed and the epoch's number, which starts
+            here: so a resumed training sees what it would have seen. Batches do not
+            straddle epochs.
+        drop_remainder: Whether a last smaller batch is left out.
+
+    Returns:
+        Dataset of `(features, labels)`: float32 `(batch, num_queries, 10)` and, for
+        each attribute, int32 `(batch,)`.
+
+    Raises:
+        UserError: If there is no such entry or query.
+    """
+    whole = _whole(info, entry_ids, query_indices, representation, top_k).cache()
+    num_entries = len(set(entry_ids))
+    if first_epoch is not None and shuffle_seed is not None:
+        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+        batches = epochs.flat_map(
+            lambda epoch: _shuffled(num_entries, shuffle_seed, epoch).batch(
+                batch_size, drop_remainder
+            )
+        )
+        dataset = tf.data.Dataset.zip(batches, whole.repeat()).map(
+            lambda chosen, entries: tf.nest.map_structure(
+                lambda values: tf.gather(values, chosen), entries
+            )
+        )
+    else:
+        dataset = whole.unbatch()
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_entries))
+        if shuffle_seed is not None:
+            dataset = dataset.shuffle(num_entries, seed=shuffle_seed)
+        dataset = dataset.batch(batch_size, drop_remainder)
+        if first_epoch is not None:
+            dataset = dataset.repeat()
+    dataset = dataset.map(lambda features, labels: (features, _by_name(labels)))
+    # Replicas and workers divide entries, not files: there may be more of them.
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    options.deterministic = True
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def load_arrays(
+    info: QueryOutputsInfo,
+    entry_ids: Sequence[str],
+    query_indices: Sequence[int],
+    representation: str | None,
+    top_k: int = outputs.NUM_CLASSES,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Loads what `make_dataset` goes through, as arrays sorted by entry id.
+
+    Returns:
+        Features, float32 `(num_entries, num_queries, 10)`, and for each attribute
+        its labels, int32 `(num_entries,)`.
+    """
+    whole = _whole(info, entry_ids, query_indices, representation, top_k)
+    features, labels = whole.get_single_element()
+    named = {name: values.numpy() for name, values in _by_name(labels).items()}
+    return features.numpy(), named
+
+
+def _whole(
+    info: QueryOutputsInfo,
+    entry_ids: Sequence[str],
+    query_indices: Sequence[int],
+    representation: str | None,
+    top_k: int,
+) -> tf.data.Dataset:
+    """Makes a dataset of one element: the features and labels of all entries.
+
+    As one element, entries can be sorted, and a cache of it is two tensors.
+    """
+    places = _places(info, entry_ids)
+    num_entries = int(np.sum(places >= 0))
+    chosen = tf.constant(_check_queries(info, query_indices), tf.int32)
+
+    def read(
+        place: tf.Tensor, serialized: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        parsed = records.parse(serialized, info.num_queries)
+        features = tf.gather(parsed["probabilities"], chosen, axis=1)
+        if representation is not None:
+            features = outputs.represent(features, representation, top_k)
+        labels = tf.stack([parsed[name] for name in attributes.NAMES], axis=1)
+        return place, features, tf.cast(labels, tf.int32)
+
+    def sort(
+        place: tf.Tensor, features: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        order = tf.argsort(place)
+        return tf.gather(features, order), tf.gather(labels, order)
+
+    shards = tf.data.TFRecordDataset([str(path) for path in info.shard_paths])
+    return (
+        tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(places), shards)
+        .filter(lambda place, _: place >= 0)
+        .batch(_PARSE_BATCH)
+        .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .unbatch()
+        .batch(num_entries, drop_remainder=True)
+        .map(sort)
+    )
+
+
+def _places(info: QueryOutputsInfo, entry_ids: Sequence[str]) -> np.ndarray:
+    """Returns, for each record, its entry's place among those wanted, or -1."""
+    place_of = {entry_id: place for place, entry_id in enumerate(sorted(set(entry_ids)))}
+    unknown = sorted(set(place_of) - {entry.id for entry in info.records})
+    if unknown or not place_of:
+        raise UserError(
+            f"Entries of {info.query_dir} are wanted, at least one. Received: "
+            f"{len(unknown)} of {len(place_of)} that are not there"
+            + (f", {unknown[0]!r} for one." if unknown else ".")
+        )
+    return np.array([place_of.get(entry.id, -1) for entry in info.records], np.int64)
+
+
+def _check_queries(info: QueryOutputsInfo, query_indices: Sequence[int]) -> np.ndarray:
+    chosen = np.asarray(query_indices, np.int64)
+    if not chosen.size or chosen.min() < 0 or chosen.max() >= info.num_queries:
+        raise UserError(
+            f"Queries of {info.query_dir} are numbered 0 to {info.num_queries - 1}; at "
+            f"least one is wanted. Received: {chosen.size} indices"
+            + (f", {chosen.min()} to {chosen.max()}." if chosen.size else ".")
+        )
+    return chosen
+
+
+def _shuffled(num_entries: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
+    return tf.data.Dataset.range(num_entries).shuffle(
+        num_entries,
+        # Both halves of tf.data's seed must differ from 0, 0, which means "random".
+        seed=tf.cast(seed, tf.int64) * 1_000_003 + epoch + 1,
+        reshuffle_each_iteration=False,
+    )
+
+
+def _by_name(labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    return dict(zip(attributes.NAMES, tf.unstack(labels, axis=-1), strict=True))

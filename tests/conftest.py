@@ -1,0 +1,79 @@
+"""Shared set-up of the tests: environment, markers, where the package comes from."""
+
+import os
+import pathlib
+
+# Read when TensorFlow, Keras and Matplotlib are imported; child processes inherit them.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["MPLBACKEND"] = "Agg"
+
+import pytest  # noqa: E402
+
+import flags  # noqa: E402
+import kennen_tf  # noqa: E402
+import pipelines  # noqa: E402
+
+ROOT = pathlib.Path(kennen_tf.__file__).resolve().parent.parent
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
+
+SWITCHES = {"slow": "--run_slow", "gpu": "--run_gpu", "needs_weights": "--run_weights"}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--installed",
+        action="store_true",
+        help="Fail unless what is tested is the installed package, not the checkout.",
+    )
+    for marker, switch in SWITCHES.items():
+        parser.addoption(
+            switch, action="store_true", help=f"Also run tests marked {marker}."
+        )
+
+
+def pytest_configure(config):
+    roots = {
+        pathlib.Path(package.__file__).resolve().parent.parent
+        for package in (flags, kennen_tf, pipelines)
+    }
+    if config.getoption("--installed"):
+        wrong = [str(root) for root in roots if root.name != "site-packages"]
+        if wrong:
+            raise pytest.UsageError(f"--installed, but packages come from {wrong}.")
+    elif roots == {CHECKOUT}:
+        # Binaries that tests start in other folders have to find the checkout, too.
+        os.environ["PYTHONPATH"] = str(CHECKOUT)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skips marked tests unless asked for; then, what they need must be there."""
+    for item in items:
+        for marker, switch in SWITCHES.items():
+            if item.get_closest_marker(marker) and not config.getoption(switch):
+                item.add_marker(pytest.mark.skip(reason=f"runs with {switch}"))
+
+
+def pytest_collection_finish(session):
+    """Makes the second CPU before any test has TensorFlow look at its devices."""
+    if any("two_logical_cpus" in item.fixturenames for item in session.items):
+        import tensorflow as tf
+
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * 2,
+        )
+
+
+@pytest.fixture
+def two_logical_cpus():
+    """Names of two CPU devices, for tests of distribution."""
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_logical_devices("CPU")]
+
+
+@pytest.fixture(scope="session")
+def source_root():
+    """Folder that holds the packages under test: the checkout or site-packages."""
+    return ROOT

@@ -1,0 +1,188 @@
+"""Zoos, query outputs and digits made up for tests, controls and benchmarks."""
+
+import gzip
+import itertools
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from kennen_tf import artifacts, attributes, query_outputs
+from kennen_tf.artifacts import Path
+from kennen_tf.configs.queries import QueryConfig
+from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.records import QueriedEntry
+from kennen_tf.zoo import classifiers, store
+from kennen_tf.zoo.specs import NUM_COMBINATIONS, ClassifierSpec
+
+NUM_CLASSES = 10
+
+
+def make_entries(num_entries: int, seed: int = 0) -> list[QueriedEntry]:
+    """Makes entries of random combinations: two classifiers and their ensemble each.
+
+    Parameters are made up, so that every attribute takes all its values.
+    """
+    random = np.random.default_rng(seed)
+    entries = []
+    while len(entries) < num_entries:
+        index = int(random.integers(NUM_COMBINATIONS))
+        seeds = sorted(random.choice(1000, 2, replace=False))
+        specs = [ClassifierSpec(index, int(s)) for s in seeds]
+        num_params = int(2 ** random.uniform(14, 21))
+        for members in ([specs[0]], [specs[1]], specs):
+            facts = attributes.Facts(
+                combination=specs[0].combination,
+                num_params=num_params * len(members),
+                num_members=len(members),
+            )
+            entries.append(
+                QueriedEntry(
+                    id=f"{specs[0].combination_id}-"
+                    + "+".join(f"s{spec.seed:03d}" for spec in members),
+                    combination_id=specs[0].combination_id,
+                    members=tuple(spec.id for spec in members),
+                    accuracy=0.98,
+                    values=attributes.all_values(facts),
+                )
+            )
+    unique = {entry.id: entry for entry in entries[:num_entries]}
+    if len(unique) < num_entries:
+        return make_entries(num_entries, seed + 1)
+    return list(unique.values())
+
+
+def make_probabilities(
+    entry: QueriedEntry, num_queries: int, *, planted: bool, seed: int = 0
+) -> np.ndarray:
+    """Makes outputs, float32 `(num_queries, 10)`.
+
+    Args:
+        entry: Whose they are.
+        num_queries: How many.
+        planted: If true, query i puts half of the probability on the label of
+            attribute i (modulo their number), so that likeliest labels alone betray
+            all attributes. If false, the outputs tell nothing.
+        seed: Decides the noise.
+    """
+    name = [ord(character) for character in entry.id]
+    random = np.random.default_rng([seed, *name])
+    noise = random.dirichlet(np.ones(NUM_CLASSES), num_queries)
+    if not planted:
+        return noise.astype(np.float32)
+    labels = itertools.cycle(entry.labels.values())
+    columns = list(itertools.islice(labels, num_queries))
+    return (0.5 * np.eye(NUM_CLASSES)[columns] + 0.5 * noise).astype(np.float32)
+
+
+def make_query_inputs(num_queries: int, seed: int = 0) -> QueryInputs:
+    """Makes query images of noise."""
+    random = np.random.default_rng(seed)
+    return QueryInputs(
+        images=random.integers(0, 256, (num_queries, 28, 28, 1), np.uint8),
+        labels=random.integers(0, NUM_CLASSES, num_queries, np.int32),
+        indices=np.arange(num_queries, dtype=np.int32),
+    )
+
+
+def write_query_outputs(
+    query_dir: Path,
+    num_entries: int,
+    num_queries: int,
+    *,
+    planted: bool,
+    seed: int = 0,
+    num_shards: int = 4,
+) -> list[QueriedEntry]:
+    """Writes whole query outputs without a zoo, as query_zoo would.
+
+    Returns:
+        The entries, sorted by id.
+    """
+    config = QueryConfig(
+        zoo_dir="made-up", query_dir=str(query_dir), num_queries=num_queries,
+        num_shards=num_shards, overwrite=True,
+    )
+    entries = make_entries(num_entries, seed)
+    with query_outputs.work_folder(query_dir) as work:
+        query_outputs.write(
+            work,
+            config,
+            make_query_inputs(num_queries, seed),
+            entries,
+            lambda entry: make_probabilities(
+                entry, num_queries, planted=planted, seed=seed
+            ),
+            zoo_fingerprint=f"made up {num_entries} {planted} {seed}",
+        )
+    return sorted(entries, key=lambda entry: entry.id)
+
+
+def make_zoo(
+    zoo_dir: Path, specs: Iterable[ClassifierSpec], dataset: str = "mnist"
+) -> store.Zoo:
+    """Makes a whole zoo of accepted classifiers with random weights, untrained."""
+    config = ZooConfig(
+        zoo_dir=str(zoo_dir), dataset=dataset, compute_dtype="float32", min_accuracy=0.0
+    )
+    artifacts.make_folder(zoo_dir)
+    store.prepare(config)
+    for spec in specs:
+        add_classifier(zoo_dir, spec)
+    return store.Zoo.open(zoo_dir)
+
+
+def add_classifier(zoo_dir: Path, spec: ClassifierSpec, accuracy: float = 0.98) -> None:
+    """Adds an accepted classifier with random weights to a zoo."""
+    model = classifiers.build_classifier(spec)
+    random = np.random.default_rng([spec.combination_index, spec.seed])
+    # Large enough for different answers, small enough not to saturate.
+    model.set_weights([random.normal(0, 0.1, w.shape) for w in model.get_weights()])
+    path = store.classifier_path(zoo_dir, spec)
+    store.save_classifier(model, path)
+    record = store.ClassifierRecord(
+        spec=spec,
+        status=store.ACCEPTED,
+        reason="",
+        accuracy=accuracy,
+        num_params=model.count_params(),
+        epochs=1,
+        seconds=0.1,
+        num_bytes=path.stat().st_size,
+        sha256=artifacts.sha256_of_file(path),
+    )
+    store.add_record(zoo_dir, record)
+
+
+def make_digits(num_train: int = 200, num_test: int = 100) -> LabeledImages:
+    """Makes images that are easy to tell apart: a bright bar, its row says the class."""
+    random = np.random.default_rng(0)
+
+    def make(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = (np.arange(count) % NUM_CLASSES).astype(np.int32)
+        images = random.integers(0, 100, (count, 28, 28, 1), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[4 + 2 * label : 6 + 2 * label, 4:24] = 255
+        return images, labels
+
+    return LabeledImages(*make(num_train), *make(num_test))
+
+
+def write_idx(folder: Path, images: LabeledImages, *, compress: bool = False) -> None:
+    """Writes the four IDX files, for `--dataset=idx:<folder>`."""
+    names = {
+        "train-images-idx3-ubyte": images.train_images[..., 0],
+        "train-labels-idx1-ubyte": images.train_labels,
+        "t10k-images-idx3-ubyte": images.test_images[..., 0],
+        "t10k-labels-idx1-ubyte": images.test_labels,
+    }
+    for name, array in names.items():
+        header = np.array([0x800 | array.ndim, *array.shape], ">u4").tobytes()
+        content = header + array.astype(np.uint8).tobytes()
+        path = pathlib.Path(folder) / name
+        if compress:
+            path.with_name(f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            path.write_bytes(content)

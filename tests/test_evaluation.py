@@ -1,0 +1,185 @@
+"""Scores: numbers worked out by hand, laws, and how often intervals hold the truth."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kennen_tf import attributes, evaluation
+from kennen_tf.errors import UserError
+from kennen_tf.evaluation import Results
+
+NUM_ENTRIES = 120
+
+
+@pytest.fixture
+def labels():
+    random = np.random.default_rng(0)
+    return {
+        a.name: random.integers(0, len(a.values), NUM_ENTRIES)
+        for a in attributes.ATTRIBUTES
+    }
+
+
+def one_hot(labels):
+    return {
+        a.name: np.eye(len(a.values))[labels[a.name]] for a in attributes.ATTRIBUTES
+    }
+
+
+def noise(num_entries, seed=1):
+    random = np.random.default_rng(seed)
+    return {
+        a.name: random.dirichlet(np.ones(len(a.values)), num_entries)
+        for a in attributes.ATTRIBUTES
+    }
+
+
+def test_confusion_matrix_has_true_labels_in_rows():
+    matrix = evaluation.confusion_matrix([0, 0, 1, 2], [0, 1, 1, 1], 3)
+    np.testing.assert_array_equal(matrix, [[1, 1, 0], [0, 1, 0], [0, 1, 0]])
+
+
+def test_class_balanced_accuracy_is_the_mean_recall():
+    # Recalls: 3/4 and 0/1; plain accuracy would be 3/5.
+    accuracy = evaluation.class_balanced_accuracy([0, 0, 0, 0, 1], [0, 0, 0, 1, 0], 2)
+    assert accuracy == pytest.approx(0.375)
+
+
+def test_class_balanced_accuracy_leaves_out_values_that_do_not_occur():
+    assert evaluation.class_balanced_accuracy([0, 0, 2], [0, 1, 2], 4) == 0.75
+
+
+def test_class_balanced_accuracy_of_nothing_is_none():
+    assert evaluation.class_balanced_accuracy([], [], 3) is None
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "expected"), [(0.25, 0.0), (1.0, 1.0), (0.625, 0.5), (0.0, -1 / 3)]
+)
+def test_normalized_accuracy_is_0_at_chance_and_1_if_perfect(accuracy, expected):
+    assert evaluation.normalized_accuracy(accuracy, 0.25) == pytest.approx(expected)
+
+
+def test_a_metamodel_that_knows_all_scores_100_percent(labels):
+    results = evaluation.evaluate(labels, one_hot(labels))
+    assert [a.accuracy for a in results.scored] == [1.0] * len(attributes.NAMES)
+    assert results.average["accuracy"] == results.average["normalized_accuracy"] == 1
+    lower, upper = results.average["interval"]
+    # Not 1: that no entry was named wrongly does not mean that none ever is.
+    assert 0.9 < lower < 1 == upper
+
+
+def test_the_average_is_unweighted_and_over_scored_attributes(labels):
+    labels["ens"][:] = 0
+    results = evaluation.evaluate(labels, noise(NUM_ENTRIES), skip=("alg", "bs"))
+    scored = [a.accuracy for a in results.attributes if a.accuracy is not None]
+    assert len(scored) == len(attributes.NAMES) - 3
+    assert results.average["accuracy"] == pytest.approx(np.mean(scored))
+    assert results["ens"].not_scored == "all test entries have the value no"
+    assert results["alg"].not_scored == "the split is made by it"
+    assert results["alg"].interval is None and results["alg"].count == NUM_ENTRIES
+
+
+def test_an_average_over_nothing_is_empty(labels):
+    results = evaluation.evaluate(labels, one_hot(labels), skip=attributes.NAMES)
+    assert results.average == {} and results.scored == ()
+
+
+def test_chance_counts_the_values_that_occur(labels):
+    labels["act"] %= 3
+    results = evaluation.evaluate(labels, one_hot(labels))
+    assert results["act"].chance == pytest.approx(1 / 3)
+    assert results["act"].count_per_value[3] == 0
+    assert results["split"].chance == pytest.approx(1 / 7)
+
+
+def test_the_confusion_matrix_agrees_with_counts_and_accuracy(labels):
+    result = evaluation.evaluate(labels, noise(NUM_ENTRIES))["act"]
+    matrix = np.array(result.confusion)
+    np.testing.assert_array_equal(matrix.sum(axis=1), result.count_per_value)
+    assert result.accuracy == np.mean(matrix.diagonal() / matrix.sum(axis=1))
+
+
+def test_results_survive_json(labels):
+    labels["ens"][:] = 0
+    results = evaluation.evaluate(labels, noise(NUM_ENTRIES), skip=("pool",))
+    text = json.dumps(results.to_json(), allow_nan=False)
+    assert Results.from_json(json.loads(text)) == results
+
+
+def test_same_seed_same_intervals(labels):
+    first, second, other = (
+        evaluation.evaluate(labels, noise(NUM_ENTRIES), seed=seed) for seed in (0, 0, 1)
+    )
+    assert first == second
+    assert first["act"].interval != other["act"].interval
+    assert first["act"].accuracy == other["act"].accuracy
+
+
+def test_entries_of_one_combination_do_not_count_as_independent(labels):
+    """Ten copies of each entry tell no more than one, and look like more."""
+    probabilities = noise(NUM_ENTRIES)
+    once = evaluation.evaluate(labels, probabilities)
+    copied = (
+        {name: np.repeat(array, 10, axis=0) for name, array in arrays.items()}
+        for arrays in (labels, probabilities)
+    )
+    ids = [str(i) for i in np.repeat(np.arange(NUM_ENTRIES), 10)]
+    repeated_labels, repeated_probabilities = copied
+    clustered = evaluation.evaluate(
+        repeated_labels, repeated_probabilities, combination_ids=ids
+    )
+    as_if = evaluation.evaluate(repeated_labels, repeated_probabilities)
+    assert clustered.num_combinations == NUM_ENTRIES
+
+    def width(results):
+        lower, upper = results.average["interval"]
+        return upper - lower
+
+    assert width(clustered) == pytest.approx(width(once), rel=0.15)
+    assert width(as_if) < 0.6 * width(clustered)
+
+
+@pytest.mark.parametrize("accuracy", [0.5, 0.9, 0.98])
+def test_intervals_hold_the_truth_in_about_95_percent_of_cases(accuracy):
+    """100 zoos of 40 combinations, two entries each, right or wrong together."""
+    random = np.random.default_rng(7)
+    held = 0
+    skip = [name for name in attributes.NAMES if name != "pool"]
+    for _ in range(100):
+        true = np.repeat(random.permutation(np.arange(40) % 2), 2)
+        right = np.repeat(random.random(40) < accuracy, 2)
+        labels = {name: true for name in attributes.NAMES}
+        named = {
+            a.name: np.eye(len(a.values))[np.where(right, true, 1 - true)]
+            for a in attributes.ATTRIBUTES
+        }
+        ids = [str(i) for i in np.repeat(np.arange(40), 2)]
+        results = evaluation.evaluate(labels, named, skip=skip, combination_ids=ids)
+        lower, upper = results["pool"].interval
+        held += lower <= accuracy <= upper
+    assert held >= 88
+
+
+def test_guesses_stay_at_chance(labels):
+    results = evaluation.evaluate(labels, noise(NUM_ENTRIES))
+    lower, upper = results.average["interval"]
+    assert lower <= results.average["chance"] <= upper
+
+
+def test_no_entries_are_refused():
+    nothing = {name: np.zeros(0, int) for name in attributes.NAMES}
+    with pytest.raises(UserError, match="At least one test entry"):
+        evaluation.evaluate(nothing, one_hot(nothing))
+
+
+def test_wrong_shapes_and_nan_are_refused_by_name(labels):
+    probabilities = one_hot(labels)
+    probabilities["ks"] = probabilities["act"]
+    with pytest.raises(ValueError, match="'ks' must have labels of shape"):
+        evaluation.evaluate(labels, probabilities)
+    probabilities = one_hot(labels)
+    probabilities["bs"][3, 1] = np.nan
+    with pytest.raises(ValueError, match="'bs' contain NaN"):
+        evaluation.evaluate(labels, probabilities)
