@@ -76,7 +76,7 @@ demo: .venv/requirements
 	$(BIN)/python -m kennen_tf.export_metamodel $(DEMO) \
 	    --metamodel_dir=demo/runs/kennen-o --export_dir=demo/exported
 	$(BIN)/python -m kennen_tf.reveal_black_box $(DEMO) --metamodel=demo/exported \
-	    --black_box=demo/zoo/classifiers/$(HELD_OUT).keras
+	    --black_box=demo/zoo/classifiers/$(HELD_OUT).keras --zoo_dir=demo/zoo
 
 clean:
 	rm -rf .venv build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -50,6 +50,11 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     )
 
 
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
+    """Says whether several processes train together."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Says whether this process is the one that writes files."""
     resolver = strategy.cluster_resolver

@@ -1,7 +1,8 @@
 """Output representations: how much of a black box's answers a metamodel reads.
 
 All are on the log scale: a metamodel reads log-probabilities, or the logarithm of
-pseudo-probabilities that tell no more than a ranking or one label (paper, section 4).
+pseudo-probabilities that tell no more than a ranking or one label (the rows of the
+paper's Table 2).
 """
 
 from typing import TYPE_CHECKING
@@ -18,6 +19,10 @@ REPRESENTATIONS = ("probabilities", "ranking", "top-k", "top-1", "bottom-1")
 # Those through which gradients reach the query images.
 DIFFERENTIABLE = ("probabilities",)
 
+# How unlikely the wrong digits are tells much: in a zoo of four epochs, 39% of all
+# probabilities lie below 1e-6, and 6% below this. A zero, which a black box that rounds
+# gives, must not be an outlier: read as -23, it lies 2.8 standard deviations below the
+# mean of what classifiers of that zoo answer there (median over images and digits).
 PROBABILITY_FLOOR = 1e-10
 
 # Unranked labels get what a label ranked one past the last would get: less than any

@@ -51,7 +51,7 @@ class QueryInputs:
     @functools.cached_property
     def fingerprint(self) -> str:
         """Names the images and their order."""
-        return hashlib.sha256(np.ascontiguousarray(self.images)).hexdigest()[:16]
+        return hashlib.sha256(self.images.tobytes()).hexdigest()[:16]
 
     def take(self, query_indices: Sequence[int]) -> "QueryInputs":
         """Returns the queries at these places, in this order."""

@@ -225,7 +225,9 @@ def write(
     new.mkdir()
     ordered = sorted(entries, key=_hash_order)
     num_shards = min(config.num_shards, len(ordered))
-    shards = [list(part) for part in np.array_split(np.array(ordered, object), num_shards)]
+    shards = [
+        list(part) for part in np.array_split(np.array(ordered, object), num_shards)
+    ]
     shard_names = _write_shards(new, shards, probabilities_of)
     _write_tfds_files(new, shard_names, [len(s) for s in shards], len(queries))
     artifacts.write_json(new / ATTRIBUTES_NAME, attributes.table())
@@ -272,10 +274,17 @@ def _write_shards(
     total = sum(len(shard) for shard in shards)
     with tqdm.tqdm(total=total, desc="writing", unit="record", leave=False) as bar:
         for name, shard in zip(names, shards, strict=True):
-            with tf.io.TFRecordWriter(str(folder / name)) as writer:
-                for entry in shard:
-                    writer.write(records.encode(entry, probabilities_of(entry)))
-                    bar.update()
+            try:
+                with tf.io.TFRecordWriter(str(folder / name)) as writer:
+                    for entry in shard:
+                        writer.write(records.encode(entry, probabilities_of(entry)))
+                        bar.update()
+            except tf.errors.OpError as error:
+                # TensorFlow's own way to say that e.g. the disk is full.
+                raise UserError(
+                    f"{name} could not be written: {error.message}. Make room, or "
+                    "choose another --query_dir."
+                ) from error
     return names
 
 

@@ -112,7 +112,7 @@ def results_table(document: Mapping[str, Any]) -> Table:
     results = Results.from_json(document)
     row = _paper_row(document)
     table = _table(
-        f"{describe(document)}, seed {document['seed']}: "
+        f"{describe(document)}, seed {document['seed']}\n"
         f"{document['num_train']} classifiers to train, {results.num_entries} to test",
         "attribute",
     )
@@ -256,7 +256,8 @@ def _headings(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     configs = [summary["config"] for summary in summaries]
     # The method first, and other numbers after what all metamodels have.
     keys = dict.fromkeys([*_DESCRIBED, *configs[0]])
-    differing = [k for k in keys if len({str(c.get(k)) for c in configs}) > 1]
+    values = {k: {str(c[k]) for c in configs if c.get(k) is not None} for k in keys}
+    differing = [key for key in keys if len(values[key]) > 1]
 
     def text(key: str, value: Any) -> str:
         return value if isinstance(value, str) else f"{key}={value}"

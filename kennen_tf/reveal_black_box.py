@@ -1,16 +1,18 @@
 """Names the attributes of a black box with an exported metamodel.
 
     python -m kennen_tf.reveal_black_box --metamodel=exported/o --black_box=some.keras
-    python -m kennen_tf.reveal_black_box --metamodel=exported/o \
---black_box=my_module:predict --outputs=logits --json
+    python -m kennen_tf.reveal_black_box --metamodel=exported/o
+        --black_box=my_module:predict --outputs=logits --json
 
 Sends the metamodel's query images to the black box and prints, for each attribute, the
 most likely value, its probability and the runner-up; with --json, only JSON with the
 probability of every value.
 """
 
+import contextlib
 import json
 import pathlib
+import sys
 
 from flags import common
 from flags import revealing as revealing_flags
@@ -39,13 +41,15 @@ def reveal_black_box(config: RevealConfig) -> None:
     if config.zoo_dir:
         zoo = Zoo.open(config.zoo_dir)
         truths = [revealing.true_values(zoo, where) for where in config.black_boxes]
-    boxes = [
-        black_boxes.open_black_box(
-            where, outputs_kind=config.outputs, pixels=config.pixels
-        )
-        for where in config.black_boxes
-    ]
-    revelations = revealing.reveal(metamodel, boxes, truths)
+    # What a black box prints itself would get between the lines of the JSON.
+    with contextlib.redirect_stdout(sys.stderr):
+        boxes = [
+            black_boxes.open_black_box(
+                where, outputs_kind=config.outputs, pixels=config.pixels
+            )
+            for where in config.black_boxes
+        ]
+        revelations = revealing.reveal(metamodel, boxes, truths)
     document = {
         "kind": "revelations",
         "schema_version": SCHEMA_VERSION,

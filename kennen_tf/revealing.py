@@ -151,11 +151,10 @@ def revelation_table(revelation: Revelation) -> Table:
     knows_truth = any(a.truth is not None for a in revelation.answers)
     knows_accuracy = any(a.test_accuracy is not None for a in revelation.answers)
     table.add_column("attribute", no_wrap=True)
-    table.add_column("", max_width=24)
+    table.add_column("", max_width=26)
     table.add_column("value", style="bold", no_wrap=True)
     table.add_column("probability", justify="right")
     table.add_column("runner-up", no_wrap=True)
-    table.add_column("probability", justify="right")
     if knows_truth:
         table.add_column("truth", no_wrap=True)
     if knows_accuracy:
@@ -163,7 +162,7 @@ def revelation_table(revelation: Revelation) -> Table:
     for answer in revelation.answers:
         (first, first_p), (second, second_p) = answer.ranked()[:2]
         cells = [answer.code, answer.description, str(first), f"{100 * first_p:.1f}%"]
-        cells += [str(second), f"{100 * second_p:.1f}%"]
+        cells.append(f"{second} {100 * second_p:.1f}%")
         if knows_truth:
             mark = "" if answer.truth == first else " (!)"
             cells.append(f"{answer.truth}{mark}")

@@ -1,1 +1,1 @@
-"""Everything that reads data for training: images, and `tf.data.Dataset`s of outputs."""
+"""Everything that reads data: images as arrays, query outputs as `tf.data.Dataset`s."""

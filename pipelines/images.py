@@ -12,6 +12,7 @@ import struct
 import zlib
 
 import numpy as np
+from absl import logging
 
 from kennen_tf.errors import UserError
 from kennen_tf.labeled_images import LabeledImages
@@ -144,7 +145,7 @@ def _load_tfds(name: str) -> LabeledImages:
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"--dataset=tfds:{name} must name a dataset of TensorFlow Datasets. {reason}"
+            f"--dataset=tfds:{name} is no dataset of TensorFlow Datasets. {reason}"
         ) from error
     # Asked before anything is downloaded.
     keys = builder.info.supervised_keys or ()
@@ -154,12 +155,13 @@ def _load_tfds(name: str) -> LabeledImages:
         or features[0].shape != IMAGE_SHAPE
         or getattr(features[1], "num_classes", None) != NUM_CLASSES
     ):
-        received = {key: f"{f.shape} {f.np_dtype}" for key, f in zip(keys, features)}
+        received = dict(zip(keys, (f.shape for f in features), strict=True))
         num_classes = [getattr(feature, "num_classes", None) for feature in features]
         raise UserError(
             f"tfds:{name} must have images of shape {IMAGE_SHAPE} and labels of "
             f"{NUM_CLASSES} classes. Received: {received}, classes {num_classes[1:]}."
         )
+    logging.info("Preparing tfds:%s in %s, unless it is there.", name, builder.data_dir)
     try:
         builder.download_and_prepare()
     except Exception as error:  # Dataset code may raise anything.

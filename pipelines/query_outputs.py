@@ -148,7 +148,9 @@ def _whole(
 
 def _places(info: QueryOutputsInfo, entry_ids: Sequence[str]) -> np.ndarray:
     """Returns, for each record, its entry's place among those wanted, or -1."""
-    place_of = {entry_id: place for place, entry_id in enumerate(sorted(set(entry_ids)))}
+    place_of = {
+        entry_id: place for place, entry_id in enumerate(sorted(set(entry_ids)))
+    }
     unknown = sorted(set(place_of) - {entry.id for entry in info.records})
     if unknown or not place_of:
         raise UserError(

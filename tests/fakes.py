@@ -102,8 +102,11 @@ def write_query_outputs(
         The entries, sorted by id.
     """
     config = QueryConfig(
-        zoo_dir="made-up", query_dir=str(query_dir), num_queries=num_queries,
-        num_shards=num_shards, overwrite=True,
+        zoo_dir="made-up",
+        query_dir=str(query_dir),
+        num_queries=num_queries,
+        num_shards=num_shards,
+        overwrite=True,
     )
     entries = make_entries(num_entries, seed)
     with query_outputs.work_folder(query_dir) as work:
@@ -157,7 +160,7 @@ def add_classifier(zoo_dir: Path, spec: ClassifierSpec, accuracy: float = 0.98) 
 
 
 def make_digits(num_train: int = 200, num_test: int = 100) -> LabeledImages:
-    """Makes images that are easy to tell apart: a bright bar, its row says the class."""
+    """Makes images that are easy to tell apart: the row of a bar says the class."""
     random = np.random.default_rng(0)
 
     def make(count: int) -> tuple[np.ndarray, np.ndarray]:

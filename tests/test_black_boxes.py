@@ -11,9 +11,6 @@ from kennen_tf import black_boxes
 from kennen_tf.black_boxes import BlackBox, open_black_box
 from kennen_tf.errors import UserError
 
-# TensorFlow's SavedModel code meets newer NumPy and Keras with warnings of its own.
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 @pytest.fixture(scope="module")
 def images():

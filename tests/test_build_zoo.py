@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 
+import fakes
 import pytest
+from test_training import SPEC
 
 from kennen_tf import artifacts
 from kennen_tf.zoo import store
-from tests import fakes
-from tests.test_training import SPEC
 
 # Two classifiers for each of three compiled steps; the second one diverges.
 SPECS = [

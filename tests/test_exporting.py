@@ -21,9 +21,6 @@ from kennen_tf.metamodels.metamodel import Metamodel
 
 NUM_QUERIES = 12
 
-# TensorFlow's SavedModel code meets newer NumPy and Keras with warnings of its own.
-pytestmark = pytest.mark.filterwarnings("default")
-
 
 @pytest.fixture(scope="module")
 def probabilities():

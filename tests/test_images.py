@@ -142,7 +142,7 @@ def declare(tfds, digits, name, shape=(28, 28, 1), num_classes=10):
 
         def _split_generators(self, dl_manager):
             if name.startswith("far_away"):
-                dl_manager.download("https://nowhere.invalid/images.zip")
+                raise ConnectionError("Name or service not known")
             return {"train": self._generate("train"), "test": self._generate("test")}
 
         def _generate(self, part):
@@ -214,10 +214,10 @@ def test_a_tfds_dataset_that_cannot_be_downloaded_is_an_error_that_says_what_to_
     tfds, monkeypatch, digits
 ):
     register(tfds, monkeypatch, declare(tfds, digits, "far_away"))
-    with pytest.raises(UserError, match="tfds build far_away.*--dataset=mnist"):
+    with pytest.raises(UserError, match="service not known.*tfds build far_away"):
         image_pipeline.load_images("tfds:far_away")
 
 
 def test_an_unknown_tfds_dataset_is_an_error(tfds):
-    with pytest.raises(UserError, match="must name a dataset of TensorFlow Datasets"):
+    with pytest.raises(UserError, match="is no dataset of TensorFlow Datasets"):
         image_pipeline.load_images("tfds:no_such_dataset")

@@ -74,7 +74,7 @@ def test_table_3_has_no_number_that_is_not_sourced():
 
 def test_the_table_has_our_numbers_and_the_papers():
     document = make_document()
-    text = rendered(reporting.results_table(document), width=150)
+    text = rendered(reporting.results_table(document))
     act = document["attributes"][0]
     accuracy = f"{100 * act['accuracy']:.1f}"
     lower, upper = (f"{100 * end:.1f}" for end in act["interval"])

@@ -2,6 +2,7 @@
 
 import json
 
+import fakes
 import numpy as np
 import pytest
 
@@ -10,7 +11,6 @@ from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.errors import UserError
 from kennen_tf.zoo import classifiers, store
 from kennen_tf.zoo.specs import ClassifierSpec
-from tests import fakes
 
 SPECS = [ClassifierSpec(11, 3), ClassifierSpec(11, 4), ClassifierSpec(12, 0)]
 

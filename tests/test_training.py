@@ -1,12 +1,12 @@
 """Training: a reset step trains like a fresh one, and like plain Keras."""
 
+import fakes
 import keras
 import numpy as np
 import pytest
 
 from kennen_tf.zoo import classifiers, training
 from kennen_tf.zoo.specs import ClassifierSpec
-from tests import fakes
 
 DIGITS = fakes.make_digits(1200, 100)
 SPEC = {

@@ -73,6 +73,9 @@ class Trainer:
         steps = math.ceil(len(features) / batch_size)
         with strategy.scope():
             answering, model = kennen_o.build(recipe, features, seed)
+        if distribution.is_multi_worker(strategy):
+            model = _MultiWorkerModel(model.input, model.output, name=model.name)
+        with strategy.scope():
             is_one_device = strategy.num_replicas_in_sync == 1
             is_long = recipe.epochs * steps >= _LEAST_STEPS_FOR_XLA
             model.compile(
@@ -110,21 +113,35 @@ class Trainer:
         stream = make_stream(self.batch_size, self.first_epoch).map(
             lambda features, labels: (features, heads.encode_targets(labels, table))
         )
-        self.model.fit(
-            stream.prefetch(8),
-            initial_epoch=self.first_epoch,
-            epochs=self.num_epochs,
-            steps_per_epoch=self.steps_per_epoch,
-            shuffle=False,
-            verbose=0,
-            callbacks=between_epochs,
-        )
+        with self.strategy.scope():
+            self.model.fit(
+                stream.prefetch(8),
+                initial_epoch=self.first_epoch,
+                epochs=self.num_epochs,
+                steps_per_epoch=self.steps_per_epoch,
+                shuffle=False,
+                verbose=0,
+                callbacks=between_epochs,
+            )
 
     def predict_logits(
         self, features: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
         """Returns the logits of all heads side by side, without dropout."""
         return predict_logits(self.model, features)
+
+
+class _MultiWorkerModel(keras.Model):
+    """A model whose `fit` works with several workers, which Keras 3's does not.
+
+    Made outside of the strategy's scope, it is not asked for a symbolic batch, which
+    fails; and its logs have the axis along which Keras reduces them over workers. See
+    https://github.com/keras-team/keras/issues/20585.
+    """
+
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        logs = super().train_step(data)
+        return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
 
 
 def predict_logits(

@@ -20,7 +20,7 @@ import tensorflow as tf
 from kennen_tf.artifacts import Path
 from kennen_tf.errors import UserError
 from kennen_tf.zoo import classifiers
-from kennen_tf.zoo.specs import ClassifierSpec
+from kennen_tf.zoo.specs import ClassifierSpec, ShapeKey, shape_key
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 BATCH_SIZE = 500
@@ -93,10 +93,9 @@ def query_classifiers(
     Raises:
         UserError: If a classifier's file is missing or is not the one recorded.
     """
-    groups: dict[classifiers.ShapeKey, list[ClassifierRecord]]
-    groups = collections.defaultdict(list)
+    groups: dict[ShapeKey, list[ClassifierRecord]] = collections.defaultdict(list)
     for record in records:
-        groups[classifiers.shape_key(_without_dropout(record.spec))].append(record)
+        groups[shape_key(_without_dropout(record.spec))].append(record)
     stop = threading.Event()
 
     def query_group(group: Sequence[ClassifierRecord]) -> None:

@@ -149,6 +149,7 @@ class Zoo:
 
 
 def classifier_path(zoo_dir: artifacts.Path, spec: ClassifierSpec) -> pathlib.Path:
+    """Returns where a classifier is saved."""
     return pathlib.Path(zoo_dir) / CLASSIFIERS_FOLDER / f"{spec.id}.keras"
 
 

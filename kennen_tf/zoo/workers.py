@@ -197,6 +197,7 @@ def set_up_tensorflow(index: int, threads: int) -> None:
 
 
 def free_memory() -> None:
+    """Lets go of what Keras keeps of models that are no longer there."""
     import gc
 
     import keras

@@ -1,0 +1,72 @@
+"""Shows that a worker's memory does not grow with the number of classifiers trained.
+
+    python benchmarks/zoo_memory.py --num_models=400
+
+Trains quick classifiers (one epoch on 2,000 of the embedded digits) with build_zoo's
+workers and prints, for each hundred of them, the largest resident memory that any
+worker had and the median time of a classifier. Some minutes on two cores.
+"""
+
+import statistics
+import tempfile
+
+import psutil
+import rich.console
+import rich.table
+from absl import app
+from absl import flags as absl_flags
+
+from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.zoo import specs, store, workers
+from pipelines import images
+
+_NUM_MODELS = absl_flags.DEFINE_integer("num_models", 400, "Classifiers to train.")
+_WORKERS = absl_flags.DEFINE_integer("workers", 0, "Processes; 0 is one per core.")
+_NUM_IMAGES = 2000
+
+
+def load_few_images() -> LabeledImages:
+    """Returns the first digits, so that training is quick."""
+    return LabeledImages(
+        *(array[:_NUM_IMAGES] for array in images.load_images("mnist"))
+    )
+
+
+def main(argv: list[str]) -> None:
+    """Trains and prints."""
+    del argv
+    parent = psutil.Process()
+    table = rich.table.Table(title="Memory of build_zoo's workers")
+    for name in ("classifiers", "largest worker, MB", "parent, MB", "median seconds"):
+        table.add_column(name, justify="right")
+    with tempfile.TemporaryDirectory() as folder:
+        config = ZooConfig(
+            zoo_dir=folder,
+            epochs=1,
+            min_accuracy=0.0,
+            compute_dtype="float32",
+            workers=_WORKERS.value,
+        )
+        store.prepare(config)
+        wanted = specs.sample_specs(_NUM_MODELS.value, 1, root_seed=0)
+        largest, seconds = 0, []
+        records = workers.train_all(wanted, config, load_few_images)
+        for number, record in enumerate(records, start=1):
+            store.add_record(folder, record)
+            seconds.append(record.seconds)
+            for child in parent.children():
+                largest = max(largest, child.memory_info().rss)
+            if number % 100 == 0:
+                table.add_row(
+                    f"{number - 99} to {number}",
+                    f"{largest / 1e6:.0f}",
+                    f"{parent.memory_info().rss / 1e6:.0f}",
+                    f"{statistics.median(seconds):.2f}",
+                )
+                largest, seconds = 0, []
+    rich.console.Console().print(table)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,175 @@
+"""Splits: no member of a test ensemble is ever trained on, in whatever zoo."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from kennen_tf import attributes, splits
+from kennen_tf.errors import UserError
+from kennen_tf.zoo.specs import NUM_COMBINATIONS, ClassifierSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    id: str
+    combination_id: str
+    members: tuple[str, ...]
+    values: dict
+
+
+def make_zoo(seed, num_combinations=60, most_seeds=4):
+    """Makes random combinations with one to four classifiers and all ensembles."""
+    random = np.random.default_rng(seed)
+    entries = []
+    for index in random.choice(NUM_COMBINATIONS, num_combinations, replace=False):
+        num_seeds = int(random.integers(1, most_seeds + 1))
+        num_params = int(2 ** random.uniform(14, 19))
+        specs = [ClassifierSpec(int(index), s) for s in range(num_seeds)]
+        for size in range(1, num_seeds + 1):
+            for members in itertools.combinations(specs, size):
+                facts = attributes.Facts(
+                    combination=specs[0].combination,
+                    num_params=num_params * size,
+                    num_members=size,
+                )
+                entries.append(
+                    Entry(
+                        id=f"{specs[0].combination_id}-"
+                        + "+".join(f"s{spec.seed:03d}" for spec in members),
+                        combination_id=specs[0].combination_id,
+                        members=tuple(spec.id for spec in members),
+                        values=attributes.all_values(facts),
+                    )
+                )
+    return entries
+
+
+ZOO = make_zoo(0, 200)
+BY_ID = {entry.id: entry for entry in ZOO}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "split",
+    ["R", *splits.EXTRAPOLATIONS, "ens:no>yes", "par:14,15,16>17,18,19,20,21"],
+)
+def test_no_member_of_a_test_entry_is_trained_on(split, seed):
+    zoo = make_zoo(seed, 200)
+    by_id = {entry.id: entry for entry in zoo}
+    made = splits.make_split(zoo, split, seed)
+    trained = {m for i in made.train_ids for m in by_id[i].members}
+    tested = {m for i in made.test_ids for m in by_id[i].members}
+    assert trained and tested
+    assert not trained & tested
+    combinations = [
+        {by_id[i].combination_id for i in ids}
+        for ids in (made.train_ids, made.test_ids)
+    ]
+    assert not combinations[0] & combinations[1]
+
+
+@pytest.mark.parametrize(
+    ("split", "train", "test"),
+    [
+        ("E-conv", {"conv": {2, 3}}, {"conv": {4}}),
+        ("E-conv-fc", {"conv": {2, 3}, "fc": {2, 3}}, {"conv": {4}, "fc": {4}}),
+        ("E-alg", {"alg": {"sgd", "adam"}}, {"alg": {"rmsprop"}}),
+        (
+            "E-alg-bs",
+            {"alg": {"sgd", "adam"}, "bs": {64, 128}},
+            {"alg": {"rmsprop"}, "bs": {256}},
+        ),
+        (
+            "E-split",
+            {"split": {"quarter0"}},
+            {"split": {"quarter1", "quarter2", "quarter3"}},
+        ),
+        ("E-size", {"size": {"quarter"}}, {"size": {"half", "all"}}),
+        ("pool:no>yes", {"pool": {"no"}}, {"pool": {"yes"}}),
+        (
+            "#conv: 2, 3 > 4; bs:64>256",
+            {"conv": {2, 3}, "bs": {64}},
+            {"conv": {4}, "bs": {256}},
+        ),
+    ],
+)
+def test_sides_have_the_values_of_the_split_and_all_such_entries(split, train, test):
+    made = splits.make_split(ZOO, split, seed=0)
+    for ids, wanted in ((made.train_ids, train), (made.test_ids, test)):
+        fitting = {
+            e.id
+            for e in ZOO
+            if all(e.values[n] in values for n, values in wanted.items())
+        }
+        assert set(ids) == fitting
+    assert set(train) <= set(made.split_attributes)
+
+
+def test_attributes_that_cannot_be_known_are_not_scored():
+    # What was trained on half of the data was not trained on a quarter.
+    made = splits.make_split(ZOO, "E-size", seed=0)
+    assert made.split_attributes == ("size", "split")
+    assert splits.make_split(ZOO, "R", seed=0).split_attributes == ()
+
+
+def test_without_numbers_a_random_split_uses_all_and_tests_on_a_fifth():
+    made = splits.make_split(ZOO, "R", seed=0)
+    assert sorted(made.train_ids + made.test_ids) == sorted(BY_ID)
+    assert 0.2 <= len(made.test_ids) / len(ZOO) < 0.2 + 15 / len(ZOO)
+
+
+@pytest.mark.parametrize("split", ["R", "E-alg", "ens:no>yes"])
+def test_numbers_are_exact(split):
+    made = splits.make_split(ZOO, split, seed=0, num_train=33, num_test=17)
+    assert (len(set(made.train_ids)), len(set(made.test_ids))) == (33, 17)
+
+
+def test_the_seed_decides_and_the_order_of_entries_does_not():
+    made = splits.make_split(ZOO, "R", seed=3)
+    assert splits.make_split(ZOO[::-1], "R", seed=3) == made
+    assert splits.make_split(ZOO, "R", seed=4) != made
+
+
+def test_a_zoo_that_grows_keeps_most_of_its_split():
+    before = splits.make_split(ZOO, "R", seed=0)
+    after = splits.make_split(ZOO + make_zoo(9, 20), "R", seed=0)
+    assert len(set(before.test_ids) & set(after.test_ids)) > 0.7 * len(before.test_ids)
+
+
+def test_a_split_on_ensembles_trains_on_some_that_could_be_tested():
+    made = splits.make_split(ZOO, "ens:no>yes", seed=0)
+    singles = {e.combination_id for e in ZOO if len(e.members) == 1}
+    with_ensembles = {e.combination_id for e in ZOO if len(e.members) > 1}
+    trained = {BY_ID[i].combination_id for i in made.train_ids}
+    assert singles - with_ensembles < trained
+    assert trained & with_ensembles
+
+
+def test_too_few_entries_are_counted_in_the_error():
+    small = [entry for entry in ZOO if entry.values["alg"] == "sgd"]
+    with pytest.raises(UserError, match=f"Received: a zoo with {len(small)} to.*and 0"):
+        splits.make_split(small, "E-alg", seed=0)
+    with pytest.raises(UserError, match="at least 100000 entries to train on and 10 "):
+        splits.make_split(ZOO, "R", seed=0, num_train=100_000, num_test=10)
+    with pytest.raises(UserError, match="with 0 to train on and 0"):
+        splits.make_split([], "R", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ("E-none", "--split must be R, one of E-conv.*Received: split='E-none'"),
+        ("", "--split must be"),
+        ("pool:no", "--split must be"),
+        ("depth:2>3", "Unknown attribute.*'depth'"),
+        ("conv:2>5", "attribute 'conv'.*Received: '5'"),
+        ("conv:>4", "attribute 'conv'.*Received: ''"),
+        ("conv:2,3>3", "each value on one side"),
+        ("conv:2>3;conv:3>4", "each attribute once"),
+    ],
+)
+def test_a_wrong_split_is_refused(split, message):
+    with pytest.raises(UserError, match=message):
+        splits.parse_split(split)

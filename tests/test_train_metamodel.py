@@ -1,0 +1,317 @@
+"""Training of metamodels from end to end: controls, resuming, what is left behind."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import fakes
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kennen_tf import attributes, evaluation
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.errors import UserError
+from kennen_tf.metamodels import callbacks, training
+from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.query_outputs import QueryOutputsInfo
+from kennen_tf.train_metamodel import train_metamodel
+from pipelines import query_outputs
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planted")
+    fakes.write_query_outputs(folder, 1500, 96, planted=True)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def meaningless(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("meaningless")
+    fakes.write_query_outputs(folder, 900, 24, planted=False)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    fakes.write_query_outputs(folder, 120, 24, planted=True)
+    return str(folder)
+
+
+def evaluate(config):
+    """Scores a metamodel on its test entries."""
+    metamodel = Metamodel.load(config.metamodel_dir)
+    info = QueryOutputsInfo.open(config.query_dir)
+    ids = metamodel.split.test_ids
+    x, labels = query_outputs.load_arrays(info, ids, metamodel.query_indices, None)
+    return evaluation.evaluate(
+        labels,
+        metamodel.predict(x),
+        skip=metamodel.split.split_attributes,
+        combination_ids=[entry_id.split("-")[0] for entry_id in sorted(ids)],
+    )
+
+
+@pytest.mark.parametrize("representation", ["probabilities", "top-1"])
+def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
+    representation, planted, tmp_path
+):
+    config = MetamodelConfig(
+        query_dir=planted,
+        metamodel_dir=str(tmp_path),
+        num_queries=96,
+        epochs=25,
+        representation=representation,
+    )
+    train_metamodel(config)
+    results = evaluate(config)
+    assert {r.name: r.accuracy for r in results.attributes} == dict.fromkeys(
+        attributes.NAMES, 1.0
+    )
+
+
+@pytest.mark.parametrize("method", ["kennen-o", "linear"])
+def test_outputs_that_tell_nothing_are_read_at_chance(method, meaningless, tmp_path):
+    config = MetamodelConfig(
+        method=method,
+        query_dir=meaningless,
+        metamodel_dir=str(tmp_path),
+        num_queries=24,
+        num_test=300,
+        epochs=10,
+    )
+    train_metamodel(config)
+    average = evaluate(config).average
+    lower, upper = average["interval"]
+    assert lower - 0.01 < average["chance"] < upper + 0.01
+
+
+def resumable(query_dir, metamodel_dir, **settings):
+    return MetamodelConfig(
+        **{
+            "query_dir": query_dir,
+            "metamodel_dir": str(metamodel_dir),
+            "num_queries": 20,
+            "batch_size": 48,  # 96 training entries: no smaller last batch.
+            "epochs": 12,
+            "checkpoint_every": 4,
+            "evaluate_every": 3,
+            **settings,
+        }
+    )
+
+
+def assert_same_metamodel(folder, expected):
+    weights = [Metamodel.load(f).keras_model.get_weights() for f in (folder, expected)]
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for name in ("metrics.jsonl", "split.json", "queries.npz"):
+        assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def finished(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "m"
+    train_metamodel(resumable(small, folder))
+    return folder
+
+
+# A checkpoint is saved three times; stopped after that, the model is not written.
+@pytest.mark.parametrize("stop_after", [0, 1, 3])
+def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
+    stop_after, small, finished, tmp_path, monkeypatch
+):
+    train_and_stop(resumable(small, tmp_path / "stopped"), stop_after, monkeypatch)
+    assert not (tmp_path / "stopped" / "finished.json").exists()
+    with pytest.raises(UserError, match="Go on with train_metamodel --resume"):
+        Metamodel.load(tmp_path / "stopped")
+    with pytest.raises(UserError, match="was stopped. Go on with --resume"):
+        train_metamodel(resumable(small, tmp_path / "stopped"))
+
+    train_metamodel(resumable(small, tmp_path / "stopped", resume=True))
+    assert_same_metamodel(tmp_path / "stopped", finished)
+
+
+def test_a_resumed_training_that_xla_compiles_ends_there_too(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "_LEAST_STEPS_FOR_XLA", 0)
+    train_metamodel(resumable(small, tmp_path / "whole"))
+    train_and_stop(resumable(small, tmp_path / "stopped"), 1, monkeypatch)
+    train_metamodel(resumable(small, tmp_path / "stopped", resume=True))
+    assert_same_metamodel(tmp_path / "stopped", tmp_path / "whole")
+
+
+def train_and_stop(config, stop_after, monkeypatch):
+    """Stops a training where it would save its next checkpoint, or the model."""
+    save, finish, saved = callbacks.save_checkpoint, folder_lib.finish, []
+
+    def or_stop(function):
+        def call(*arguments):
+            if len(saved) == stop_after:
+                raise Stopped
+            saved.append(arguments)
+            function(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "save_checkpoint", or_stop(save))
+        patch.setattr(folder_lib, "finish", or_stop(finish))
+        with pytest.raises(Stopped):
+            train_metamodel(config)
+
+
+def test_a_killed_training_is_resumed(small, tmp_path):
+    config = resumable(small, tmp_path / "killed", epochs=80, checkpoint_every=2)
+    flags = [f"--{n}={v}" for n, v in config.to_json().items() if n != "resume"]
+    command = [sys.executable, "-m", "kennen_tf.train_metamodel", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed" / "checkpoints" / callbacks.CHECKPOINT_NAME
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    with np.load(checkpoint) as stored:
+        assert 0 < stored["epoch"] < 80
+
+    train_metamodel(dataclasses.replace(config, resume=True))
+    whole = dataclasses.replace(config, metamodel_dir=str(tmp_path / "whole"))
+    train_metamodel(whole)
+    assert_same_metamodel(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_finished_training_is_left_as_it_is(small, finished, capsys):
+    before = (finished / "metamodel.keras").read_bytes()
+    train_metamodel(resumable(small, finished))
+    train_metamodel(resumable(small, finished, resume=True))
+    assert capsys.readouterr().out.count("finished before, nothing to do") == 2
+    assert (finished / "metamodel.keras").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": 1}, "other settings: --seed 0, not 1"),
+        ({"resume": True, "epochs": 13}, "--epochs 12, not 13.*epochs of the recipe"),
+    ],
+)
+def test_a_folder_with_another_training_is_refused(settings, message, small, finished):
+    with pytest.raises(UserError, match=message):
+        train_metamodel(resumable(small, finished, **settings))
+
+
+def test_a_folder_with_something_else_is_refused(small, tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="new or empty folder.*thesis.tex"):
+        train_metamodel(resumable(small, tmp_path))
+    with pytest.raises(UserError, match="other settings|must hold a metamodel"):
+        train_metamodel(resumable(small, small))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_cannot_be_trained_on_leaves_no_folder(small, tmp_path):
+    folder = tmp_path / "m"
+    with pytest.raises(UserError, match="num_queries must be at most.*24.*=25"):
+        train_metamodel(resumable(small, folder, num_queries=25))
+    with pytest.raises(UserError, match="at least 1000 entries to train on"):
+        train_metamodel(resumable(small, folder, num_train=1000))
+    with pytest.raises(UserError, match="No query outputs"):
+        train_metamodel(resumable(str(tmp_path / "none"), folder))
+    assert not folder.exists()
+
+
+def test_a_run_leaves_these_files(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names - {".lock"} == {
+        "attributes.json",
+        "checkpoints",
+        "config.json",
+        "finished.json",
+        "logs",
+        "metamodel.keras",
+        "metrics.jsonl",
+        "queries.npz",
+        "split.json",
+    }
+    config = json.loads((finished / "config.json").read_text())
+    assert config["kind"] == "metamodel"
+    assert set(config["fingerprints"]) == {"query_outputs", "query_inputs", "zoo"}
+
+
+def test_metrics_have_a_row_for_every_evaluated_epoch(finished):
+    rows = [
+        json.loads(s) for s in (finished / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert [row["epoch"] for row in rows] == [3, 6, 9, 12]
+    for side in ("train", "test"):
+        assert set(rows[-1][side]) == {"loss", "accuracy", "average"}
+    assert rows[-1]["train"]["loss"] < rows[0]["train"]["loss"]
+
+
+def read_events(folder):
+    """Returns the steps, by tag, of all TensorBoard summaries of a run."""
+    steps = {}
+    for path in sorted(folder.glob("events*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                steps.setdefault(value.tag, []).append(event.step)
+    return steps
+
+
+def test_tensorboard_has_curves_settings_and_confusion_matrices(finished):
+    for side in ("train", "test"):
+        steps = read_events(finished / "logs" / side)
+        for tag in ("loss", "accuracy/average", "accuracy/act"):
+            assert steps[tag] == [3, 6, 9, 12]
+    for name in attributes.NAMES:
+        assert steps[f"confusion/{name}"] == [12]
+    tags = read_events(finished / "logs")
+    assert "_hparams_/session_start_info" in tags
+
+
+def test_a_metamodel_that_was_altered_is_refused(finished, tmp_path):
+    folder = tmp_path / "m"
+    shutil.copytree(finished, folder)
+    with open(folder / "metamodel.keras", "ab") as file:
+        file.write(b"x")
+    with pytest.raises(UserError, match="metamodel.keras is missing or was altered"):
+        Metamodel.load(folder)
+    os.remove(folder / "config.json")
+    with pytest.raises(UserError, match="No metamodel at"):
+        Metamodel.load(folder)
+
+
+def test_a_loaded_metamodel_knows_its_queries_and_refuses_other_shapes(small, finished):
+    metamodel = Metamodel.load(finished)
+    info = QueryOutputsInfo.open(small)
+    stored = info.query_inputs.images[list(metamodel.query_indices)]
+    np.testing.assert_array_equal(metamodel.query_inputs.images, stored)
+    assert metamodel.fingerprints["query_outputs"] == info.fingerprint
+    with pytest.raises(ValueError, match="20, 10.*Received: .*19, 10"):
+        metamodel.predict(np.full((2, 19, 10), 0.1, np.float32))
+
+
+@pytest.mark.parametrize("split", ["E-alg", "pool:no>yes"])
+def test_extrapolation_is_not_scored_on_its_splitting_attributes(
+    split, small, tmp_path
+):
+    config = resumable(small, tmp_path, split=split, epochs=1, evaluate_every=1)
+    train_metamodel(config)
+    [name] = Metamodel.load(tmp_path).split.split_attributes
+    row = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert name not in row["test"]["accuracy"]
