@@ -147,6 +147,7 @@ def _processor_seconds() -> float:
 
 
 def main(argv: list[str]) -> None:
+    """Times both and prints."""
     del argv
     panel, epochs = make_panel(_NUM_SPECS.value), _EPOCHS.value
     half = len(panel) // 2

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kennen_tf.configs.metamodels import REPRESENTATIONS
 from kennen_tf.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 NUM_CLASSES = 10
-REPRESENTATIONS = ("probabilities", "ranking", "top-k", "top-1", "bottom-1")
 # Those through which gradients reach the query images.
 DIFFERENTIABLE = ("probabilities",)
 
@@ -56,7 +56,7 @@ def represent(
     Raises:
         UserError: If `representation` or `top_k` is none of the allowed ones.
     """
-    # Here, so that flags can take `REPRESENTATIONS` without waiting for TensorFlow.
+    # Here, so that checking what a black box answered does not wait for TensorFlow.
     import tensorflow as tf
 
     if representation not in REPRESENTATIONS:

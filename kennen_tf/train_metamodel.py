@@ -188,7 +188,8 @@ def _load_sides(
 def _open_log(config: MetamodelConfig, split: "Split", last_epoch: int) -> "MetricsLog":
     from kennen_tf.metamodels.metrics import MetricsLog
 
-    settings = {**config.make_recipe().to_json(), **config.to_json()}
+    # The recipe last: it has the numbers that hold, where the config says 0.
+    settings = {**config.to_json(), **config.make_recipe().to_json()}
     return MetricsLog(
         pathlib.Path(config.metamodel_dir),
         settings,

@@ -55,17 +55,23 @@ def make_entries(num_entries: int, seed: int = 0) -> list[QueriedEntry]:
 
 
 def make_probabilities(
-    entry: QueriedEntry, num_queries: int, *, planted: bool, seed: int = 0
+    entry: QueriedEntry,
+    num_queries: int,
+    *,
+    planted: bool,
+    seed: int = 0,
+    share: float = 0.5,
 ) -> np.ndarray:
     """Makes outputs, float32 `(num_queries, 10)`.
 
     Args:
         entry: Whose they are.
         num_queries: How many.
-        planted: If true, query i puts half of the probability on the label of
+        planted: If true, query i puts a share of the probability on the label of
             attribute i (modulo their number), so that likeliest labels alone betray
             all attributes. If false, the outputs tell nothing.
         seed: Decides the noise.
+        share: At least a half. With 1, no noise is left in the other labels.
     """
     name = [ord(character) for character in entry.id]
     random = np.random.default_rng([seed, *name])
@@ -74,7 +80,8 @@ def make_probabilities(
         return noise.astype(np.float32)
     labels = itertools.cycle(entry.labels.values())
     columns = list(itertools.islice(labels, num_queries))
-    return (0.5 * np.eye(NUM_CLASSES)[columns] + 0.5 * noise).astype(np.float32)
+    planted_label = np.eye(NUM_CLASSES)[columns]
+    return (share * planted_label + (1 - share) * noise).astype(np.float32)
 
 
 def make_query_inputs(num_queries: int, seed: int = 0) -> QueryInputs:
@@ -95,6 +102,7 @@ def write_query_outputs(
     planted: bool,
     seed: int = 0,
     num_shards: int = 4,
+    share: float = 0.5,
 ) -> list[QueriedEntry]:
     """Writes whole query outputs without a zoo, as query_zoo would.
 
@@ -116,7 +124,7 @@ def write_query_outputs(
             make_query_inputs(num_queries, seed),
             entries,
             lambda entry: make_probabilities(
-                entry, num_queries, planted=planted, seed=seed
+                entry, num_queries, planted=planted, seed=seed, share=share
             ),
             zoo_fingerprint=f"made up {num_entries} {planted} {seed}",
         )

@@ -28,7 +28,7 @@ from pipelines import query_outputs
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
-    fakes.write_query_outputs(folder, 1500, 96, planted=True)
+    fakes.write_query_outputs(folder, 1000, 36, planted=True, share=1.0)
     return str(folder)
 
 
@@ -67,7 +67,7 @@ def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
     config = MetamodelConfig(
         query_dir=planted,
         metamodel_dir=str(tmp_path),
-        num_queries=96,
+        num_queries=36,
         epochs=25,
         representation=representation,
     )
