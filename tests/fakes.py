@@ -103,8 +103,12 @@ def write_query_outputs(
     seed: int = 0,
     num_shards: int = 4,
     share: float = 0.5,
+    shuffled: bool = False,
 ) -> list[QueriedEntry]:
     """Writes whole query outputs without a zoo, as query_zoo would.
+
+    With `shuffled`, each entry has the outputs of another one, drawn at random: labels
+    shuffled over classifiers, so that what is planted tells nothing.
 
     Returns:
         The entries, sorted by id.
@@ -117,6 +121,11 @@ def write_query_outputs(
         overwrite=True,
     )
     entries = make_entries(num_entries, seed)
+    order = np.random.default_rng(seed).permutation(num_entries)
+    sources = {
+        entry.id: entries[order[place]] if shuffled else entry
+        for place, entry in enumerate(entries)
+    }
     with query_outputs.work_folder(query_dir) as work:
         query_outputs.write(
             work,
@@ -124,7 +133,7 @@ def write_query_outputs(
             make_query_inputs(num_queries, seed),
             entries,
             lambda entry: make_probabilities(
-                entry, num_queries, planted=planted, seed=seed, share=share
+                sources[entry.id], num_queries, planted=planted, seed=seed, share=share
             ),
             zoo_fingerprint=f"made up {num_entries} {planted} {seed}",
         )

@@ -33,9 +33,9 @@ def planted(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def meaningless(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("meaningless")
-    fakes.write_query_outputs(folder, 900, 24, planted=False)
+def shuffled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shuffled")
+    fakes.write_query_outputs(folder, 900, 24, planted=True, share=1.0, shuffled=True)
     return str(folder)
 
 
@@ -79,10 +79,12 @@ def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
 
 
 @pytest.mark.parametrize("method", ["kennen-o", "linear"])
-def test_outputs_that_tell_nothing_are_read_at_chance(method, meaningless, tmp_path):
+def test_labels_shuffled_over_classifiers_are_read_at_chance(
+    method, shuffled, tmp_path
+):
     config = MetamodelConfig(
         method=method,
-        query_dir=meaningless,
+        query_dir=shuffled,
         metamodel_dir=str(tmp_path),
         num_queries=24,
         num_test=300,

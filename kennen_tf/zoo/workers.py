@@ -25,7 +25,7 @@ from kennen_tf.zoo import store
 from kennen_tf.zoo.specs import ClassifierSpec, TrainerKey, trainer_key
 from kennen_tf.zoo.store import ClassifierRecord
 
-TRACES_PER_WORKER = 24
+TRACES_PER_WORKER = 16
 
 LoadImages = Callable[[], LabeledImages]
 Group = list[ClassifierSpec]
