@@ -1,6 +1,6 @@
 """Compares query_zoo's way of querying classifiers with plain Keras, in one run.
 
-    python benchmarks/querying.py --zoo_dir=zoo --num_queries=1000 --pool=yes
+    python -m benchmarks.querying --zoo_dir=zoo --num_queries=1000 --pool=yes
 
 Sends validation images to accepted classifiers of a zoo, all through a shared model
 for each shape and some through `load_model` and `predict`, one after the other, and

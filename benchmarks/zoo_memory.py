@@ -1,6 +1,6 @@
 """Shows that a worker's memory does not grow with the number of classifiers trained.
 
-    python benchmarks/zoo_memory.py --num_models=400
+    python -m benchmarks.zoo_memory --num_models=400
 
 Trains quick classifiers (one epoch on 2,000 of the embedded digits) with build_zoo's
 workers and prints, for each hundred of them, the largest resident memory that any

@@ -1,6 +1,6 @@
 """Times the zoo's trainer against plain Keras on a fixed panel of specs, in one run.
 
-    python benchmarks/zoo_training.py
+    python -m benchmarks.zoo_training
 
 48 specs in which every value of every attribute is equally common, three epochs each.
 The zoo trains them as build_zoo does: its default workers, saving included; the panel
