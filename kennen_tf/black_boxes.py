@@ -18,8 +18,8 @@ import tensorflow as tf
 from kennen_tf import outputs
 from kennen_tf.configs.revealing import OUTPUTS, PIXELS
 from kennen_tf.errors import UserError
+from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES
 
-IMAGE_SHAPE = (28, 28, 1)
 # Shapes that hold the same 784 numbers in the same order.
 ACCEPTED_SHAPES = (IMAGE_SHAPE, (28, 28), (1, 28, 28), (784,))
 SIGNATURES = ("serving_default", "serve")
@@ -97,7 +97,7 @@ class BlackBox:
         self.num_queries += len(images)
         if answer.dtype.name == "bfloat16":
             answer = answer.astype(np.float32)
-        expected = (len(images), outputs.NUM_CLASSES)
+        expected = (len(images), NUM_CLASSES)
         if answer.shape != expected:
             raise UserError(
                 f"{self.name} must answer ten numbers for each image: shape "

@@ -30,6 +30,7 @@ import tensorflow as tf
 
 from kennen_tf import artifacts, attributes, outputs
 from kennen_tf.errors import UserError
+from kennen_tf.labeled_images import NUM_CLASSES
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +69,7 @@ class _Module(tf.Module):
             answers = model(features, training=False)
             return {name: tf.identity(answers[name]) for name in attributes.NAMES}
 
-        shape = (None, len(pixels), outputs.NUM_CLASSES)
+        shape = (None, len(pixels), NUM_CLASSES)
         spec = tf.TensorSpec(shape, tf.float32, name="probabilities")
         self.reveal = tf.function(reveal, input_signature=[spec])
         self.queries = tf.function(lambda: tf.identity(self.pixels), input_signature=[])

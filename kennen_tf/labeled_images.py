@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+IMAGE_SHAPE = (28, 28, 1)
+NUM_CLASSES = 10
+
 
 class LabeledImages(NamedTuple):
     """A set of labelled images in two parts.

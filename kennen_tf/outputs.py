@@ -11,11 +11,11 @@ import numpy as np
 
 from kennen_tf.configs.metamodels import REPRESENTATIONS
 from kennen_tf.errors import UserError
+from kennen_tf.labeled_images import NUM_CLASSES
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-NUM_CLASSES = 10
 # Those through which gradients reach the query images.
 DIFFERENTIABLE = ("probabilities",)
 

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from kennen_tf import attributes
 from kennen_tf.attributes import Value
+from kennen_tf.labeled_images import NUM_CLASSES
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 SCHEMA_VERSION = 1
-NUM_CLASSES = 10
 
 DATASET_NAME = "query_outputs"
 SPLIT_NAME = "classifiers"

@@ -15,10 +15,7 @@ import numpy as np
 from absl import logging
 
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import LabeledImages
-
-IMAGE_SHAPE = (28, 28, 1)
-NUM_CLASSES = 10
+from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES, LabeledImages
 
 # Of the four files of an IDX dataset, as MNIST's authors named them.
 _IDX_FILES = {

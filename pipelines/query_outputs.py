@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kennen_tf import attributes, outputs, records
 from kennen_tf.errors import UserError
+from kennen_tf.labeled_images import NUM_CLASSES
 from kennen_tf.query_outputs import QueryOutputsInfo
 
 _PARSE_BATCH = 64
@@ -21,7 +22,7 @@ def make_dataset(
     entry_ids: Sequence[str],
     query_indices: Sequence[int],
     representation: str | None,
-    top_k: int = outputs.NUM_CLASSES,
+    top_k: int = NUM_CLASSES,
     *,
     batch_size: int,
     shuffle_seed: int | None = None,
@@ -89,7 +90,7 @@ def load_arrays(
     entry_ids: Sequence[str],
     query_indices: Sequence[int],
     representation: str | None,
-    top_k: int = outputs.NUM_CLASSES,
+    top_k: int = NUM_CLASSES,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Loads what `make_dataset` goes through, as arrays sorted by entry id.
 

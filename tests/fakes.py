@@ -3,7 +3,7 @@
 import gzip
 import itertools
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,13 +11,28 @@ from kennen_tf import artifacts, attributes, query_outputs
 from kennen_tf.artifacts import Path
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.labeled_images import NUM_CLASSES, LabeledImages
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.records import QueriedEntry
 from kennen_tf.zoo import classifiers, store
 from kennen_tf.zoo.specs import NUM_COMBINATIONS, ClassifierSpec
 
-NUM_CLASSES = 10
+
+def make_entry(members: Sequence[ClassifierSpec], num_params: int) -> QueriedEntry:
+    """Makes an entry of classifiers with `num_params` parameters each."""
+    facts = attributes.Facts(
+        combination=members[0].combination,
+        num_params=num_params * len(members),
+        num_members=len(members),
+    )
+    return QueriedEntry(
+        id=f"{members[0].combination_id}-"
+        + "+".join(f"s{spec.seed:03d}" for spec in members),
+        combination_id=members[0].combination_id,
+        members=tuple(spec.id for spec in members),
+        accuracy=0.98,
+        values=attributes.all_values(facts),
+    )
 
 
 def make_entries(num_entries: int, seed: int = 0) -> list[QueriedEntry]:
@@ -33,21 +48,7 @@ def make_entries(num_entries: int, seed: int = 0) -> list[QueriedEntry]:
         specs = [ClassifierSpec(index, int(s)) for s in seeds]
         num_params = int(2 ** random.uniform(14, 21))
         for members in ([specs[0]], [specs[1]], specs):
-            facts = attributes.Facts(
-                combination=specs[0].combination,
-                num_params=num_params * len(members),
-                num_members=len(members),
-            )
-            entries.append(
-                QueriedEntry(
-                    id=f"{specs[0].combination_id}-"
-                    + "+".join(f"s{spec.seed:03d}" for spec in members),
-                    combination_id=specs[0].combination_id,
-                    members=tuple(spec.id for spec in members),
-                    accuracy=0.98,
-                    values=attributes.all_values(facts),
-                )
-            )
+            entries.append(make_entry(members, num_params))
     unique = {entry.id: entry for entry in entries[:num_entries]}
     if len(unique) < num_entries:
         return make_entries(num_entries, seed + 1)

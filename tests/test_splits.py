@@ -1,22 +1,14 @@
 """Splits: no member of a test ensemble is ever trained on, in whatever zoo."""
 
-import dataclasses
 import itertools
 
+import fakes
 import numpy as np
 import pytest
 
-from kennen_tf import attributes, splits
+from kennen_tf import splits
 from kennen_tf.errors import UserError
 from kennen_tf.zoo.specs import NUM_COMBINATIONS, ClassifierSpec
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    id: str
-    combination_id: str
-    members: tuple[str, ...]
-    values: dict
 
 
 def make_zoo(seed, num_combinations=60, most_seeds=4):
@@ -29,20 +21,7 @@ def make_zoo(seed, num_combinations=60, most_seeds=4):
         specs = [ClassifierSpec(int(index), s) for s in range(num_seeds)]
         for size in range(1, num_seeds + 1):
             for members in itertools.combinations(specs, size):
-                facts = attributes.Facts(
-                    combination=specs[0].combination,
-                    num_params=num_params * size,
-                    num_members=size,
-                )
-                entries.append(
-                    Entry(
-                        id=f"{specs[0].combination_id}-"
-                        + "+".join(f"s{spec.seed:03d}" for spec in members),
-                        combination_id=specs[0].combination_id,
-                        members=tuple(spec.id for spec in members),
-                        values=attributes.all_values(facts),
-                    )
-                )
+                entries.append(fakes.make_entry(members, num_params))
     return entries
 
 

@@ -12,6 +12,7 @@ from kennen_tf import artifacts, attributes, outputs
 from kennen_tf import query_inputs as query_inputs_lib
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.errors import UserError
+from kennen_tf.labeled_images import NUM_CLASSES
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.splits import Split
@@ -94,7 +95,7 @@ class Metamodel:
         Returns:
             For each attribute, probabilities `(black boxes, values)`.
         """
-        expected = (len(self.query_inputs), outputs.NUM_CLASSES)
+        expected = (len(self.query_inputs), NUM_CLASSES)
         if probabilities.ndim != 3 or probabilities.shape[1:] != expected:
             raise ValueError(
                 f"`probabilities` must have shape (black boxes, {expected[0]}, "

@@ -9,10 +9,9 @@ code, every block has the chosen activation and dropout.
 
 import keras
 
+from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES
 from kennen_tf.zoo.specs import ClassifierSpec, shape_key
 
-IMAGE_SHAPE = (28, 28, 1)
-NUM_CLASSES = 10
 CONV_WIDTHS = (10, 20, 20, 20)
 FC_WIDTH = 50
 PRELU_INITIAL = 0.25

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from kennen_tf.artifacts import Path
 from kennen_tf.errors import UserError
+from kennen_tf.labeled_images import IMAGE_SHAPE
 from kennen_tf.zoo import classifiers
 from kennen_tf.zoo.specs import ClassifierSpec, ShapeKey, shape_key
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
@@ -47,7 +48,7 @@ class Querier:
         ]
         self._forward = tf.function(
             lambda images: self._model(images, training=False)
-        ).get_concrete_function(tf.TensorSpec((None, *classifiers.IMAGE_SHAPE)))
+        ).get_concrete_function(tf.TensorSpec((None, *IMAGE_SHAPE)))
 
     def query(self, zoo: Zoo, record: ClassifierRecord) -> np.ndarray:
         """Returns a classifier's probabilities, float32 `(num_queries, 10)`.

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES, LabeledImages
 from kennen_tf.seeds import derive_seed
 from kennen_tf.zoo import classifiers
 from kennen_tf.zoo.specs import ClassifierSpec, trainer_key
@@ -29,10 +29,10 @@ NUM_PARTS = {"all": 1, "half": 2, "quarter": 4}
 
 # A run whose loss, over the last steps of an epoch, has not left what guessing gives
 # (log of 10 = 2.303) is dead or has diverged: about one in ten.
-DIVERGED_LOSS = 0.98 * math.log(classifiers.NUM_CLASSES)
+DIVERGED_LOSS = 0.98 * math.log(NUM_CLASSES)
 _LAST_STEPS = 50
 _VALIDATION_BATCH = 250
-_IMAGES = tf.TensorSpec([None, *classifiers.IMAGE_SHAPE], tf.float32)
+_IMAGES = tf.TensorSpec([None, *IMAGE_SHAPE], tf.float32)
 
 
 def training_indices(split: str, num_images: int) -> np.ndarray:
