@@ -24,6 +24,11 @@ def define(
         "in training.",
     )
     flag.string(
+        "zoo_dir",
+        "Folder of the zoo, if it was moved; only metamodels with crafted queries need "
+        "it. By default the one recorded in training.",
+    )
+    flag.string(
         "output",
         "Path of a JSON file for the comparison (means and spreads over seeds); by "
         "default none is written.",

@@ -23,16 +23,31 @@ def define(
     flag.choice(
         "method",
         METHODS,
-        "kennen-o reads outputs with an MLP; linear is logistic regression on the same "
-        "features, a yardstick.",
+        "kennen-o reads outputs for validation images with an MLP; kennen-i crafts an "
+        "image for each attribute and reads its label; kennen-io crafts images that "
+        "an MLP reads; linear is logistic regression on kennen-o's features, a "
+        "yardstick.",
+    )
+    flag.string(
+        "attribute",
+        "What kennen-i crafts an image for: the name of an attribute, or all, an image "
+        "for each.",
     )
     flag.choice(
         "recipe",
         tuple(RECIPES),
-        "How the MLP of kennen-o is trained: this project's way or the paper's.",
+        "How the MLP is trained and images are crafted: this project's way or the "
+        "paper's.",
     )
     flag.integer(
-        "epochs", "Passes over the training entries; 0 is the recipe's number."
+        "epochs",
+        "Passes over the training entries, in each phase that trains the MLP; 0 is the "
+        "recipe's number.",
+    )
+    flag.integer(
+        "image_epochs",
+        "Passes over the training entries in each phase that crafts images; 0 is the "
+        "recipe's number.",
     )
     flag.integer(
         "batch_size",
@@ -40,7 +55,16 @@ def define(
     )
     flag.integer("seed", "Root seed of split, choice of queries and training.")
     flag.string("query_dir", "Folder of the query outputs that query_zoo wrote.")
-    flag.integer("num_queries", "Number of queries to read, of those stored.")
+    flag.string(
+        "zoo_dir",
+        "Folder of the zoo that was queried; kennen-i and kennen-io descend through "
+        "its training classifiers.",
+    )
+    flag.integer(
+        "num_queries",
+        "Number of queries to read, of those stored, or to craft; kennen-i has one for "
+        "each attribute that it names.",
+    )
     flag.choice(
         "representation",
         REPRESENTATIONS,
@@ -71,5 +95,10 @@ def define(
         STRATEGIES,
         "Devices to train on: auto is mirrored with several GPUs, else one_device; "
         "multi_worker takes its cluster from TF_CONFIG.",
+    )
+    flag.integer(
+        "max_memory_mb",
+        "Bound, in MB, on what crafting keeps of the zoo's classifiers in memory; what "
+        "does not fit is read and computed again at each use.",
     )
     return flag.make_config

@@ -9,7 +9,7 @@ older zoos have.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from kennen_tf.errors import UserError
@@ -202,8 +202,8 @@ def labels(values: Mapping[str, Value]) -> dict[str, int]:
     return {a.name: a.label(values[a.name]) for a in ATTRIBUTES}
 
 
-def table() -> dict[str, Any]:
-    """Returns the attribute table as it is written into every artifact."""
+def table(names: Collection[str] = NAMES) -> dict[str, Any]:
+    """Returns the attribute table, or some of its rows, as artifacts hold it."""
     return {
         "schema_version": TABLE_SCHEMA_VERSION,
         "attributes": [
@@ -216,6 +216,7 @@ def table() -> dict[str, Any]:
                 "derived": a.derive is not None,
             }
             for a in ATTRIBUTES
+            if a.name in names
         ],
     }
 

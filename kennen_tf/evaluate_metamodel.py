@@ -5,10 +5,12 @@
 
 Prints class-balanced accuracy with its 95% interval for each attribute, the paper's
 numbers beside it, and writes runs/o/results.json and runs/o/figures/*.png. Of several
-metamodels, it prints means and ranges over those that differ only in the seed.
+metamodels, it prints means and ranges over those that differ only in the seed. Crafted
+queries of kennen-i and kennen-io are sent to the zoo's test classifiers.
 """
 
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flags import common
@@ -16,16 +18,19 @@ from flags import evaluation as evaluation_flags
 from kennen_tf.configs.evaluation import EvaluationConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from kennen_tf.metamodels.metamodel import Metamodel
     from kennen_tf.query_outputs import QueryOutputsInfo
+    from kennen_tf.records import QueriedEntry
 
 
 def evaluate_metamodel(config: EvaluationConfig) -> None:
     """Scores metamodels, writes their results and prints a table.
 
     Raises:
-        UserError: If there is no whole metamodel, or the query outputs are missing or
-            not those that the metamodel was trained on.
+        UserError: If there is no whole metamodel, or the query outputs or the zoo are
+            missing or not those that the metamodel was trained on.
     """
     from kennen_tf import artifacts, quiet, reporting
 
@@ -41,7 +46,9 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
         query_dir = config.query_dir or metamodel.config.query_dir
         if query_dir not in opened:
             opened[query_dir] = QueryOutputsInfo.open(query_dir)
-        document = _evaluate(metamodel, metamodel_dir, opened[query_dir])
+        document = _evaluate(
+            metamodel, metamodel_dir, opened[query_dir], config.zoo_dir
+        )
         _write(document, pathlib.Path(metamodel_dir))
         documents.append(document)
     summaries = reporting.summarize(documents)
@@ -58,13 +65,12 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
 
 
 def _evaluate(
-    metamodel: "Metamodel", metamodel_dir: str, info: "QueryOutputsInfo"
+    metamodel: "Metamodel", metamodel_dir: str, info: "QueryOutputsInfo", zoo_dir: str
 ) -> dict[str, Any]:
     """Returns what results.json holds."""
     from kennen_tf import evaluation, reporting
     from kennen_tf.errors import UserError
     from kennen_tf.seeds import derive_seed
-    from pipelines import query_outputs
 
     wanted = metamodel.fingerprints["query_outputs"]
     if info.fingerprint != wanted:
@@ -74,17 +80,14 @@ def _evaluate(
             f"fingerprint {info.fingerprint}. Name the right ones with --query_dir, or "
             "train again."
         )
-    # The arrays come sorted by id, whatever the order that is asked for.
-    test_ids = sorted(metamodel.split.test_ids)
-    probabilities, labels = query_outputs.load_arrays(
-        info, test_ids, metamodel.query_indices, None
-    )
-    combination_of = {entry.id: entry.combination_id for entry in info.entries}
+    test_ids = set(metamodel.split.test_ids)
+    entries = [entry for entry in info.entries if entry.id in test_ids]
+    probabilities, labels = _answers(metamodel, info, entries, zoo_dir)
     results = evaluation.evaluate(
         labels,
         metamodel.predict(probabilities),
         skip=metamodel.split.split_attributes,
-        combination_ids=[combination_of[entry_id] for entry_id in test_ids],
+        combination_ids=[entry.combination_id for entry in entries],
         seed=derive_seed(metamodel.config.seed, "bootstrap"),
     )
     return reporting.results_document(
@@ -93,6 +96,29 @@ def _evaluate(
         fingerprints=metamodel.fingerprints,
         num_train=len(metamodel.split.train_ids),
     )
+
+
+def _answers(
+    metamodel: "Metamodel",
+    info: "QueryOutputsInfo",
+    entries: "Sequence[QueriedEntry]",
+    zoo_dir: str,
+) -> "tuple[np.ndarray, dict[str, np.ndarray]]":
+    """Returns probabilities `(entries, n, 10)` and labels of entries, sorted by id."""
+    import numpy as np
+
+    from kennen_tf import attributes
+    from kennen_tf.zoo import black_boxes
+    from kennen_tf.zoo.store import Zoo
+    from pipelines import query_outputs
+
+    if not metamodel.config.is_crafted:
+        ids = [entry.id for entry in entries]
+        return query_outputs.load_arrays(info, ids, metamodel.query_indices, None)
+    zoo = Zoo.open(zoo_dir or metamodel.config.zoo_dir)
+    info.check_zoo(zoo)
+    labels = {n: np.array([e.labels[n] for e in entries]) for n in attributes.NAMES}
+    return black_boxes.ask(zoo, entries, metamodel.query_inputs.pixels), labels
 
 
 def _write(document: dict[str, Any], metamodel_dir: pathlib.Path) -> None:

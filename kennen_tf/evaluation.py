@@ -14,6 +14,7 @@ from kennen_tf import attributes
 from kennen_tf.errors import UserError
 
 NUM_RESAMPLES = 2000
+NOT_NAMED = "the metamodel does not name it"
 _Z = 1.959964  # 97.5% quantile of the normal distribution.
 _RESAMPLES_AT_ONCE = 250  # Bounds memory: 250 x 10,000 combinations are 20 MB.
 
@@ -68,6 +69,11 @@ class Results:
     num_entries: int
     num_combinations: int
     average: dict[str, Any]
+
+    @property
+    def named(self) -> tuple["AttributeResult", ...]:
+        """The attributes that the metamodel names, scored or not."""
+        return tuple(a for a in self.attributes if a.not_scored != NOT_NAMED)
 
     @property
     def scored(self) -> tuple[AttributeResult, ...]:
@@ -159,7 +165,7 @@ def evaluate(
     Args:
         labels: True labels `(entries,)` of every attribute.
         probabilities: What the metamodel gives each value, `(entries, values)`, of
-            every attribute. The most likely value is its answer.
+            every attribute that it names. The most likely value is its answer.
         skip: Attributes not to score: the splitting ones of an E split.
         combination_ids: Combination of each entry; None: all differ.
         seed: Decides the draws.
@@ -177,6 +183,9 @@ def evaluate(
     counts: dict[str, tuple[FloatArray, FloatArray]] = {}
     for attribute in attributes.ATTRIBUTES:
         true = np.asarray(labels[attribute.name], int)
+        if attribute.name not in probabilities:
+            results.append(_not_named(attribute, true))
+            continue
         scores = np.asarray(probabilities[attribute.name])
         _check_shapes(attribute, true, scores, num_entries)
         predicted = scores.argmax(axis=1)
@@ -220,6 +229,19 @@ def _check_shapes(
         )
     if np.isnan(probabilities).any():
         raise ValueError(f"Probabilities of '{attribute.name}' contain NaN.")
+
+
+def _not_named(attribute: attributes.Attribute, labels: IntArray) -> AttributeResult:
+    num_values = len(attribute.values)
+    count = np.bincount(labels, minlength=num_values)
+    return AttributeResult(
+        name=attribute.name,
+        values=attribute.values,
+        count=len(labels),
+        count_per_value=tuple(count.tolist()),
+        confusion=((0,) * num_values,) * num_values,
+        not_scored=NOT_NAMED,
+    )
 
 
 def _score(

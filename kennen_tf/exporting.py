@@ -67,7 +67,7 @@ class _Module(tf.Module):
         def reveal(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
             features = outputs.represent(probabilities, representation, top_k)
             answers = model(features, training=False)
-            return {name: tf.identity(answers[name]) for name in attributes.NAMES}
+            return {name: tf.identity(answers[name]) for name in answers}
 
         shape = (None, len(pixels), NUM_CLASSES)
         spec = tf.TensorSpec(shape, tf.float32, name="probabilities")
@@ -90,7 +90,7 @@ def export(
 
     Args:
         model: From features `(batch, n, 10)` to probabilities `(batch, values)` of
-            every attribute.
+            every attribute that it names.
         representation: How `model` reads outputs, one of `outputs.REPRESENTATIONS`.
         top_k: Labels that "top-k" ranks.
         pixels: The n queries, float32 `(n, 28, 28, 1)` in [0, 1].
@@ -109,7 +109,8 @@ def export(
         return folder
     with _atomic_folder(folder) as temporary:
         # The name of the asset is the name of this file, which is not kept.
-        with _attributes_file(temporary) as attributes_path:
+        table = attributes.table(model.output)
+        with _attributes_file(temporary, table) as attributes_path:
             module = _Module(model, representation, top_k, pixels, attributes_path)
             tf.saved_model.save(
                 module, str(temporary), signatures={SIGNATURE: module.reveal}
@@ -120,7 +121,7 @@ def export(
             "num_queries": len(pixels),
             "representation": representation,
             "top_k": top_k,
-            "attributes": attributes.table(),
+            "attributes": table,
             "provenance": artifacts.provenance(),
             **description,
         }
@@ -224,9 +225,11 @@ def _is_there(
 
 
 @contextlib.contextmanager
-def _attributes_file(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def _attributes_file(
+    folder: pathlib.Path, table: Mapping[str, Any]
+) -> Iterator[pathlib.Path]:
     path = folder / ATTRIBUTES_NAME
-    artifacts.write_json(path, attributes.table())
+    artifacts.write_json(path, table)
     try:
         yield path
     finally:

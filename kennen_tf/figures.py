@@ -6,7 +6,7 @@ state, so that they can be drawn anywhere and are freed like any object.
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,29 +14,41 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from kennen_tf import artifacts, attributes
 from kennen_tf.attributes import Attribute
+from kennen_tf.configs import crafting
 from kennen_tf.evaluation import Results
 
 _DOTS_PER_INCH = 150
 _SHEET_COLUMNS = 4
+# A figure with little in it is still as wide as its title.
+_LEAST_WIDTH = 6.0
+_LEAST_BARS = 5
+
+# Contact sheets: of more pairs than these, many are in a row, and smaller.
+_FEW_PAIRS = 12
+_PAIR_GAP, _COLUMN_GAP = 2, 8  # In pixels of the images.
 
 
 def accuracy_figure(results: Results, title: str = "") -> Figure:
-    """Draws class-balanced accuracy per attribute, with 95% intervals and chance."""
-    names = [attributes.by_name(a.name).code for a in results.attributes] + ["average"]
+    """Draws class-balanced accuracy per attribute named, 95% intervals and chance."""
+    names = [attributes.by_name(a.name).code for a in results.named]
     rows = [
         (a.accuracy, a.interval, a.chance) if a.accuracy is not None else None
-        for a in results.attributes
+        for a in results.named
     ]
-    average = results.average
-    rows.append(
-        (average["accuracy"], average["interval"], average["chance"])
-        if average
-        else None
-    )
-    figure = _figure(8.0, 3.8)
+    num_named = len(rows)
+    if num_named > 1:  # Of one, the average says nothing new.
+        average = results.average
+        names.append("average")
+        rows.append(
+            (average["accuracy"], average["interval"], average["chance"])
+            if average
+            else None
+        )
+    figure = _figure(8.0 if num_named > _LEAST_BARS else _LEAST_WIDTH, 3.8)
     axes = figure.add_subplot()
     legend: dict[str, Any] = {}
     for position, row in enumerate(rows):
@@ -44,7 +56,7 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
             axes.text(position, 2, "not\nscored", ha="center", va="bottom", fontsize=7)
             continue
         accuracy, (lower, upper), chance = (100 * np.asarray(part) for part in row)
-        is_average = position == len(rows) - 1
+        is_average = position == num_named
         axes.bar(
             position,
             accuracy,
@@ -74,7 +86,8 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
             va="bottom",
             fontsize=8,
         )
-    axes.axvline(len(rows) - 1.5, color="0.5", linewidth=0.6)
+    if len(rows) > num_named:
+        axes.axvline(num_named - 0.5, color="0.5", linewidth=0.6)
     axes.legend(
         list(legend.values()),
         list(legend),
@@ -84,7 +97,9 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
         frameon=False,
     )
     axes.set_xticks(range(len(names)), names)
-    axes.set_xlim(-0.6, len(names) - 0.4)
+    # Few bars are as wide as many.
+    margin = max(_LEAST_BARS - len(names), 0) / 2 + 0.6
+    axes.set_xlim(-margin, len(names) - 1 + margin)
     axes.set_xlabel("attribute")
     axes.set_ylabel("class-balanced accuracy (%)")
     axes.set_ylim(0, 108)
@@ -105,12 +120,13 @@ def confusion_figure(matrix: npt.ArrayLike, attribute: Attribute) -> Figure:
 
 
 def confusion_sheet(results: Results, title: str = "") -> Figure:
-    """Draws the confusion matrices of all attributes on one sheet."""
-    rows = math.ceil(len(results.attributes) / _SHEET_COLUMNS)
-    figure = _figure(3.0 * _SHEET_COLUMNS, 3.0 * rows)
-    for position, result in enumerate(results.attributes, start=1):
+    """Draws the confusion matrices of all attributes named on one sheet."""
+    columns = min(len(results.named), _SHEET_COLUMNS)
+    rows = math.ceil(len(results.named) / columns)
+    figure = _figure(max(3.0 * columns, _LEAST_WIDTH), 3.0 * rows + 0.5)
+    for position, result in enumerate(results.named, start=1):
         attribute = attributes.by_name(result.name)
-        axes = figure.add_subplot(rows, _SHEET_COLUMNS, position)
+        axes = figure.add_subplot(rows, columns, position)
         _draw_confusion(axes, result.confusion, attribute)
         if result.accuracy is None:
             axes.set_title(f"{attribute.code} (not scored)", fontsize=9)
@@ -120,6 +136,111 @@ def confusion_sheet(results: Results, title: str = "") -> Figure:
             )
     key = "numbers: test entries; shade: share of the row"
     figure.suptitle(f"{title}\n{key}" if title else key, fontsize=10)
+    return figure
+
+
+def contact_sheet(
+    images: npt.NDArray[np.float32],
+    starts: npt.NDArray[np.float32],
+    captions: Sequence[str],
+    title: str = "",
+) -> Figure:
+    """Draws crafted images, each beside the image that it started from.
+
+    Args:
+        images, starts: `(n, 28, 28, 1)` in [0, 1].
+        captions: What is written under each pair, on one line or more; n of them.
+        title: Above all.
+    """
+    is_few = len(images) <= _FEW_PAIRS
+    columns = min(len(images), 4 if is_few else 10)
+    rows = math.ceil(len(images) / columns)
+    # In inches: whole pixels of the PNG for each of an image, at 100 and 150 dpi.
+    pixel, font_size = (0.04, 10.0) if is_few else (0.02, 8.0)
+    size = images.shape[1]
+    num_lines = max(caption.count("\n") + 1 for caption in captions)
+    step_x = 2 * size + _PAIR_GAP + _COLUMN_GAP
+    step_y = size + round((1.3 * num_lines + 0.9) * font_size / 72 / pixel)
+
+    mosaic = np.full((rows * step_y, columns * step_x - _COLUMN_GAP), np.nan)
+    height, width = (pixel * side for side in mosaic.shape)
+    whole_width, whole_height = max(width + 0.2, 4.6), height + 0.5
+    figure = Figure(figsize=(whole_width, whole_height))
+    FigureCanvasAgg(figure)
+    share = width / whole_width
+    axes = figure.add_axes(((1 - share) / 2, 0, share, height / whole_height))
+    axes.set_axis_off()
+    for place, (image, start, caption) in enumerate(
+        zip(images, starts, captions, strict=True)
+    ):
+        y, x = step_y * (place // columns), step_x * (place % columns)
+        for part in (start, image):
+            mosaic[y : y + size, x : x + size] = part[..., 0]
+            # Framed, as black and white images would otherwise have no edges.
+            frame = Rectangle((x - 0.5, y - 0.5), size, size, fill=False, ec="0.6")
+            axes.add_patch(frame).set(linewidth=0.7, clip_on=False)
+            x += size + _PAIR_GAP
+        axes.text(
+            x - _PAIR_GAP / 2 - size - 0.5,
+            y + size + 1,
+            caption,
+            ha="center",
+            va="top",
+            fontsize=font_size,
+        )
+    axes.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    key = "left: the start; right: the crafted image"
+    text = f"{title}\n{key}" if title else key
+    figure.suptitle(text, fontsize=10, y=1 - 0.05 / whole_height)
+    return figure
+
+
+def curves_figure(
+    rows: Sequence[Mapping[str, Any]],
+    phases: Sequence[tuple[str, int, int]],
+    chance: float | None,
+    title: str = "",
+) -> Figure:
+    """Draws loss and average accuracy over the epochs; image phases are shaded.
+
+    Args:
+        rows: Of metrics.jsonl: "epoch", and "loss" and "average" of "train" and "test".
+        phases: Name (`crafting.IMAGES` or another), first and last epoch of each.
+        chance: Average accuracy of guessing, in [0, 1], if there is any.
+        title: Above all.
+    """
+    figure = _figure(8.0, 3.4)
+    epochs = [row["epoch"] for row in rows]
+    panels = (("loss", "loss", 1.0), ("average", "class-balanced accuracy (%)", 100.0))
+    legend: dict[str, Any] = {}
+    for place, (key, label, scale) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), place)
+        for side, style, symbol in (("train", "--", "o"), ("test", "-", "x")):
+            values = [row[side][key] for row in rows]
+            scaled = [np.nan if v is None else scale * v for v in values]
+            # A single row has no line.
+            marker = symbol if len(rows) == 1 else None
+            [legend[side]] = axes.plot(epochs, scaled, style, color="k", marker=marker)
+        if key == "average":
+            axes.set_ylim(0, 102)
+            if chance is not None:
+                legend["chance"] = axes.axhline(100 * chance, color="k", ls=":")
+        for name, first, last in phases:
+            if name == crafting.IMAGES:
+                span = axes.axvspan(first, last, color="0.9", linewidth=0)
+                legend["images are crafted"] = span
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(
+        list(legend.values()),
+        list(legend),
+        loc="outside lower center",
+        ncols=len(legend),
+        frameon=False,
+    )
+    if title:
+        figure.suptitle(title, fontsize=10)
     return figure
 
 

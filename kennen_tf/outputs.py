@@ -5,6 +5,7 @@ pseudo-probabilities that tell no more than a ranking or one label (the rows of 
 paper's Table 2).
 """
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ DIFFERENTIABLE = ("probabilities",)
 # gives, must not be an outlier: read as -23, it lies 2.8 standard deviations below the
 # mean of what classifiers of that zoo answer there (median over images and digits).
 PROBABILITY_FLOOR = 1e-10
+LOG_FLOOR = math.log(PROBABILITY_FLOOR)
 
 # Unranked labels get what a label ranked one past the last would get: less than any
 # ranked one, for every k.

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kennen_tf import artifacts, attributes, paper
+from kennen_tf.configs.metamodels import ALL_ATTRIBUTES
 from kennen_tf.evaluation import Interval, Results
 
 SCHEMA_VERSION = 1
@@ -25,6 +26,8 @@ KIND = "results"
 _PER_RUN = (
     "seed",
     "query_dir",
+    "zoo_dir",
+    "max_memory_mb",
     "metamodel_dir",
     "resume",
     "checkpoint_every",
@@ -90,10 +93,11 @@ def describe(document: Mapping[str, Any]) -> str:
     representation = document["representation"]
     if representation == "top-k":
         representation = f"top-{document['top_k']}"
-    return (
-        f"{method}, {representation}, {document['num_queries']} queries, "
-        f"split {document['split']}"
-    )
+    attribute = document["config"].get("attribute", ALL_ATTRIBUTES)
+    named = "" if attribute == ALL_ATTRIBUTES else f"{attribute} only, "
+    count = document["num_queries"]
+    queries = f"{count} {'query' if count == 1 else 'queries'}"
+    return f"{method}, {named}{representation}, {queries}, split {document['split']}"
 
 
 def print_table(table: Table, notes: Sequence[str]) -> None:
@@ -120,7 +124,7 @@ def results_table(document: Mapping[str, Any]) -> Table:
         table.add_column(column, justify="right")
     table.add_column(_paper_heading(document, row), justify="right")
     marks = _marks(results)
-    for result in results.attributes:
+    for result in results.named:
         table.add_row(
             attributes.by_name(result.name).code + marks.get(result.name, ""),
             _percent(result.accuracy),
@@ -159,7 +163,7 @@ def results_notes(document: Mapping[str, Any]) -> list[str]:
     notes += [
         f"{marks[a.name].strip()} {attributes.by_name(a.name).code} is not scored and "
         f"not in the average: {a.not_scored}."
-        for a in results.attributes
+        for a in results.named
         if a.name in marks
     ]
     return notes + _paper_notes(document, len(results.scored))
@@ -304,7 +308,7 @@ def _summary(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 def _marks(results: Results) -> dict[str, str]:
     """Returns a footnote mark for each attribute that is not scored."""
-    without = [a.name for a in results.attributes if a.accuracy is None]
+    without = [a.name for a in results.named if a.accuracy is None]
     return {name: f" [{i}]" for i, name in enumerate(without, start=1)}
 
 

@@ -3,10 +3,19 @@ r"""Trains a metamodel: a classifier that names the insides of classifiers.
     python -m kennen_tf.train_metamodel --method=kennen-o --query_dir=queries \
         --metamodel_dir=runs/o --num_queries=100 --representation=probabilities \
         --split=R
+    python -m kennen_tf.train_metamodel --method=kennen-io --zoo_dir=zoo \
+        --query_dir=queries --metamodel_dir=runs/io
+    python -m kennen_tf.train_metamodel --method=kennen-i --attribute=pool \
+        --zoo_dir=zoo --query_dir=queries --metamodel_dir=runs/i-pool
+
+kennen-o reads answers that query_zoo stored. kennen-i and kennen-io craft their
+queries: they descend through the zoo's training classifiers, and see those to test on
+as black boxes only.
 
 Writes runs/o/metamodel.keras, with its settings, split and queries beside it, and loss
 and accuracies over the epochs in runs/o/metrics.jsonl and for TensorBoard
-(`tensorboard --logdir=runs`). Killed at any moment, the same command with --resume goes
+(`tensorboard --logdir=runs`); with crafted queries, also figures/crafted.png and
+figures/curves.png. Killed at any moment, the same command with --resume goes
 on, and ends where an uninterrupted run ends. Then: evaluate_metamodel.
 """
 
@@ -24,8 +33,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from kennen_tf.metamodels.metrics import MetricsLog, Side
+    from kennen_tf.query_inputs import QueryInputs
     from kennen_tf.query_outputs import QueryOutputsInfo
     from kennen_tf.splits import Split
+
+    # The metamodel, its queries if they were crafted, and the last row of its metrics.
+    Trained = tuple[keras.Model, QueryInputs | None, dict[str, Any]]
 
 
 def train_metamodel(config: MetamodelConfig) -> None:
@@ -76,11 +89,16 @@ def train_metamodel(config: MetamodelConfig) -> None:
             *(config.num_queries, strategy.num_replicas_in_sync, config.seed),
         )
         started = time.monotonic()
-        train = _train_linear if config.method == "linear" else _train_kennen_o
-        model, last = train(config, info, split, query_indices, strategy)
+        train = {
+            "kennen-o": _train_kennen_o,
+            "kennen-i": _train_crafted,
+            "kennen-io": _train_crafted,
+            "linear": _train_linear,
+        }[config.method]
+        model, crafted, last = train(config, info, split, query_indices, strategy)
         if is_chief:
             summary = {"last": last, "seconds": time.monotonic() - started}
-            folder_lib.finish(folder, model, summary)
+            folder_lib.finish(folder, model, summary, crafted)
             print(f"{folder}: {config.method} trained; {_say(last)}.")
 
 
@@ -90,8 +108,7 @@ def _train_kennen_o(
     split: "Split",
     query_indices: list[int],
     strategy: "tf.distribute.Strategy",
-) -> "tuple[keras.Model, dict[str, Any]]":
-    """Returns the metamodel and the last row of its metrics."""
+) -> "Trained":
     from kennen_tf import distribution
     from kennen_tf.metamodels import callbacks, training
     from kennen_tf.metamodels import folder as folder_lib
@@ -124,7 +141,7 @@ def _train_kennen_o(
 
     if not distribution.is_chief(strategy):
         trainer.fit(make_stream, [])
-        return trainer.answering, {}
+        return trainer.answering, None, {}
     log = _open_log(config, split, trainer.first_epoch)
     bar = callbacks.ProgressBar(trainer.first_epoch, trainer.num_epochs, config.method)
 
@@ -146,7 +163,7 @@ def _train_kennen_o(
         ],
     )
     log.end(trainer.num_epochs, trainer.predict_logits, test)
-    return trainer.answering, log.rows[-1]
+    return trainer.answering, None, log.rows[-1]
 
 
 def _train_linear(
@@ -155,8 +172,7 @@ def _train_linear(
     split: "Split",
     query_indices: list[int],
     strategy: "tf.distribute.Strategy",
-) -> "tuple[keras.Model, dict[str, Any]]":
-    """Returns the metamodel and the only row of its metrics."""
+) -> "Trained":
     from kennen_tf.metamodels import linear, training
 
     del strategy  # It takes one process seconds.
@@ -166,7 +182,24 @@ def _train_linear(
     predict = functools.partial(training.predict_logits, model)
     log.evaluate(1, predict, train, test)
     log.end(1, predict, test)
-    return answering, log.rows[-1]
+    return answering, None, log.rows[-1]
+
+
+def _train_crafted(
+    config: MetamodelConfig,
+    info: "QueryOutputsInfo",
+    split: "Split",
+    query_indices: list[int],
+    strategy: "tf.distribute.Strategy",
+) -> "Trained":
+    from kennen_tf.metamodels import kennen_i, kennen_io
+    from kennen_tf.metamodels.crafted_run import CraftedRun
+    from pipelines import query_outputs
+
+    run = CraftedRun.open(config, info, split, query_indices, strategy)
+    if config.method == "kennen-i":
+        return kennen_i.train(run)
+    return kennen_io.train(run, query_outputs.make_array_dataset)
 
 
 def _load_sides(

@@ -4,7 +4,7 @@ Records are parsed, cut to the queries wanted and represented once; from then on
 stay in memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -53,8 +53,46 @@ def make_dataset(
     Raises:
         UserError: If there is no such entry or query.
     """
-    whole = _whole(info, entry_ids, query_indices, representation, top_k).cache()
-    num_entries = len(set(entry_ids))
+    whole = _whole(info, entry_ids, query_indices, representation, top_k)
+    return _batch(
+        whole.cache(),
+        len(set(entry_ids)),
+        batch_size,
+        shuffle_seed,
+        first_epoch,
+        drop_remainder,
+    )
+
+
+def make_array_dataset(
+    features: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    *,
+    batch_size: int,
+    shuffle_seed: int,
+    first_epoch: int,
+) -> tf.data.Dataset:
+    """Makes an endless dataset of batches of arrays: answers to crafted queries.
+
+    Args:
+        features: float32 `(num_entries, num_queries, 10)`.
+        labels: For each attribute, `(num_entries,)`.
+        batch_size, shuffle_seed, first_epoch: As for `make_dataset`.
+    """
+    stacked = np.stack([labels[name] for name in attributes.NAMES], axis=1)
+    whole = tf.data.Dataset.from_tensors((features, stacked.astype(np.int32)))
+    return _batch(whole, len(features), batch_size, shuffle_seed, first_epoch, False)
+
+
+def _batch(
+    whole: tf.data.Dataset,
+    num_entries: int,
+    batch_size: int,
+    shuffle_seed: int | None,
+    first_epoch: int | None,
+    drop_remainder: bool,
+) -> tf.data.Dataset:
+    """Makes batches of a dataset of one element, which holds all entries."""
     if first_epoch is not None and shuffle_seed is not None:
         epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
         batches = epochs.flat_map(

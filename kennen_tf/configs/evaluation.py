@@ -13,12 +13,15 @@ class EvaluationConfig(base.Config):
         metamodel_dir: Folder that `train_metamodel` wrote; several are separated by
             commas.
         query_dir: Folder of the query outputs; "" is the one used in training.
+        zoo_dir: Folder of the zoo, for crafted queries; "" is the one used in
+            training.
         output: Path of a JSON file for what several metamodels have in common; ""
             writes none.
     """
 
     metamodel_dir: str = ""
     query_dir: str = ""
+    zoo_dir: str = ""
     output: str = ""
 
     def __post_init__(self) -> None:

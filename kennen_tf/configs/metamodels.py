@@ -3,10 +3,15 @@
 import dataclasses
 from typing import Any
 
-from kennen_tf import splits
-from kennen_tf.configs import base
+from kennen_tf import attributes, splits
+from kennen_tf.configs import base, crafting
+from kennen_tf.configs.crafting import CraftingRecipe
+from kennen_tf.errors import UserError
 
-METHODS = ("kennen-o", "linear")
+METHODS = ("kennen-o", "kennen-i", "kennen-io", "linear")
+# Those that make their queries, by descending through training classifiers.
+CRAFTED = ("kennen-i", "kennen-io")
+ALL_ATTRIBUTES = "all"
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 REPRESENTATIONS = ("probabilities", "ranking", "top-k", "top-1", "bottom-1")
 OPTIMIZERS = ("sgd", "adamw")
@@ -111,15 +116,22 @@ class MetamodelConfig(base.Config):
 
     What to train:
         method: One of `METHODS`.
+        attribute: Which attribute kennen-i crafts an image for; `ALL_ATTRIBUTES`: one
+            image for each.
         recipe: Key of `RECIPES`; "linear" does not use it.
-        epochs: Passes over the training entries; 0 is the recipe's number.
+        epochs: Passes over the training entries, in each phase of the metamodel; 0 is
+            the recipe's number.
+        image_epochs: Passes over the training entries in each phase of the images; 0
+            is the recipe's number.
         batch_size: Entries of a step, over all replicas; 0 is the recipe's number.
         seed: Root seed of the split, the choice of queries, and the training.
 
     What it reads:
         query_dir: Folder of the query outputs.
-        num_queries: How many of the stored queries.
-        representation: One of `REPRESENTATIONS`.
+        zoo_dir: Folder of the zoo that was queried; for crafted queries only.
+        num_queries: How many of the stored queries, or to craft. kennen-i has one for
+            each of its attributes, whatever is said here.
+        representation: One of `REPRESENTATIONS`; kennen-i reads "top-1" always.
         top_k: Labels that "top-k" ranks.
         split: "R", an E split of the paper, or rules; see `splits.py`.
         num_train: Entries to train on; 0 is all that the test leaves.
@@ -132,14 +144,18 @@ class MetamodelConfig(base.Config):
         evaluate_every: Epochs between evaluations on training and test entries.
         strategy: One of `STRATEGIES`; "auto" is "mirrored" with several GPUs, else
             "one_device".
+        max_memory_mb: Bound on what crafting keeps of the zoo's classifiers, in MB.
     """
 
     method: str = "kennen-o"
+    attribute: str = ALL_ATTRIBUTES
     recipe: str = "default"
     epochs: int = 0
+    image_epochs: int = 0
     batch_size: int = 0
     seed: int = 0
     query_dir: str = "queries"
+    zoo_dir: str = ""
     num_queries: int = 100
     representation: str = "probabilities"
     top_k: int = NUM_CLASSES
@@ -151,11 +167,13 @@ class MetamodelConfig(base.Config):
     checkpoint_every: int = 10
     evaluate_every: int = 10
     strategy: str = "auto"
+    max_memory_mb: int = 4096
 
     def __post_init__(self) -> None:
         base.check_choice("method", self.method, METHODS)
         base.check_choice("recipe", self.recipe, RECIPES)
         base.check_range("epochs", self.epochs, 0)
+        base.check_range("image_epochs", self.image_epochs, 0)
         base.check_range("batch_size", self.batch_size, 0)
         base.check_range("seed", self.seed, 0)
         base.check_given("query_dir", self.query_dir)
@@ -169,6 +187,43 @@ class MetamodelConfig(base.Config):
         base.check_range("checkpoint_every", self.checkpoint_every, 1)
         base.check_range("evaluate_every", self.evaluate_every, 1)
         base.check_choice("strategy", self.strategy, STRATEGIES)
+        base.check_range("max_memory_mb", self.max_memory_mb, 0)
+        if self.attribute != ALL_ATTRIBUTES:
+            name = attributes.by_name(self.attribute).name
+            object.__setattr__(self, "attribute", name)
+            if self.method != "kennen-i":
+                raise UserError(
+                    "--attribute is for --method=kennen-i; other metamodels name all "
+                    f"attributes. Received: method={self.method!r}, "
+                    f"attribute={self.attribute!r}."
+                )
+        if self.is_crafted:
+            base.check_given("zoo_dir", self.zoo_dir)
+            if self.strategy == "multi_worker":
+                raise UserError(
+                    f"--strategy of {self.method} must be one of one_device, mirrored, "
+                    f"auto. Received: strategy={self.strategy!r}."
+                )
+        if self.method == "kennen-i":
+            if self.representation not in ("probabilities", "top-1"):
+                raise UserError(
+                    "kennen-i reads one label: --representation must be top-1. "
+                    f"Received: representation={self.representation!r}."
+                )
+            object.__setattr__(self, "representation", "top-1")
+            object.__setattr__(self, "num_queries", len(self.attribute_names))
+
+    @property
+    def is_crafted(self) -> bool:
+        """Whether the queries are made, and not drawn from validation images."""
+        return self.method in CRAFTED
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """The attributes that are named."""
+        if self.attribute == ALL_ATTRIBUTES:
+            return attributes.NAMES
+        return (self.attribute,)
 
     def make_recipe(self) -> Recipe:
         """Returns the recipe with the numbers that were given instead of its own."""
@@ -176,3 +231,13 @@ class MetamodelConfig(base.Config):
         return dataclasses.replace(
             RECIPES[self.recipe], **{name: n for name, n in given.items() if n}
         )
+
+    def make_crafting_recipe(self) -> CraftingRecipe:
+        """Returns how queries are crafted, with the numbers that were given.
+
+        The method is one of `CRAFTED`.
+        """
+        recipe = crafting.RECIPES[self.method][self.recipe]
+        given = {crafting.IMAGES: self.image_epochs, crafting.METAMODEL: self.epochs}
+        phases = tuple((name, given[name] or epochs) for name, epochs in recipe.phases)
+        return dataclasses.replace(recipe, phases=phases)

@@ -1,6 +1,5 @@
 """What happens between the epochs of a training: evaluation, checkpoints, a bar."""
 
-import os
 import pathlib
 import zipfile
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tqdm
 
 from kennen_tf import artifacts
@@ -64,6 +64,15 @@ def save_checkpoint(path: pathlib.Path, model: keras.Model, epoch: int) -> None:
             np.savez(file, epoch=epoch, **arrays)
 
 
+def saved_epoch(path: pathlib.Path) -> int:
+    """Returns how many epochs a checkpoint says are done; 0 without one.
+
+    Raises:
+        UserError: If it is damaged.
+    """
+    return int(read_checkpoint(path)["epoch"]) if path.exists() else 0
+
+
 def restore_checkpoint(path: pathlib.Path, model: keras.Model) -> int:
     """Restores what `save_checkpoint` wrote; returns how many epochs were done.
 
@@ -72,24 +81,37 @@ def restore_checkpoint(path: pathlib.Path, model: keras.Model) -> int:
     Raises:
         UserError: If it is damaged or of another model.
     """
-    if not os.path.exists(path):
+    if not path.exists():
         return 0
+    arrays = read_checkpoint(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
         values = [arrays[f"v{i:04d}"] for i, _ in _variables(model)]
         for (_, variable), value in zip(_variables(model), values, strict=True):
             if tuple(variable.shape) != value.shape:
                 raise ValueError(f"shape {value.shape}, not {tuple(variable.shape)}")
         epoch = int(arrays["epoch"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"The checkpoint {path} is damaged: {error}. Remove the metamodel's folder "
-            "and train again."
-        ) from error
+    except (ValueError, KeyError) as error:
+        raise damaged(path, error) from error
     for (_, variable), value in zip(_variables(model), values, strict=True):
         variable.assign(value)
     return epoch
+
+
+def read_checkpoint(path: pathlib.Path) -> dict[str, npt.NDArray[Any]]:
+    """Reads the arrays of a checkpoint. Raises `UserError` if it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: pathlib.Path, error: Exception) -> UserError:
+    """Makes the error for a checkpoint that cannot be gone on from."""
+    return UserError(
+        f"The checkpoint {path} is damaged: {error}. Remove the metamodel's folder and "
+        "train again."
+    )
 
 
 def _variables(model: keras.Model) -> list[tuple[int, keras.Variable]]:

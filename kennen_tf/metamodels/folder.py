@@ -3,13 +3,15 @@
 metamodel_dir/
   config.json      settings, recipe, fingerprints; written first
   split.json       who was trained on, who is held out, which queries are read
-  attributes.json  queries.npz   so that the folder stands alone
+  attributes.json  queries.npz   so that the folder stands alone; crafted queries are
+                   validation images until the training ends
   checkpoints/     state of a training that goes on
   metrics.jsonl    logs/   losses and accuracies, logs/ for TensorBoard
   metamodel.keras  from features to probabilities
   finished.json    written last; its presence means the training ended
 """
 
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -43,7 +45,14 @@ MAKE_WITH = "python -m kennen_tf.train_metamodel --query_dir=... --metamodel_dir
 NEW, UNFINISHED, FINISHED = "new", "unfinished", "finished"
 
 # Two runs that differ in these only are the same training.
-_FREE_FIELDS = ("query_dir", "metamodel_dir", "resume", "checkpoint_every")
+_FREE_FIELDS = (
+    "query_dir",
+    "zoo_dir",
+    "metamodel_dir",
+    "resume",
+    "checkpoint_every",
+    "max_memory_mb",
+)
 
 
 def choose_queries(info: QueryOutputsInfo, num_queries: int, seed: int) -> list[int]:
@@ -65,11 +74,14 @@ def describe(
     config: MetamodelConfig, recipe: Recipe, info: QueryOutputsInfo
 ) -> dict[str, Any]:
     """Returns what config.json holds, but for its provenance."""
+    crafting = config.make_crafting_recipe().to_json() if config.is_crafted else {}
     return {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "config": config.to_json(),
-        "recipe": {**recipe.to_json(), "hidden_units": list(recipe.hidden_units)},
+        # As JSON gives them back.
+        "recipe": json.loads(json.dumps(recipe.to_json())),
+        "crafting": json.loads(json.dumps(crafting)),
         "fingerprints": {
             "query_outputs": info.fingerprint,
             "query_inputs": info.query_inputs.fingerprint,
@@ -157,9 +169,14 @@ def write_description(
 
 
 def finish(
-    folder: pathlib.Path, model: "keras.Model", summary: Mapping[str, Any]
+    folder: pathlib.Path,
+    model: "keras.Model",
+    summary: Mapping[str, Any],
+    crafted: QueryInputs | None = None,
 ) -> None:
-    """Writes the metamodel, and last that it is finished."""
+    """Writes the metamodel, crafted queries if there are, and that it is finished."""
+    if crafted is not None:
+        crafted.save(folder / query_inputs_lib.FILE_NAME)
     path = folder / MODEL_NAME
     with artifacts.atomic_path(path) as temporary:
         model.save(temporary)
@@ -174,7 +191,7 @@ def _listing(folder: pathlib.Path) -> list[pathlib.Path]:
 def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Says what of two descriptions differs and matters."""
     found = []
-    for part in ("config", "recipe", "fingerprints"):
+    for part in ("config", "recipe", "crafting", "fingerprints"):
         before, now = stored.get(part, {}), wanted[part]
         for name in sorted({*before, *now}):
             if part == "config" and name in _FREE_FIELDS:

@@ -91,11 +91,10 @@ def encode_targets(labels: Mapping[str, tf.Tensor], table: tf.Tensor) -> tf.Tens
 
 
 class JointCrossEntropy(keras.losses.Loss):
-    """Sum over attributes of cross-entropies, weighted as the targets say.
+    """`joint_cross_entropy`, summed over a batch, divided by its *nominal* size.
 
-    It is summed over a batch and divided by the *nominal* batch size, so every entry
-    counts alike, in the smaller last batch of an epoch too, and the gradients that
-    replicas add up are those of one device, however a batch is divided.
+    So every entry counts alike, in the smaller last batch of an epoch too, and the
+    gradients that replicas add up are those of one device, however a batch is divided.
     """
 
     def __init__(self, batch_size: int):
@@ -103,12 +102,24 @@ class JointCrossEntropy(keras.losses.Loss):
         self.batch_size = batch_size
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        padded = _pad(y_pred)
-        log_normalizer = tf.reduce_logsumexp(padded, axis=-1)
-        weight = tf.reduce_sum(y_true, axis=-1)
-        chosen = tf.reduce_sum(y_true * padded, axis=-1)
-        entropies = weight * log_normalizer - chosen
-        return tf.reduce_sum(entropies, axis=-1) / self.batch_size
+        return joint_cross_entropy(y_true, y_pred) / self.batch_size
+
+
+def joint_cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Sums cross-entropies over attributes, weighted as the targets say.
+
+    Args:
+        targets: `(entries, 12, 8)`, from `encode_targets`.
+        logits: Of all heads side by side, `(entries, sum of values)`.
+
+    Returns:
+        `(entries,)`.
+    """
+    padded = _pad(logits)
+    log_normalizer = tf.reduce_logsumexp(padded, axis=-1)
+    weight = tf.reduce_sum(targets, axis=-1)
+    chosen = tf.reduce_sum(targets * padded, axis=-1)
+    return tf.reduce_sum(weight * log_normalizer - chosen, axis=-1)
 
 
 def _pad(logits: tf.Tensor) -> tf.Tensor:

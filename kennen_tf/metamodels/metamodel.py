@@ -27,8 +27,9 @@ class Metamodel:
     Attributes:
         config: The settings it was trained with.
         split: Who it was trained on, and who was held out.
-        query_indices: Which of the stored queries it reads, in order.
-        query_inputs: Those queries.
+        query_indices: Which of the stored queries it reads, in order, or begins with,
+            if it crafts its own.
+        query_inputs: What it sends.
         fingerprints: Of "query_outputs", "query_inputs" (all that are stored), "zoo"
             and the "metamodel" itself.
         keras_model: From represented outputs `(batch, num_queries, 10)` to a dict
@@ -83,6 +84,11 @@ class Metamodel:
             keras_model=keras.models.load_model(path, compile=False),
         )
 
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """The attributes that it names, in the order of the table."""
+        return tuple(n for n in attributes.NAMES if n in self.keras_model.output)
+
     def predict(
         self, probabilities: npt.NDArray[np.float32]
     ) -> dict[str, npt.NDArray[np.float32]]:
@@ -93,7 +99,7 @@ class Metamodel:
                 `query_inputs` in their order.
 
         Returns:
-            For each attribute, probabilities `(black boxes, values)`.
+            For each of `attribute_names`, probabilities `(black boxes, values)`.
         """
         expected = (len(self.query_inputs), NUM_CLASSES)
         if probabilities.ndim != 3 or probabilities.shape[1:] != expected:
@@ -114,7 +120,7 @@ class Metamodel:
         ]
         return {
             name: np.concatenate([batch[name].numpy() for batch in batches])
-            for name in attributes.NAMES
+            for name in self.attribute_names
         }
 
 

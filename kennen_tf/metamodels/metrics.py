@@ -123,12 +123,31 @@ class MetricsLog:
 
     def evaluate(self, epoch: int, predict: Predict, train: Side, test: Side) -> None:
         """Scores both sides after so many epochs and writes a row."""
+        logits = predict(train.features), predict(test.features)
+        self.add_scores(epoch, logits, (train.labels, test.labels))
+
+    def add_scores(
+        self,
+        epoch: int,
+        logits: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+        labels: tuple[heads.Labels, heads.Labels],
+    ) -> None:
+        """Scores the logits of both sides and writes a row."""
         row: dict[str, Any] = {"epoch": epoch}
-        for name, side in zip(SIDES, (train, test), strict=True):
-            row[name] = score(side.labels, predict(side.features), self._skip)
+        for name, own, true in zip(SIDES, logits, labels, strict=True):
+            row[name] = score(true, own, self._skip)
+        self.add_row(row)
+
+    def add_row(self, row: dict[str, Any]) -> None:
+        """Writes a row: "epoch", and for each of `SIDES` what `score` returns."""
         artifacts.append_json_line(self._path, row)
         self.rows.append(row)
         self._write_scalars(row)
+
+    def add_image(self, name: str, epoch: int, png: bytes) -> None:
+        """Writes an image for TensorBoard."""
+        with self._writers["train"].as_default(epoch):
+            tf.summary.image(name, tf.io.decode_png(png)[tf.newaxis])
 
     def end(self, epoch: int, predict: Predict, test: Side) -> None:
         """Writes the test entries' confusion matrices as images, and closes."""
@@ -143,6 +162,9 @@ class MetricsLog:
                 figure = figures.confusion_figure(matrix, attribute)
                 image = tf.io.decode_png(figures.png_bytes(figure))
                 tf.summary.image(f"confusion/{attribute.name}", image[tf.newaxis])
+        self.close()
+
+    def close(self) -> None:
         for writer in self._writers.values():
             writer.close()
 

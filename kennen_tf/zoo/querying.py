@@ -96,11 +96,11 @@ def query_classifiers(
     """
     groups: dict[ShapeKey, list[ClassifierRecord]] = collections.defaultdict(list)
     for record in records:
-        groups[shape_key(_without_dropout(record.spec))].append(record)
+        groups[shape_key(without_dropout(record.spec))].append(record)
     stop = threading.Event()
 
     def query_group(group: Sequence[ClassifierRecord]) -> None:
-        querier = Querier(_without_dropout(group[0].spec), pixels)
+        querier = Querier(without_dropout(group[0].spec), pixels)
         for record in group:
             if stop.is_set():
                 return
@@ -118,7 +118,7 @@ def query_classifiers(
             stop.set()
 
 
-def _without_dropout(spec: ClassifierSpec) -> ClassifierSpec:
+def without_dropout(spec: ClassifierSpec) -> ClassifierSpec:
     """Returns the spec without dropout: at inference, the same graph."""
     return ClassifierSpec.from_json({**spec.to_json(), "drop": "no"})
 

@@ -1,0 +1,108 @@
+"""Recipes by which kennen-i and kennen-io craft their queries."""
+
+import dataclasses
+
+from kennen_tf.configs import base
+
+IMAGES, METAMODEL = "images", "metamodel"
+STARTS = (
+    *("validation", "shifted", "faint", "blended", "overlaid"),
+    *("noise", "gray", "black", "white"),
+)
+OPTIMIZERS = ("sgd", "adam")
+OBJECTIVES = ("metamodel", "left-out")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CraftingRecipe(base.Config):
+    """How images are made and improved.
+
+    Attributes:
+        starts: Where images begin, some of `STARTS`; see `start_images.py`. kennen-io
+            deals its images out to them, kennen-i tries each of them for each image.
+        candidates: kennen-io makes this many starts for each image and begins with
+            those that tell most together; see `selection.py`.
+        phases: What is learned in turn: (`IMAGES` or `METAMODEL`, passes over the
+            training entries). kennen-i has images only.
+        objective: What images of kennen-io are to make small, one of `OBJECTIVES`:
+            the loss of the metamodel as it is, or of a reader fitted anew at each
+            step, on entries that it was not fitted to; see `objectives.py`.
+        held_out_share: Of the objective "left-out": share of the training entries
+            that images do not descend through. The images of the epoch that is best
+            for these are kept.
+        batch_size: Entries of an image step, at least; whole combinations. 0: all.
+        optimizer: Of the images, one of `OPTIMIZERS`.
+        learning_rate: In units of pixels, whose range is [0, 1].
+        image_noise: Uniform noise in [-image_noise, image_noise] on the images at
+            each step, so that what works does not hang on single grey levels.
+        ridge: Of the objective "left-out": strength of its reader's regularisation.
+    """
+
+    starts: tuple[str, ...] = ("validation",)
+    candidates: int = 1
+    phases: tuple[tuple[str, int], ...]
+    objective: str = "metamodel"
+    held_out_share: float = 0.0
+    batch_size: int = 0
+    optimizer: str = "adam"
+    learning_rate: float
+    image_noise: float = 0.0
+    ridge: float = 0.1
+
+    def __post_init__(self) -> None:
+        # JSON makes lists of them.
+        object.__setattr__(self, "starts", tuple(self.starts))
+        phases = tuple((name, int(epochs)) for name, epochs in self.phases)
+        object.__setattr__(self, "phases", phases)
+        for start in self.starts:
+            base.check_choice("starts", start, STARTS)
+        base.check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        base.check_choice("objective", self.objective, OBJECTIVES)
+
+
+# By method and name of the recipe.
+RECIPES: dict[str, dict[str, CraftingRecipe]] = {
+    "kennen-i": {
+        "default": CraftingRecipe(
+            starts=("shifted", "blended", "validation", "noise") * 2,
+            phases=((IMAGES, 30),),
+            batch_size=64,
+            optimizer="adam",
+            learning_rate=0.02,
+        ),
+        # Paper, section 4; noise is "a little" there.
+        "paper": CraftingRecipe(
+            phases=((IMAGES, 200),),
+            batch_size=10,
+            optimizer="sgd",
+            learning_rate=0.1,
+            image_noise=0.01,
+        ),
+    },
+    "kennen-io": {
+        "default": CraftingRecipe(
+            starts=("shifted", "blended", "faint", "overlaid"),
+            candidates=5,
+            phases=((IMAGES, 12), (METAMODEL, 150)),
+            objective="left-out",
+            held_out_share=0.2,
+            optimizer="adam",
+            learning_rate=0.01,
+        ),
+        # Paper, section 4. It does not say how images are descended on; this is as in
+        # kennen-i.
+        "paper": CraftingRecipe(
+            phases=(
+                (METAMODEL, 200),
+                (IMAGES, 50),
+                (METAMODEL, 50),
+                (IMAGES, 50),
+                (METAMODEL, 50),
+            ),
+            objective="metamodel",
+            batch_size=100,
+            optimizer="sgd",
+            learning_rate=0.1,
+        ),
+    },
+}

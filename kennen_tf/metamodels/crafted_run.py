@@ -1,0 +1,185 @@
+"""What the trainings of kennen-i and kennen-io have in common: who and where.
+
+Classifiers to train on are opened, for their gradients. Those to test on are asked as
+black boxes, and only so that the curves can show it: nothing that they answer has an
+influence on images or metamodel.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from kennen_tf import artifacts, attributes, figures, outputs
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.metamodels import heads
+from kennen_tf.metamodels.metrics import MetricsLog, Side
+from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.query_outputs import QueryOutputsInfo
+from kennen_tf.records import QueriedEntry
+from kennen_tf.splits import Split
+from kennen_tf.zoo import black_boxes
+from kennen_tf.zoo.gradients import GradientBank
+from kennen_tf.zoo.store import Zoo
+
+IMAGES_CHECKPOINT = "images.npz"
+CONTACT_SHEET, CURVES = "crafted.png", "curves.png"
+
+Pixels = npt.NDArray[np.float32]
+# `pipelines.query_outputs.make_array_dataset`
+MakeStream = Callable[..., tf.data.Dataset]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What entries answered.
+
+    Attributes:
+        probabilities: float32 `(entries, n, 10)`.
+        labels: Of the entries; for each attribute, `(entries,)`.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    labels: heads.Labels
+
+    @property
+    def log_probabilities(self) -> npt.NDArray[np.float32]:
+        return np.log(np.maximum(self.probabilities, outputs.PROBABILITY_FLOOR))
+
+
+@dataclasses.dataclass(frozen=True)
+class CraftedRun:
+    """A training that crafts its queries.
+
+    Attributes:
+        config: Settings.
+        zoo: The zoo that was queried.
+        strategy: Under which to train; its devices share the classifiers, too.
+        train_entries, test_entries: Sorted by id.
+        split_attributes: What has no accuracy; see `Split`.
+        validation: Validation images to begin with, `config.num_queries`.
+    """
+
+    config: MetamodelConfig
+    zoo: Zoo
+    strategy: tf.distribute.Strategy
+    train_entries: tuple[QueriedEntry, ...]
+    test_entries: tuple[QueriedEntry, ...]
+    split_attributes: tuple[str, ...]
+    validation: QueryInputs
+
+    @classmethod
+    def open(
+        cls,
+        config: MetamodelConfig,
+        info: QueryOutputsInfo,
+        split: Split,
+        query_indices: Sequence[int],
+        strategy: tf.distribute.Strategy,
+    ) -> "CraftedRun":
+        """Opens the zoo.
+
+        Raises:
+            UserError: If there is none, or it is not the one that was queried.
+        """
+        zoo = Zoo.open(config.zoo_dir)
+        info.check_zoo(zoo)
+        by_id = {entry.id: entry for entry in info.entries}
+        return cls(
+            config=config,
+            zoo=zoo,
+            strategy=strategy,
+            train_entries=tuple(by_id[i] for i in split.train_ids),
+            test_entries=tuple(by_id[i] for i in split.test_ids),
+            split_attributes=split.split_attributes,
+            validation=info.query_inputs.take(query_indices),
+        )
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return pathlib.Path(self.config.metamodel_dir)
+
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        return self.folder / folder_lib.CHECKPOINTS_NAME
+
+    def open_bank(self) -> GradientBank:
+        """Opens the classifiers to train on, and no others."""
+        return GradientBank(
+            self.zoo,
+            black_boxes.find_records(self.zoo, self.train_entries),
+            devices=self.strategy.extended.worker_devices,
+            max_memory_mb=self.config.max_memory_mb,
+        )
+
+    def labels(self, entries: Sequence[QueriedEntry]) -> heads.Labels:
+        return {
+            name: np.array([entry.labels[name] for entry in entries], np.int32)
+            for name in attributes.NAMES
+        }
+
+    def represent(self, answers: Answers) -> Side:
+        """Returns answers as the metamodel reads them."""
+        config = self.config
+        features = outputs.represent(
+            answers.probabilities, config.representation, config.top_k
+        )
+        return Side(features.numpy(), answers.labels)
+
+    def ask_test_entries(self, pixels: Pixels) -> Answers:
+        """Sends images to the entries to test on, as black boxes."""
+        probabilities = black_boxes.ask(self.zoo, self.test_entries, pixels)
+        return Answers(probabilities, self.labels(self.test_entries))
+
+    def open_log(self, last_epoch: int) -> MetricsLog:
+        """Opens the log; what it has of later epochs is forgotten."""
+        settings = {**self.config.to_json(), **self.config.make_recipe().to_json()}
+        return MetricsLog(self.folder, settings, self.split_attributes, last_epoch)
+
+    def show_images(
+        self,
+        log: MetricsLog,
+        epoch: int,
+        images: Pixels,
+        starts: Pixels,
+        captions: Sequence[str],
+    ) -> None:
+        """Draws images beside where they began: a PNG file and TensorBoard.
+
+        Args:
+            log: For TensorBoard.
+            epoch: When.
+            images, starts: float32 `(n, 28, 28, 1)` in [0, 1].
+            captions: One for each image.
+        """
+        title = f"{self._title}, after epoch {epoch}"
+        sheet = figures.contact_sheet(images, starts, captions, title)
+        figures.save_png(sheet, self._figures_folder() / CONTACT_SHEET)
+        log.add_image("crafted queries", epoch, figures.png_bytes(sheet))
+
+    def show_curves(
+        self, log: MetricsLog, phases: Sequence[tuple[str, int, int]]
+    ) -> None:
+        """Draws losses and accuracies over the epochs.
+
+        Args:
+            log: What to draw.
+            phases: Name, first and last epoch of each.
+        """
+        names = set(self.config.attribute_names) - set(self.split_attributes)
+        values = [{e.values[n] for e in self.test_entries} for n in names]
+        chances = [1 / len(found) for found in values if len(found) > 1]
+        chance = float(np.mean(chances)) if chances else None
+        figure = figures.curves_figure(log.rows, phases, chance, self._title)
+        figures.save_png(figure, self._figures_folder() / CURVES)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.config.method}, seed {self.config.seed}"
+
+    def _figures_folder(self) -> pathlib.Path:
+        return artifacts.make_folder(self.folder / "figures")

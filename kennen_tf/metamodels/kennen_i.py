@@ -1,0 +1,258 @@
+"""kennen-i: one crafted image for each attribute (paper, section 4).
+
+An image is made such that the digit that a classifier sees in it is the label of the
+classifier's attribute: for max pooling "1" with it and "0" without. Of a black box it
+needs one label for one image.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tqdm
+
+from kennen_tf import attributes
+from kennen_tf.attributes import Attribute
+from kennen_tf.errors import UserError
+from kennen_tf.evaluation import class_balanced_accuracy
+from kennen_tf.labeled_images import NUM_CLASSES
+from kennen_tf.metamodels import heads, start_images
+from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
+from kennen_tf.metamodels.crafting import Descent, ask, round_to_bytes
+from kennen_tf.metamodels.objectives import NamedDigits
+from kennen_tf.query_inputs import QueryInputs
+
+# What is taken as seen once before any classifier is: the label itself named, and any
+# other digit a tenth of that.
+_PRIOR_OF_LABEL, _PRIOR_OF_OTHERS = 1.0, 0.1
+# Log-probability of a value that no training entry has.
+_UNSEEN = -50.0
+
+# Between features of the likeliest digit and of any other lie 10.
+_SHARPEN = 10.0
+
+Digits = npt.NDArray[np.integer]
+Table = npt.NDArray[np.float32]
+
+
+def train(run: CraftedRun) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
+    """Crafts the images, or goes on crafting them.
+
+    Each attribute has an image from each of the recipe's starts; the one that names
+    most training entries rightly is taken.
+
+    Returns:
+        The metamodel, the crafted queries in the order of the attributes, and the last
+        row of the metrics.
+
+    Raises:
+        UserError: If an attribute has more values than there are digits.
+    """
+    return _Training(run).run()
+
+
+class _Training:
+    """A training of kennen-i on its way."""
+
+    def __init__(self, run: CraftedRun):
+        config = run.config
+        self._run = run
+        self._recipe = config.make_crafting_recipe()
+        self._attributes = [attributes.by_name(n) for n in config.attribute_names]
+        for attribute in self._attributes:
+            _check_num_values(attribute)
+        self._labels = run.labels(run.train_entries)
+        # All starts of an attribute side by side.
+        self._names = [n for n in config.attribute_names for _ in self._recipe.starts]
+        kinds = list(self._recipe.starts) * len(self._attributes)
+        places = [place % len(run.validation) for place in range(len(kinds))]
+        validation = run.validation.take(places)
+        self._starts = start_images.make_starts(kinds, validation, config.seed)
+        self._bank = run.open_bank()
+        self._descent = Descent(
+            self._recipe,
+            self._bank,
+            run.train_entries,
+            self._starts.pixels,
+            config.seed,
+        )
+        self._descent.restore(run.checkpoints / IMAGES_CHECKPOINT)
+        self._log = run.open_log(self._descent.epoch)
+
+    def run(self) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
+        descent, config = self._descent, self._run.config
+        objective = NamedDigits(self._labels, self._names)
+        [(phase, num_epochs)] = self._recipe.phases
+        if not self._log.rows:
+            self._evaluate()
+        with tqdm.tqdm(
+            total=num_epochs, initial=descent.epoch, desc=config.method, unit="epoch"
+        ) as bar:
+            while descent.epoch < num_epochs:
+                loss = descent.run_epoch(objective)
+                bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+                bar.update()
+                is_last = descent.epoch == num_epochs
+                if is_last or descent.epoch % config.evaluate_every == 0:
+                    self._evaluate()
+                # After its epoch's row, so that no row is missing after it.
+                if is_last or descent.epoch % config.checkpoint_every == 0:
+                    descent.save(self._run.checkpoints / IMAGES_CHECKPOINT)
+        self._run.show_curves(self._log, [(phase, 0, num_epochs)])
+        self._log.close()
+        readings = self._choose()
+        return (
+            _build([reading.table for reading in readings], self._attributes),
+            self._queries(readings),
+            self._log.rows[-1],
+        )
+
+    def _choose(self) -> "list[_Reading]":
+        """Returns the reading of each attribute's best image."""
+        seen = self._see(self._descent.images)
+        readings = []
+        for attribute in self._attributes:
+            candidates = [
+                self._read(attribute, place, seen[:, place])
+                for place, name in enumerate(self._names)
+                if name == attribute.name
+            ]
+            # Of equally good ones, the first.
+            readings.append(max(candidates, key=lambda reading: reading.accuracy))
+        return readings
+
+    def _read(self, attribute: Attribute, place: int, seen: Digits) -> "_Reading":
+        labels = self._labels[attribute.name]
+        table = _fit_table(seen, labels, len(attribute.values))
+        return _Reading(place, table, _accuracy(table, seen, labels), seen)
+
+    def _queries(self, readings: "Sequence[_Reading]") -> QueryInputs:
+        places = [reading.place for reading in readings]
+        starts = self._starts.take(places)
+        images = round_to_bytes(self._descent.images[places])
+        return QueryInputs(images=images, labels=starts.labels, indices=starts.indices)
+
+    def _see(self, images: Pixels) -> Digits:
+        """Returns the digit that training entries see, `(entries, n)`."""
+        pixels = round_to_bytes(images).astype(np.float32) / np.float32(255)
+        return ask(self._bank, self._run.train_entries, pixels).argmax(axis=-1)
+
+    def _evaluate(self) -> None:
+        """Writes a row of metrics and draws the images."""
+        readings = self._choose()
+        queries = self._queries(readings)
+        test = self._run.ask_test_entries(queries.pixels)
+        tables = [reading.table for reading in readings]
+        train_seen = np.stack([reading.seen for reading in readings], axis=1)
+        sides = {
+            "train": (train_seen, self._labels),
+            "test": (test.probabilities.argmax(axis=-1), test.labels),
+        }
+        row: dict[str, Any] = {"epoch": self._descent.epoch}
+        for name, (seen, labels) in sides.items():
+            row[name] = self._score(tables, seen, labels)
+        self._log.add_row(row)
+        starts = self._starts.take([reading.place for reading in readings]).pixels
+        seen_before = self._see(starts)
+        captions = []
+        for place, (attribute, reading) in enumerate(
+            zip(self._attributes, readings, strict=True)
+        ):
+            before = self._read(attribute, place, seen_before[:, place])
+            change = f"{100 * before.accuracy:.0f}% to {100 * reading.accuracy:.0f}%"
+            captions.append(f"{attribute.code}\n{change}")
+        self._run.show_images(
+            self._log, self._descent.epoch, queries.pixels, starts, captions
+        )
+
+    def _score(
+        self, tables: Sequence[Table], seen: Digits, labels: heads.Labels
+    ) -> dict[str, Any]:
+        """Returns what `metrics.score` does, for the attributes that are named."""
+        loss, accuracies = 0.0, {}
+        for place, attribute in enumerate(self._attributes):
+            true = labels[attribute.name]
+            table, digits = tables[place], seen[:, place]
+            loss -= float(np.mean(table[digits, true]))
+            is_scored = attribute.name not in self._run.split_attributes
+            if is_scored and len(np.unique(true)) > 1:
+                accuracies[attribute.name] = _accuracy(table, digits, true)
+        average = float(np.mean(list(accuracies.values()))) if accuracies else None
+        return {"loss": loss, "accuracy": accuracies, "average": average}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """What an image tells of an attribute.
+
+    Attributes:
+        place: Of the image among all that are crafted.
+        table: What each digit means; see `_fit_table`.
+        accuracy: Class-balanced, on the training entries.
+        seen: The digits that training entries see, `(entries,)`.
+    """
+
+    place: int
+    table: Table
+    accuracy: float
+    seen: Digits
+
+
+def _fit_table(seen: Digits, labels: Digits, num_values: int) -> Table:
+    """Counts what it means when a digit is seen.
+
+    Returns:
+        Log-probabilities of the values by digit, float32 `(10, values)`, all values
+        that occur being as likely beforehand.
+    """
+    count = np.full((NUM_CLASSES, num_values), _PRIOR_OF_OTHERS)
+    count[range(num_values), range(num_values)] = _PRIOR_OF_LABEL
+    np.add.at(count, (seen, labels), 1.0)
+    likelihood = count / count.sum(axis=0)
+    table = np.log(likelihood / likelihood.sum(axis=1, keepdims=True))
+    occurs = np.bincount(labels, minlength=num_values) > 0
+    return np.where(occurs, table, _UNSEEN).astype(np.float32)
+
+
+def _accuracy(table: Table, seen: Digits, labels: Digits) -> float:
+    accuracy = class_balanced_accuracy(
+        labels, table[seen].argmax(axis=1), table.shape[1]
+    )
+    return float(accuracy or 0.0)
+
+
+def _build(tables: Sequence[Table], named: Sequence[Attribute]) -> keras.Model:
+    """Builds the metamodel: it looks up what the digit seen in each image means.
+
+    Returns:
+        From features `(batch, n, 10)`, of the representation "top-1", to a dict from
+        attribute to probabilities `(batch, values)`.
+    """
+    features = keras.Input((len(tables), NUM_CLASSES), name="features")
+    # Top-1 leaves little for the other digits, and this takes it to nothing.
+    seen = keras.layers.Flatten()(keras.layers.Softmax()(_SHARPEN * features))
+    answers = {}
+    for place, (attribute, table) in enumerate(zip(named, tables, strict=True)):
+        kernel = np.zeros((len(tables), *table.shape), np.float32)
+        kernel[place] = table
+        layer = keras.layers.Dense(
+            len(attribute.values),
+            activation="softmax",
+            use_bias=False,
+            name=attribute.name,
+        )
+        answers[attribute.name] = layer(seen)
+        layer.set_weights([kernel.reshape(-1, table.shape[1])])
+    return keras.Model(features, answers, name="kennen_i")
+
+
+def _check_num_values(attribute: Attribute) -> None:
+    if len(attribute.values) > NUM_CLASSES:
+        raise UserError(
+            f"kennen-i names an attribute by a digit: it must have at most "
+            f"{NUM_CLASSES} values. Received: {attribute.name}, with "
+            f"{len(attribute.values)}."
+        )

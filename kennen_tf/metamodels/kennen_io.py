@@ -1,0 +1,337 @@
+"""kennen-io: images and a metamodel, learned in turn (paper, section 4).
+
+The metamodel is kennen-o's. What alternates, how long, and what the images are to make
+small, is in the recipe (`configs/crafting.py`). After an image phase, the images are
+rounded to 8 bits, as they are sent; all training entries answer them once, and the
+metamodel learns from these answers until the next phase.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tqdm
+
+from kennen_tf.configs.crafting import IMAGES
+from kennen_tf.labeled_images import NUM_CLASSES
+from kennen_tf.metamodels import callbacks, selection, start_images, training
+from kennen_tf.metamodels.crafted_run import (
+    IMAGES_CHECKPOINT,
+    Answers,
+    CraftedRun,
+    MakeStream,
+)
+from kennen_tf.metamodels.crafting import Descent, ask, round_to_bytes
+from kennen_tf.metamodels.metrics import score
+from kennen_tf.metamodels.objectives import (
+    LeftOutLoss,
+    MetamodelLoss,
+    ReaderObjective,
+)
+from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.seeds import derive_seed
+
+_STARTS_NAME = "starts.npz"
+_ASK_AT_ONCE = 100
+
+
+def train(
+    run: CraftedRun, make_stream: MakeStream
+) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
+    """Learns images and metamodel, or goes on learning them.
+
+    Returns:
+        The metamodel, the crafted queries, and the last row of the metrics.
+    """
+    return _Training(run, make_stream).run()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Phase:
+    """A phase of the recipe.
+
+    Attributes:
+        number: Its place among all phases.
+        name: `IMAGES` or `METAMODEL`.
+        first_epoch, last_epoch: Passes over the training entries, of all phases.
+        image_epochs: How many of those before its end are of images.
+    """
+
+    number: int
+    name: str
+    first_epoch: int
+    last_epoch: int
+    image_epochs: int
+
+
+class _Training:
+    """A training of kennen-io on its way.
+
+    Where a resumed one stands follows from two things: how many epochs the images have
+    behind them, and the checkpoint of the metamodel that is learned after that many.
+    """
+
+    def __init__(self, run: CraftedRun, make_stream: MakeStream):
+        config = run.config
+        self._run = run
+        self._make_stream = make_stream
+        self._recipe = config.make_crafting_recipe()
+        self._phases = _list_phases(self._recipe.phases)
+        self._labels = run.labels(run.train_entries)
+        self._bank = run.open_bank()
+        self._starts = self._make_starts()
+        self._is_held_out = self._draw_held_out()
+        self._descent = Descent(
+            self._recipe,
+            self._bank,
+            run.train_entries,
+            self._starts.pixels,
+            config.seed,
+            skip=self._is_held_out,
+        )
+        self._descent.restore(run.checkpoints / IMAGES_CHECKPOINT)
+        self._log = run.open_log(self._epochs_done())
+        self._trainer: training.Trainer | None = None
+
+    def _make_starts(self) -> QueryInputs:
+        """Makes the images to begin with, chosen out of several times as many."""
+        path = self._run.checkpoints / _STARTS_NAME
+        if path.exists():
+            return QueryInputs.load(path)
+        config, recipe = self._run.config, self._recipe
+        count = config.num_queries * recipe.candidates
+        kinds = [recipe.starts[i % len(recipe.starts)] for i in range(count)]
+        validation = self._run.validation.take(
+            [i % config.num_queries for i in range(count)]
+        )
+        starts = start_images.make_starts(kinds, validation, config.seed)
+        if recipe.candidates > 1:
+            pixels = starts.pixels
+            # Some at a time, as in `query_zoo`: activations of all would not fit.
+            parts = [
+                self._ask(pixels[i : i + _ASK_AT_ONCE])
+                for i in tqdm.trange(
+                    0, count, _ASK_AT_ONCE, desc=f"{config.method}, starts"
+                )
+            ]
+            answers = np.concatenate(parts, axis=1)
+            reader = self._make_reader()
+            chosen = selection.choose(reader, answers, config.num_queries, config.seed)
+            starts = starts.take(chosen)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        starts.save(path)
+        return starts
+
+    def _draw_held_out(self) -> npt.NDArray[np.bool_]:
+        """Says which training entries the images do not descend through."""
+        ids = [entry.combination_id for entry in self._run.train_entries]
+        combinations = sorted(set(ids))
+        seed = derive_seed(self._run.config.seed, "held out from the images")
+        count = round(self._recipe.held_out_share * len(combinations))
+        drawn = np.random.default_rng(seed).permutation(combinations)[:count]
+        return np.isin(ids, drawn)
+
+    def run(self) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
+        for phase in self._phases:
+            if phase.name == IMAGES:
+                self._craft(phase)
+            elif phase.image_epochs == self._descent.epoch:
+                self._learn(phase)
+        trainer = self._trainer
+        if trainer is None:
+            raise ValueError("The last phase must be the metamodel's.")
+        spans = [(p.name, p.first_epoch, p.last_epoch) for p in self._phases]
+        self._run.show_curves(self._log, spans)
+        self._log.end(self._phases[-1].last_epoch, trainer.predict_logits, self._test)
+        return trainer.answering, self._queries(), self._log.rows[-1]
+
+    def _craft(self, phase: _Phase) -> None:
+        """Descends on the images to the end of a phase."""
+        config, descent = self._run.config, self._descent
+        if descent.epoch >= phase.image_epochs:
+            return
+        objective = self._make_objective()
+        first = phase.image_epochs - (phase.last_epoch - phase.first_epoch)
+        offset = phase.first_epoch - first
+        if not self._log.rows:
+            self._evaluate_images(0, objective)
+        with tqdm.tqdm(
+            total=phase.image_epochs - first,
+            initial=descent.epoch - first,
+            desc=f"{config.method}, images",
+            unit="epoch",
+        ) as bar:
+            while descent.epoch < phase.image_epochs:
+                if descent.epoch == 0:
+                    self._judge()
+                loss = descent.run_epoch(objective)
+                self._judge()
+                bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+                bar.update()
+                is_last = descent.epoch == phase.image_epochs
+                done = descent.epoch - first
+                if is_last or done % config.evaluate_every == 0:
+                    self._evaluate_images(offset + descent.epoch, objective)
+                # After its epoch's row, so that no row is missing after it.
+                if is_last or done % config.checkpoint_every == 0:
+                    descent.save(self._run.checkpoints / IMAGES_CHECKPOINT)
+
+    def _judge(self) -> None:
+        """Tells the descent how good the images are, for entries held out from it."""
+        if self._is_held_out.any():
+            outputs = self._ask(self._descent.images)
+            error = self._make_reader().held_out_error(outputs, self._is_held_out)
+            self._descent.judge(error)
+
+    def _learn(self, phase: _Phase) -> None:
+        """Trains the metamodel on what the images bring now, to the end of a phase."""
+        run, config = self._run, self._run.config
+        pixels = self._queries().pixels
+        probabilities = np.exp(self._ask(pixels))
+        train = run.represent(Answers(probabilities, self._labels))
+        self._test = test = run.represent(run.ask_test_entries(pixels))
+        trainer = self._open_trainer(phase, train.features)
+        before, self._trainer = self._trainer, trainer
+        if trainer.first_epoch == 0 and before and not config.make_recipe().standardize:
+            # Otherwise the features are not those that it has learned to read.
+            trainer.model.set_weights(before.model.get_weights())
+        path = self._checkpoint_of(phase)
+        bar = callbacks.ProgressBar(
+            trainer.first_epoch, trainer.num_epochs, f"{config.method}, metamodel"
+        )
+
+        def evaluate(epoch: int) -> None:
+            epoch += phase.first_epoch
+            self._log.evaluate(epoch, trainer.predict_logits, train, test)
+
+        def save(epoch: int) -> None:
+            callbacks.save_checkpoint(path, trainer.model, epoch)
+
+        def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
+            return self._make_stream(
+                train.features,
+                self._labels,
+                batch_size=batch_size,
+                shuffle_seed=derive_seed(
+                    config.seed, "order of training", phase.number
+                ),
+                first_epoch=first_epoch,
+            )
+
+        every = callbacks.EveryFewEpochs
+        trainer.fit(
+            make_stream,
+            [
+                every(evaluate, config.evaluate_every, trainer.num_epochs),
+                every(save, config.checkpoint_every, trainer.num_epochs),
+                bar,
+            ],
+        )
+
+    def _open_trainer(
+        self, phase: _Phase, features: npt.NDArray[np.float32]
+    ) -> training.Trainer:
+        num_epochs = phase.last_epoch - phase.first_epoch
+        return training.Trainer.start(
+            dataclasses.replace(self._run.config.make_recipe(), epochs=num_epochs),
+            features,
+            self._labels,
+            seed=derive_seed(self._run.config.seed, "phase", phase.number),
+            strategy=self._run.strategy,
+            checkpoint_path=self._checkpoint_of(phase),
+        )
+
+    def _make_objective(self) -> ReaderObjective:
+        if self._recipe.objective == "left-out":
+            return self._make_reader()
+        if self._trainer is None:
+            # Resumed in the middle of the images' phase. This metamodel does not
+            # standardise, so the features do not matter.
+            done = [p for p in self._phases if p.image_epochs <= self._descent.epoch]
+            last = [p for p in done if p.name != IMAGES][-1]
+            shape = (len(self._run.train_entries), len(self._starts), NUM_CLASSES)
+            self._trainer = self._open_trainer(last, np.zeros(shape, np.float32))
+        return MetamodelLoss(self._trainer, self._labels)
+
+    def _evaluate_images(self, epoch: int, objective: ReaderObjective) -> None:
+        """Writes a row of metrics and draws the images."""
+        pixels = self._queries().pixels
+        train = self._ask(pixels)
+        test = self._run.ask_test_entries(pixels)
+        logits = objective.predict_logits(train, test.log_probabilities)
+        self._log.add_scores(epoch, logits, (self._labels, test.labels))
+        captions = [
+            f"{100 * before:.0f}% to {100 * after:.0f}%"
+            for before, after in zip(
+                self._scores_of_starts, self._score_images(train), strict=True
+            )
+        ]
+        self._run.show_images(self._log, epoch, pixels, self._starts.pixels, captions)
+
+    @functools.cached_property
+    def _scores_of_starts(self) -> list[float]:
+        return self._score_images(self._ask(self._starts.pixels))
+
+    def _score_images(self, log_probabilities: npt.NDArray[np.float32]) -> list[float]:
+        """Returns what each image tells alone.
+
+        That is the average accuracy over attributes of a ridge regression that reads
+        its ten outputs, on training entries that it was not fitted to.
+        """
+        reader = self._make_reader()
+        scores = []
+        for place in range(log_probabilities.shape[1]):
+            own = log_probabilities[:, [place]]
+            logits, _ = reader.predict_logits(own, own[:1])
+            average = score(self._labels, logits, self._run.split_attributes)["average"]
+            scores.append(average or 0.0)
+        return scores
+
+    def _ask(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Returns what all training entries answer; see `crafting.ask`."""
+        return ask(self._bank, self._run.train_entries, images)
+
+    def _make_reader(self) -> LeftOutLoss:
+        combination_ids = [e.combination_id for e in self._run.train_entries]
+        return LeftOutLoss(self._labels, combination_ids, self._recipe.ridge)
+
+    def _queries(self) -> QueryInputs:
+        """Returns the images as they are sent."""
+        descent = self._descent
+        is_judged = self._is_held_out.any()
+        images = round_to_bytes(descent.best_images if is_judged else descent.images)
+        return dataclasses.replace(self._starts, images=images)
+
+    def _checkpoint_of(self, phase: _Phase) -> pathlib.Path:
+        return self._run.checkpoints / f"metamodel-{phase.number}.npz"
+
+    def _epochs_done(self) -> int:
+        """Returns how many epochs the checkpoints say are done, of all phases."""
+        done = self._descent.epoch
+        for phase in self._phases:
+            length = phase.last_epoch - phase.first_epoch
+            if phase.name == IMAGES:
+                own = min(max(done - (phase.image_epochs - length), 0), length)
+            elif done > phase.image_epochs:
+                own = length
+            else:
+                own = callbacks.saved_epoch(self._checkpoint_of(phase))
+            if own < length:
+                return phase.first_epoch + own
+        return self._phases[-1].last_epoch
+
+
+def _list_phases(phases: Sequence[tuple[str, int]]) -> list[_Phase]:
+    listed: list[_Phase] = []
+    epochs = image_epochs = 0
+    for number, (name, length) in enumerate(phases):
+        image_epochs += length if name == IMAGES else 0
+        listed.append(_Phase(number, name, epochs, epochs + length, image_epochs))
+        epochs += length
+    return listed

@@ -1,0 +1,334 @@
+"""What crafted images are to make small: losses of outputs, and their gradients.
+
+Each objective takes the outputs of a batch of entries and returns a loss and its
+gradient with respect to these outputs; `crafting.py` takes it on to the images.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from kennen_tf import attributes, outputs
+from kennen_tf.metamodels import heads
+from kennen_tf.metamodels.training import Trainer
+
+# Weight of the reader's constant: so large that it is as good as not regularised.
+# Without a constant, features and targets of mean 0 would betray those left out: they
+# are minus the sum of the others'.
+_CONSTANT = 10.0
+# As a share of the mean variance; features that hardly vary must not explode.
+_LEAST_VARIANCE = 0.01
+# Keeps the gradient of a square root finite.
+_TINY = 1e-12
+
+
+class Objective(Protocol):
+    """A loss of outputs."""
+
+    def __call__(
+        self, log_probabilities: tf.Tensor, places: np.ndarray
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns a loss and its gradient.
+
+        Args:
+            log_probabilities: float32 `(entries, n, 10)` for n images.
+            places: int `(entries,)`, their places among all training entries.
+
+        Returns:
+            The loss, a scalar, and its gradient, `(entries, n, 10)`.
+        """
+        ...
+
+
+class ReaderObjective(Objective, Protocol):
+    """An objective with a reader that names all attributes."""
+
+    def predict_logits(
+        self, train: np.ndarray, test: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Names the attributes of training and test entries.
+
+        Args:
+            train, test: Log-probabilities, `(entries, n, 10)`.
+
+        Returns:
+            Logits of all heads side by side, `(entries, sum of values)`, of either.
+        """
+        ...
+
+
+class NamedDigits:
+    """The loss of kennen-i: the digit named for an image is the attribute's label.
+
+    Args:
+        labels: For each attribute, `(training entries,)`.
+        names: The attribute of each image, `(n,)`; there may be several of one.
+    """
+
+    def __init__(self, labels: heads.Labels, names: Sequence[str]):
+        table, weights = [], []
+        for name in names:
+            count = np.bincount(labels[name]).astype(np.float32)
+            table.append(labels[name])
+            # Values count alike, as in the evaluation.
+            weights.append((1 / np.maximum(count, 1) / np.sum(count > 0))[labels[name]])
+        self._labels = np.stack(table, axis=1)
+        self._weights = np.stack(weights, axis=1).astype(np.float32)
+        self._weights *= len(self._labels)
+
+    def __call__(
+        self, log_probabilities: tf.Tensor, places: np.ndarray
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        wanted = tf.one_hot(self._labels[places], log_probabilities.shape[-1])
+        share = self._weights[places][..., np.newaxis] / len(places)
+        gradient = -wanted * share
+        return tf.reduce_sum(gradient * log_probabilities), gradient
+
+
+class MetamodelLoss:
+    """The loss of kennen-io in the paper: the metamodel's own.
+
+    Args:
+        trainer: Of the metamodel, which reads probabilities.
+        labels: For each attribute, `(training entries,)`.
+    """
+
+    def __init__(self, trainer: Trainer, labels: heads.Labels):
+        self._trainer = trainer
+        self._targets = heads.encode_targets(
+            {name: tf.constant(values) for name, values in labels.items()},
+            tf.constant(trainer.targets),
+        ).numpy()
+
+        @tf.function(reduce_retracing=True)
+        def differentiate(
+            log_probabilities: tf.Tensor, targets: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(log_probabilities)
+                logits = trainer.model(_floor(log_probabilities), training=False)
+                loss = tf.reduce_mean(heads.joint_cross_entropy(targets, logits))
+            return loss, tape.gradient(loss, log_probabilities)
+
+        self._differentiate = differentiate
+
+    def __call__(
+        self, log_probabilities: tf.Tensor, places: np.ndarray
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._differentiate(log_probabilities, self._targets[places])
+
+    def predict_logits(
+        self, train: np.ndarray, test: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        predict = self._trainer.predict_logits
+        return predict(_floor(train).numpy()), predict(_floor(test).numpy())
+
+
+class LeftOutLoss:
+    """The loss of a reader on entries that it was not fitted to.
+
+    The reader is ridge regression from all outputs to the values of all attributes,
+    fitted to the batch. Leaving out one combination after the other has a closed form,
+    so the loss is that of as many readers as there are combinations, each on the
+    combination that it has not seen, and the gradient knows how each of these readers
+    changes with the images. Squared errors, those of an attribute divided by the
+    variance of its values and averaged over attributes: 1 is what knowing nothing
+    gives.
+
+    Args:
+        labels: For each attribute, `(training entries,)`.
+        combination_ids: Of the training entries.
+        ridge: Strength of the regularisation, for features of variance 1.
+    """
+
+    def __init__(
+        self, labels: heads.Labels, combination_ids: Sequence[str], ridge: float
+    ):
+        self._ridge = ridge
+        _, self._groups = np.unique(combination_ids, return_inverse=True)
+        one_hot = [np.eye(len(a.values))[labels[a.name]] for a in attributes.ATTRIBUTES]
+        deviations = [np.sqrt(values.var(axis=0).sum()) for values in one_hot]
+        # An attribute of one value has nothing to be told.
+        num_varying = sum(deviation > 0 for deviation in deviations)
+        scales = [
+            np.full(values.shape[1], 1 / (d * np.sqrt(num_varying)) if d else 0.0)
+            for values, d in zip(one_hot, deviations, strict=True)
+        ]
+        self._scale = np.concatenate(scales)
+        joined = np.concatenate(one_hot, axis=1)
+        self._mean = joined.mean(axis=0)
+        self._targets = ((joined - self._mean) * self._scale).astype(np.float32)
+
+        @tf.function(reduce_retracing=True)
+        def differentiate(
+            log_probabilities: tf.Tensor,
+            targets: tf.Tensor,
+            members: tf.Tensor,
+            is_member: tf.Tensor,
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(log_probabilities)
+                features = _standardize(log_probabilities, log_probabilities)
+                errors = _left_out_errors(features, targets, members, is_member, ridge)
+                num_entries = tf.cast(tf.shape(targets)[0], tf.float32)
+                loss = tf.reduce_sum(errors**2) / num_entries
+            return loss, tape.gradient(loss, log_probabilities)
+
+        self._differentiate = differentiate
+
+    def __call__(
+        self, log_probabilities: tf.Tensor, places: np.ndarray
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        members, is_member = _group_table(self._groups[places])
+        return self._differentiate(
+            log_probabilities, self._targets[places], members, is_member
+        )
+
+    def weights_gradient(
+        self, log_probabilities: np.ndarray
+    ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Returns what `selection.choose` descends with.
+
+        Args:
+            log_probabilities: Of all training entries, `(entries, candidates, 10)`.
+
+        Returns:
+            A function from weights `(candidates,)`, and what is added to them, to the
+            gradient of the loss with respect to the weights. A candidate's share of the
+            reader's kernel is the softmax of its weight.
+        """
+        members, is_member = _group_table(self._groups)
+        shape = log_probabilities.shape
+        features = tf.reshape(
+            _standardize(log_probabilities, log_probabilities), (shape[0], shape[1], -1)
+        )
+
+        @tf.function
+        def differentiate(weights: tf.Tensor, added: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(weights)
+                shares = tf.nn.softmax(weights + added) * shape[1]
+                scaled = features * tf.sqrt(shares + _TINY)[:, tf.newaxis]
+                errors = _left_out_errors(
+                    tf.reshape(scaled, (shape[0], -1)),
+                    self._targets,
+                    members,
+                    is_member,
+                    self._ridge,
+                )
+                loss = tf.reduce_sum(errors**2) / shape[0]
+            return tape.gradient(loss, weights)
+
+        return lambda weights, added: differentiate(tf.identity(weights), added)
+
+    def held_out_error(self, outputs: np.ndarray, is_held_out: np.ndarray) -> float:
+        """Returns the loss, on some entries, of a reader fitted to all others.
+
+        Args:
+            outputs: Log-probabilities of all training entries, `(entries, n, 10)`.
+            is_held_out: bool `(entries,)`.
+        """
+        train = outputs[~is_held_out]
+        features = _standardize(train, train)
+        weights = self._fit(features, self._targets[~is_held_out])
+        read = _kernel(_standardize(outputs[is_held_out], train), features) @ weights
+        errors = self._targets[is_held_out] - read
+        return float(tf.reduce_mean(tf.reduce_sum(errors**2, axis=1)))
+
+    def _fit(self, features: tf.Tensor, targets: np.ndarray) -> tf.Tensor:
+        """Returns the weight of each entry's kernel in the reader."""
+        kernel = _kernel(features, features)
+        return tf.linalg.solve(kernel + self._ridge * tf.eye(len(targets)), targets)
+
+    def predict_logits(
+        self, train: np.ndarray, test: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Reads training entries with readers that leave them out; see the base."""
+        members, is_member = _group_table(self._groups)
+        features = _standardize(train, train)
+        errors = _left_out_errors(
+            features, self._targets, members, is_member, self._ridge
+        ).numpy()
+        left_out = np.empty_like(self._targets)
+        left_out[members[is_member > 0]] = (
+            self._targets[members[is_member > 0]] - errors[is_member > 0]
+        )
+        weights = self._fit(features, self._targets)
+        read = _kernel(_standardize(test, train), features) @ weights
+        return self._to_logits(left_out), self._to_logits(read.numpy())
+
+    def _to_logits(self, predictions: np.ndarray) -> np.ndarray:
+        """Returns the logarithm of predicted shares, those below 1% being 1%."""
+        scale = np.where(self._scale > 0, self._scale, 1.0)
+        shares = predictions / scale + self._mean
+        return np.log(np.maximum(shares, 0.01)).astype(np.float32)
+
+
+def _floor(log_probabilities: tf.Tensor) -> tf.Tensor:
+    """Returns what a metamodel of representation "probabilities" reads."""
+    return tf.maximum(log_probabilities, outputs.LOG_FLOOR)
+
+
+def _standardize(log_probabilities: tf.Tensor, train: tf.Tensor) -> tf.Tensor:
+    """Returns features `(entries, n * 10)`, of mean 0 and variance 1 in training."""
+
+    def center(values: tf.Tensor) -> tf.Tensor:
+        values = _floor(values)
+        values -= tf.reduce_mean(values, axis=-1, keepdims=True)
+        return tf.reshape(values, (tf.shape(values)[0], -1))
+
+    mean, variance = tf.nn.moments(center(train), axes=0)
+    least = _LEAST_VARIANCE * tf.reduce_mean(variance)
+    return (center(log_probabilities) - mean) / tf.sqrt(tf.maximum(variance, least))
+
+
+def _kernel(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    num_features = tf.cast(tf.shape(a)[1], tf.float32)
+    return a @ tf.transpose(b) / num_features + _CONSTANT
+
+
+def _left_out_errors(
+    features: tf.Tensor,
+    targets: tf.Tensor,
+    members: tf.Tensor,
+    is_member: tf.Tensor,
+    ridge: float,
+) -> tf.Tensor:
+    """Returns the errors for each group of readers fitted to all others.
+
+    Args:
+        features: `(entries, features)`.
+        targets: `(entries, values)`.
+        members, is_member: From `_group_table`.
+        ridge: Strength of the regularisation.
+
+    Returns:
+        `(groups, entries of the largest group, values)`, 0 where there is no entry.
+    """
+    kernel = _kernel(features, features)
+    # Both are symmetric and commute.
+    hat = tf.linalg.solve(kernel + ridge * tf.eye(tf.shape(kernel)[0]), kernel)
+    errors = tf.gather(targets - hat @ targets, members) * is_member[..., tf.newaxis]
+    # For each group: (1 - its block of the hat matrix)^-1 its errors.
+    blocks = tf.gather(tf.gather(hat, members), members, axis=2, batch_dims=1)
+    blocks *= is_member[:, :, tf.newaxis] * is_member[:, tf.newaxis, :]
+    return tf.linalg.solve(tf.eye(tf.shape(members)[1]) - blocks, errors)
+
+
+def _group_table(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the places of each group's entries, padded, and which are no padding.
+
+    Returns:
+        int32 and float32, both `(groups, entries of the largest group)`.
+    """
+    _, inverse, count = np.unique(groups, return_inverse=True, return_counts=True)
+    members = np.zeros((len(count), count.max()), np.int32)
+    is_member = np.zeros(members.shape, np.float32)
+    filled = np.zeros(len(count), int)
+    for place, group in enumerate(inverse):
+        members[group, filled[group]] = place
+        is_member[group, filled[group]] = 1.0
+        filled[group] += 1
+    return members, is_member
