@@ -108,6 +108,7 @@ def _answers(
     import numpy as np
 
     from kennen_tf import attributes
+    from kennen_tf.errors import UserError
     from kennen_tf.zoo import black_boxes
     from kennen_tf.zoo.store import Zoo
     from pipelines import query_outputs
@@ -115,8 +116,14 @@ def _answers(
     if not metamodel.config.is_crafted:
         ids = [entry.id for entry in entries]
         return query_outputs.load_arrays(info, ids, metamodel.query_indices, None)
-    zoo = Zoo.open(zoo_dir or metamodel.config.zoo_dir)
-    info.check_zoo(zoo)
+    try:
+        zoo = Zoo.open(zoo_dir or metamodel.config.zoo_dir)
+        info.check_zoo(zoo)
+    except UserError as error:
+        raise UserError(
+            f"{metamodel.config.method} sends its queries to the zoo. {error} If the "
+            "zoo was moved, say where to with --zoo_dir."
+        ) from error
     labels = {n: np.array([e.labels[n] for e in entries]) for n in attributes.NAMES}
     return black_boxes.ask(zoo, entries, metamodel.query_inputs.pixels), labels
 

@@ -14,7 +14,7 @@ from kennen_tf import attributes
 from kennen_tf.errors import UserError
 
 NUM_RESAMPLES = 2000
-NOT_NAMED = "the metamodel does not name it"
+NOT_NAMED = "this metamodel does not name it"
 _Z = 1.959964  # 97.5% quantile of the normal distribution.
 _RESAMPLES_AT_ONCE = 250  # Bounds memory: 250 x 10,000 combinations are 20 MB.
 
@@ -32,8 +32,9 @@ class AttributeResult:
         values: Its values; rows and columns of `confusion` are in this order.
         count: Number of test entries.
         count_per_value: Number of test entries with each value.
-        confusion: Number of entries by true value (row) and named value (column).
-        not_scored: Why there is no score, or "".
+        confusion: Number of entries by true value (row) and named value (column); all 0
+            if it is not named.
+        not_scored: Why there is no score (`NOT_NAMED` or other words), or "".
         accuracy: Class-balanced accuracy over the values that test entries have.
         interval: 95% interval of `accuracy`; see `evaluate`.
         chance: 1 / number of values that test entries have: no guess that does not
@@ -71,7 +72,7 @@ class Results:
     average: dict[str, Any]
 
     @property
-    def named(self) -> tuple["AttributeResult", ...]:
+    def named(self) -> tuple[AttributeResult, ...]:
         """The attributes that the metamodel names, scored or not."""
         return tuple(a for a in self.attributes if a.not_scored != NOT_NAMED)
 

@@ -3,8 +3,8 @@
     python -m kennen_tf.export_metamodel --metamodel_dir=runs/o --export_dir=exported/o
 
 Writes exported/o with the signature "reveal", from outputs of a black box to a
-probability for every value of every attribute, and with the query images and the
-attribute table inside. Run evaluate_metamodel before, and the export also knows how
+probability for every value of every attribute that the metamodel names, and with the
+query images and the attribute table inside. Run evaluate_metamodel before, and the export also knows how
 often each attribute is named rightly.
 """
 
@@ -42,7 +42,9 @@ def export_metamodel(config: ExportConfig) -> None:
     # Results of a metamodel that was trained anew since are not this one's.
     if results and results["fingerprints"] == metamodel.fingerprints:
         description["test_accuracy"] = {
-            row["name"]: row["accuracy"] for row in results["attributes"]
+            row["name"]: row["accuracy"]
+            for row in results["attributes"]
+            if row["name"] in metamodel.attribute_names
         }
     folder = exporting.export(
         metamodel.keras_model,
@@ -53,9 +55,8 @@ def export_metamodel(config: ExportConfig) -> None:
         export_dir=config.export_dir,
         overwrite=config.overwrite,
     )
-    print(
-        f"{folder}: {metamodel.config.method}, {len(metamodel.query_inputs)} queries."
-    )
+    count = reporting.count_queries(len(metamodel.query_inputs))
+    print(f"{folder}: {metamodel.config.method}, {count}.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     export_dir/
       saved_model.pb, variables/    signature "reveal", functions queries() and table()
-      assets/attributes.json        the attribute table
+      assets/attributes.json        the attribute table: those that it names
       export.json                   settings, fingerprints, test accuracy, provenance
 
 Whoever has only TensorFlow loads one and asks:
@@ -10,7 +10,8 @@ Whoever has only TensorFlow loads one and asks:
     loaded = tf.saved_model.load(export_dir)
     images = loaded.queries()    # float32 (n, 28, 28, 1) in [0, 1]; send them
     reveal = loaded.signatures["reveal"]
-    reveal(probabilities=...)    # float32 (black boxes, n, 10), in that order
+    reveal(probabilities=...)    # float32 (black boxes, n, 10), in that order;
+                                 # "top-1" reads no more of them than the largest
     json.loads(loaded.table().numpy())    # names and values of the attributes
 """
 

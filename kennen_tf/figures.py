@@ -174,19 +174,14 @@ def contact_sheet(
         zip(images, starts, captions, strict=True)
     ):
         y, x = step_y * (place // columns), step_x * (place % columns)
-        for part in (start, image):
-            mosaic[y : y + size, x : x + size] = part[..., 0]
+        for part, left in ((start, x), (image, x + size + _PAIR_GAP)):
+            mosaic[y : y + size, left : left + size] = part[..., 0]
             # Framed, as black and white images would otherwise have no edges.
-            frame = Rectangle((x - 0.5, y - 0.5), size, size, fill=False, ec="0.6")
+            frame = Rectangle((left - 0.5, y - 0.5), size, size, fill=False, ec="0.6")
             axes.add_patch(frame).set(linewidth=0.7, clip_on=False)
-            x += size + _PAIR_GAP
+        middle = x + size + (_PAIR_GAP - 1) / 2
         axes.text(
-            x - _PAIR_GAP / 2 - size - 0.5,
-            y + size + 1,
-            caption,
-            ha="center",
-            va="top",
-            fontsize=font_size,
+            middle, y + size + 1, caption, ha="center", va="top", fontsize=font_size
         )
     axes.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     key = "left: the start; right: the crafted image"

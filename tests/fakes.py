@@ -3,7 +3,7 @@
 import gzip
 import itertools
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -141,26 +141,60 @@ def write_query_outputs(
     return sorted(entries, key=lambda entry: entry.id)
 
 
+def make_small_specs(num_combinations: int, seed: int = 0) -> list[ClassifierSpec]:
+    """Makes specs of the smallest shapes, two seeds of each combination.
+
+    Activation, dropout, optimizer, batch size and data vary; the rest does not.
+    """
+    random = np.random.default_rng(seed)
+    small = {"pool": "yes", "ks": 3, "conv": 2, "fc": 2}
+    specs: dict[int, list[ClassifierSpec]] = {}
+    while len(specs) < num_combinations:
+        values = {a.name: random.choice(len(a.values)) for a in attributes.CHOSEN}
+        chosen = {a.name: a.values[values[a.name]] for a in attributes.CHOSEN}
+        pair = [
+            ClassifierSpec.from_json({**chosen, **small, "seed": number})
+            for number in (1, 2)
+        ]
+        specs[pair[0].combination_index] = pair
+    return [spec for pair in specs.values() for spec in pair]
+
+
 def make_zoo(
-    zoo_dir: Path, specs: Iterable[ClassifierSpec], dataset: str = "mnist"
+    zoo_dir: Path,
+    specs: Iterable[ClassifierSpec],
+    dataset: str = "mnist",
+    favourites: Mapping[ClassifierSpec, int] | None = None,
 ) -> store.Zoo:
-    """Makes a whole zoo of accepted classifiers with random weights, untrained."""
+    """Makes a whole zoo of accepted classifiers with random weights, untrained.
+
+    With `favourites`, each classifier sees its favourite digit in most images.
+    """
+    favourites = favourites or {}
     config = ZooConfig(
         zoo_dir=str(zoo_dir), dataset=dataset, compute_dtype="float32", min_accuracy=0.0
     )
     artifacts.make_folder(zoo_dir)
     store.prepare(config)
     for spec in specs:
-        add_classifier(zoo_dir, spec)
+        add_classifier(zoo_dir, spec, favourite=favourites.get(spec))
     return store.Zoo.open(zoo_dir)
 
 
-def add_classifier(zoo_dir: Path, spec: ClassifierSpec, accuracy: float = 0.98) -> None:
+def add_classifier(
+    zoo_dir: Path,
+    spec: ClassifierSpec,
+    accuracy: float = 0.98,
+    favourite: int | None = None,
+) -> None:
     """Adds an accepted classifier with random weights to a zoo."""
     model = classifiers.build_classifier(spec)
     random = np.random.default_rng([spec.combination_index, spec.seed])
     # Large enough for different answers, small enough not to saturate.
     model.set_weights([random.normal(0, 0.1, w.shape) for w in model.get_weights()])
+    if favourite is not None:
+        bias = model.get_layer("logits").bias
+        bias.assign(bias + 2.0 * np.eye(NUM_CLASSES)[favourite])
     path = store.classifier_path(zoo_dir, spec)
     store.save_classifier(model, path)
     record = store.ClassifierRecord(

@@ -1,0 +1,333 @@
+"""kennen-i and kennen-io from end to end, on small zoos with planted answers."""
+
+import dataclasses
+import shutil
+
+import fakes
+import numpy as np
+import pytest
+
+from kennen_tf import attributes
+from kennen_tf.configs.evaluation import EvaluationConfig
+from kennen_tf.configs.exporting import ExportConfig
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.queries import QueryConfig
+from kennen_tf.configs.revealing import RevealConfig
+from kennen_tf.errors import UserError
+from kennen_tf.evaluate_metamodel import evaluate_metamodel
+from kennen_tf.export_metamodel import export_metamodel
+from kennen_tf.metamodels import callbacks, crafting
+from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.query_zoo import query_zoo
+from kennen_tf.reporting import read_results
+from kennen_tf.reveal_black_box import reveal_black_box
+from kennen_tf.train_metamodel import train_metamodel
+from kennen_tf.zoo import store
+from kennen_tf.zoo.gradients import GradientBank
+
+METHODS = ("kennen-i", "kennen-io")
+ALG = attributes.by_name("alg")
+
+
+def make_zoo(folder, shuffled=False):
+    """Makes a zoo where each classifier's favourite digit betrays its optimizer.
+
+    Digits 4 to 6, not 0 to 2: what a digit means has to be learned. With `shuffled`,
+    it is the optimizer of another one, drawn at random.
+    """
+    specs = fakes.make_small_specs(30)
+    order = np.arange(len(specs))
+    if shuffled:
+        order = np.random.default_rng(0).permutation(len(specs))
+    favourites = {
+        spec: 4 + ALG.label(specs[other]["alg"])
+        for spec, other in zip(specs, order, strict=True)
+    }
+    fakes.make_zoo(folder / "zoo", specs, favourites=favourites)
+    query_zoo(
+        QueryConfig(
+            zoo_dir=str(folder / "zoo"), query_dir=str(folder / "q"), num_queries=12
+        )
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    return make_zoo(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture(scope="module")
+def shuffled(tmp_path_factory):
+    return make_zoo(tmp_path_factory.mktemp("shuffled"), shuffled=True)
+
+
+def make_config(folder, metamodel_dir, method, **settings):
+    return MetamodelConfig(
+        **{
+            "method": method,
+            "attribute": "alg" if method == "kennen-i" else "all",
+            "zoo_dir": str(folder / "zoo"),
+            "query_dir": str(folder / "q"),
+            "metamodel_dir": str(metamodel_dir),
+            "num_queries": 6,
+            "image_epochs": 3,
+            "epochs": 30,
+            "checkpoint_every": 2,
+            "evaluate_every": 15,
+            **settings,
+        }
+    )
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def trained(request, planted, tmp_path_factory):
+    """The config of a metamodel that was trained without interruption."""
+    folder = tmp_path_factory.mktemp("runs") / request.param
+    config = make_config(planted, folder, request.param)
+    train_metamodel(config)
+    return config
+
+
+def score(metamodel_dir):
+    evaluate_metamodel(EvaluationConfig(metamodel_dir=str(metamodel_dir)))
+    results = read_results(metamodel_dir)
+    return {row["name"]: row for row in results["attributes"]}
+
+
+def test_what_is_planted_is_read_scored_exported_and_revealed(
+    trained, planted, tmp_path, capsys
+):
+    result = score(trained.metamodel_dir)["alg"]
+    assert result["accuracy"] == 1.0
+    capsys.readouterr()
+
+    export_dir = str(tmp_path / "exported")
+    export_metamodel(
+        ExportConfig(metamodel_dir=trained.metamodel_dir, export_dir=export_dir)
+    )
+    metamodel = Metamodel.load(trained.metamodel_dir)
+    test_id = min(i for i in metamodel.split.test_ids if "+" not in i)
+    path = planted / "zoo" / "classifiers" / f"{test_id}.keras"
+    reveal_black_box(
+        RevealConfig(
+            metamodel=export_dir, black_box=str(path), zoo_dir=str(planted / "zoo")
+        )
+    )
+    row = next(
+        line.split() for line in capsys.readouterr().out.splitlines() if "alg " in line
+    )
+    assert "(!)" not in row  # It marks a value that is not the true one.
+
+
+def test_the_queries_are_crafted_images_and_are_shown(trained, planted):
+    folder = metamodel_folder = Metamodel.load(trained.metamodel_dir)
+    queries = metamodel_folder.query_inputs
+    stored = QueryInputs.load(planted / "q" / "queries.npz")
+    same = (queries.images[:, np.newaxis] == stored.images).all(axis=(2, 3, 4))
+    assert not same.any()
+    assert len(queries) == len(folder.config.attribute_names) or len(queries) == 6
+    for name in ("crafted.png", "curves.png"):
+        path = f"{trained.metamodel_dir}/figures/{name}"
+        with open(path, "rb") as file:
+            assert file.read(4) == b"\x89PNG"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_labels_shuffled_over_classifiers_are_read_at_chance(
+    method, shuffled, tmp_path
+):
+    train_metamodel(make_config(shuffled, tmp_path, method, num_test=40))
+    lower, upper = score(tmp_path)["alg"]["interval"]
+    assert lower - 0.01 < ALG.chance < upper + 0.01
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 2, 3])
+def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
+    stop_at, trained, planted, tmp_path, monkeypatch
+):
+    config = dataclasses.replace(trained, metamodel_dir=str(tmp_path / "m"))
+    saved = []
+
+    def or_stop(function):
+        def call(*arguments, **named):
+            if len(saved) == stop_at:
+                raise Stopped
+            saved.append(arguments)
+            return function(*arguments, **named)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for owner, name in (
+            (crafting.Descent, "save"),
+            (callbacks, "save_checkpoint"),
+            (folder_lib, "finish"),
+        ):
+            patch.setattr(owner, name, or_stop(getattr(owner, name)))
+        with pytest.raises(Stopped) if stop_at < 3 else _maybe(Stopped):
+            train_metamodel(config)
+    if not (tmp_path / "m" / "finished.json").exists():
+        train_metamodel(dataclasses.replace(config, resume=True))
+    assert_same_training(tmp_path / "m", trained.metamodel_dir)
+
+
+class _maybe:
+    """Lets an exception pass that need not come."""
+
+    def __init__(self, kind):
+        self._kind = kind
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        return kind is self._kind
+
+
+def assert_same_training(folder, expected, exact=True):
+    ours, theirs = Metamodel.load(folder), Metamodel.load(expected)
+    distance = np.abs(
+        ours.query_inputs.images.astype(int) - theirs.query_inputs.images.astype(int)
+    )
+    assert distance.max() <= (0 if exact else 1)
+    for a, b in zip(
+        ours.keras_model.get_weights(), theirs.keras_model.get_weights(), strict=True
+    ):
+        if exact:
+            np.testing.assert_array_equal(a, b)
+        else:
+            np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3)
+    if exact:
+        rows = [(p / "metrics.jsonl").read_text() for p in map(_path, (folder, expected))]
+        assert rows[0] == rows[1]
+
+
+def _path(folder):
+    import pathlib
+
+    return pathlib.Path(folder)
+
+
+def test_two_devices_craft_what_one_crafts(
+    trained, planted, tmp_path, two_logical_cpus
+):
+    config = dataclasses.replace(
+        trained, metamodel_dir=str(tmp_path / "m"), strategy="mirrored"
+    )
+    train_metamodel(config)
+    assert len(two_logical_cpus) == 2
+    assert_same_training(tmp_path / "m", trained.metamodel_dir, exact=False)
+
+
+def test_classifiers_that_do_not_fit_into_memory_are_read_again(trained, tmp_path):
+    config = dataclasses.replace(
+        trained, metamodel_dir=str(tmp_path / "m"), max_memory_mb=0
+    )
+    train_metamodel(config)
+    assert_same_training(tmp_path / "m", trained.metamodel_dir)
+
+
+def test_test_classifiers_are_not_opened_and_change_nothing(
+    trained, planted, tmp_path, monkeypatch
+):
+    test_ids = Metamodel.load(trained.metamodel_dir).split.test_ids
+    members = {m for i in test_ids for m in _members(i)}
+    # Test classifiers that answer otherwise; the manifest says that they are right.
+    copy = tmp_path / "copy"
+    shutil.copytree(planted, copy)
+    records = store.read_manifest(copy / "zoo")
+    (copy / "zoo" / store.MANIFEST_NAME).unlink()
+    for record in records:
+        if record.id in members:
+            fakes.add_classifier(copy / "zoo", record.spec, favourite=9)
+        else:
+            store.add_record(copy / "zoo", record)
+    query_zoo(
+        QueryConfig(
+            zoo_dir=str(copy / "zoo"),
+            query_dir=str(copy / "q"),
+            num_queries=12,
+            overwrite=True,
+        )
+    )
+    opened = set()
+    read = GradientBank._read
+
+    def note(bank, record, shape):
+        opened.add(record.id)
+        return read(bank, record, shape)
+
+    monkeypatch.setattr(GradientBank, "_read", note)
+    config = dataclasses.replace(
+        trained,
+        zoo_dir=str(copy / "zoo"),
+        query_dir=str(copy / "q"),
+        metamodel_dir=str(tmp_path / "m"),
+    )
+    train_metamodel(config)
+    assert opened and not opened & members
+    metamodel, expected = Metamodel.load(tmp_path / "m"), Metamodel.load(
+        trained.metamodel_dir
+    )
+    np.testing.assert_array_equal(
+        metamodel.query_inputs.images, expected.query_inputs.images
+    )
+    for a, b in zip(
+        metamodel.keras_model.get_weights(),
+        expected.keras_model.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def _members(entry_id):
+    combination, seeds = entry_id.split("-")
+    return [f"{combination}-{seed}" for seed in seeds.split("+")]
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("kennen-io", {"recipe": "paper", "epochs": 4, "image_epochs": 2}),
+        ("kennen-i", {"recipe": "paper", "image_epochs": 2}),
+        ("kennen-io", {"representation": "bottom-1", "image_epochs": 1}),
+        ("kennen-io", {"representation": "top-k", "top_k": 3, "image_epochs": 1}),
+        ("kennen-i", {"attribute": "all", "image_epochs": 1}),
+    ],
+)
+def test_other_recipes_representations_and_attributes(
+    method, settings, planted, tmp_path
+):
+    config = make_config(planted, tmp_path / "m", method, **settings)
+    train_metamodel(config)
+    named = {name for name, row in score(tmp_path / "m").items() if row["accuracy"]}
+    assert "alg" in named
+    metamodel = Metamodel.load(tmp_path / "m")
+    assert len(metamodel.query_inputs) == config.num_queries
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bad_input_is_refused(method, planted, shuffled, tmp_path):
+    with pytest.raises(UserError, match="--zoo_dir must be given"):
+        make_config(planted, tmp_path, method, zoo_dir="")
+    with pytest.raises(UserError, match="--strategy of"):
+        make_config(planted, tmp_path, method, strategy="multi_worker")
+    with pytest.raises(UserError, match="No zoo at"):
+        missing = str(tmp_path / "none")
+        train_metamodel(make_config(planted, tmp_path / "m", method, zoo_dir=missing))
+    with pytest.raises(UserError, match="another zoo"):
+        other = str(shuffled / "zoo")
+        train_metamodel(make_config(planted, tmp_path / "n", method, zoo_dir=other))
+    with pytest.raises(UserError, match="Unknown attribute"):
+        make_config(planted, tmp_path, "kennen-i", attribute="colour")
+    with pytest.raises(UserError, match="--attribute is for"):
+        make_config(planted, tmp_path, "kennen-io", attribute="pool")
+    with pytest.raises(UserError, match="must be top-1"):
+        make_config(planted, tmp_path, "kennen-i", representation="ranking")
