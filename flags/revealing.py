@@ -20,7 +20,13 @@ def define(
         "function from images, float32 (n, 28, 28, 1), to outputs (n, 10); several are "
         "separated by commas.",
     )
-    flag.choice("outputs", OUTPUTS, "What the black box answers for each image.")
+    flag.choice(
+        "outputs",
+        OUTPUTS,
+        "What the black box answers for each image: ten numbers, or with labels only "
+        "the digit that it sees, outputs (n,). Labels are enough for metamodels that "
+        "read no more of an output (kennen-i).",
+    )
     flag.choice(
         "pixels",
         PIXELS,

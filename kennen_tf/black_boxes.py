@@ -1,7 +1,8 @@
 """Black boxes: classifiers that can only be asked, wherever they come from.
 
 A black box is a `.keras` file, a SavedModel folder or a Python function. It takes
-images of digits and answers ten numbers for each; nothing else of it is looked at.
+images of digits and answers ten numbers for each, or one label; nothing else of it is
+looked at.
 """
 
 import importlib
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from kennen_tf import outputs
-from kennen_tf.configs.revealing import OUTPUTS, PIXELS
+from kennen_tf.configs.revealing import LABELS, OUTPUTS, PIXELS
 from kennen_tf.errors import UserError
 from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES
 
@@ -35,6 +36,7 @@ class BlackBox:
 
     Attributes:
         name: What the user called it; used in messages.
+        outputs_kind: One of `OUTPUTS`: what it answers.
         num_queries: Number of images sent so far.
     """
 
@@ -51,15 +53,16 @@ class BlackBox:
 
         Args:
             name: Its name.
-            answer: From float32 `(n, 28, 28, 1)` to `(n, 10)`, n <= `batch_size`.
+            answer: From float32 `(n, 28, 28, 1)` to `(n, 10)`, or `(n,)` if it answers
+                labels; n <= `batch_size`.
             outputs_kind: One of `OUTPUTS`: what it answers.
             pixels: One of `PIXELS`: the range of the pixels that it takes.
             batch_size: Images to send at once.
         """
         self.name = name
+        self.outputs_kind = outputs_kind
         self.num_queries = 0
         self._answer = answer
-        self._outputs_kind = outputs_kind
         self._scale = np.float32({"unit": 1, "byte": 255}[pixels])
         self._batch_size = batch_size
 
@@ -70,7 +73,7 @@ class BlackBox:
             images: float32 `(n, 28, 28, 1)` in [0, 1]. Not modified.
 
         Returns:
-            float32 `(n, 10)`, rows of probabilities.
+            float32 `(n, 10)`, rows of probabilities; one-hot if it answers labels.
 
         Raises:
             UserError: If it fails, or its answers are not what they should be.
@@ -80,7 +83,7 @@ class BlackBox:
             for start in range(0, len(images), self._batch_size)
         ]
         try:
-            return to_probabilities(np.concatenate(answers), self._outputs_kind)
+            return to_probabilities(np.concatenate(answers), self.outputs_kind)
         except UserError as error:
             raise UserError(f"{self.name}: {error}") from error
 
@@ -97,21 +100,40 @@ class BlackBox:
         self.num_queries += len(images)
         if answer.dtype.name == "bfloat16":
             answer = answer.astype(np.float32)
-        expected = (len(images), NUM_CLASSES)
-        if answer.shape != expected:
-            raise UserError(
-                f"{self.name} must answer ten numbers for each image: shape "
-                f"{expected} for {len(images)} images. Received: shape {answer.shape}."
-            )
+        self._check_shape(answer.shape, len(images))
         return answer
+
+    def _check_shape(self, received: tuple[int, ...], num_images: int) -> None:
+        labels, numbers = (num_images,), (num_images, NUM_CLASSES)
+        expected = labels if self.outputs_kind == LABELS else numbers
+        if received == expected:
+            return
+        wanted, hint = "ten numbers", ""
+        if self.outputs_kind == LABELS:
+            wanted = "one label"
+        elif received == labels:
+            hint = f" If these are labels, say --outputs={LABELS}."
+        raise UserError(
+            f"{self.name} must answer {wanted} for each image: shape {expected} for "
+            f"{num_images} images. Received: shape {received}.{hint}"
+        )
 
 
 def to_probabilities(answers: npt.NDArray[Any], outputs_kind: str) -> FloatArray:
-    """Turns answers, `(n, 10)`, of one of the `OUTPUTS` into probabilities.
+    """Turns answers of one of the `OUTPUTS` into probabilities.
+
+    Args:
+        answers: `(n, 10)`; labels `(n,)`.
+        outputs_kind: What they are.
+
+    Returns:
+        float32 `(n, 10)`.
 
     Raises:
         UserError: If they are something else than they are said to be.
     """
+    if outputs_kind == LABELS:
+        return _one_hot(answers)
     if not np.issubdtype(answers.dtype, np.floating):
         return outputs.validate_probabilities(answers, len(answers))
     looks_like = _guess_kind(answers)
@@ -129,6 +151,17 @@ def to_probabilities(answers: npt.NDArray[Any], outputs_kind: str) -> FloatArray
         with np.errstate(over="ignore"):
             answers = np.exp(answers.astype(np.float64))
     return outputs.validate_probabilities(answers, len(answers))
+
+
+def _one_hot(labels: npt.NDArray[Any]) -> FloatArray:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"Labels must be whole numbers. Received: {labels.dtype}.")
+    if labels.min() < 0 or labels.max() >= NUM_CLASSES:
+        raise UserError(
+            f"Labels must be at least 0 and at most {NUM_CLASSES - 1}. Received: "
+            f"{labels.min()} to {labels.max()}."
+        )
+    return np.eye(NUM_CLASSES, dtype=np.float32)[labels]
 
 
 def _guess_kind(answers: npt.NDArray[Any]) -> str:

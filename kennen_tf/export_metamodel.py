@@ -4,8 +4,8 @@
 
 Writes exported/o with the signature "reveal", from outputs of a black box to a
 probability for every value of every attribute that the metamodel names, and with the
-query images and the attribute table inside. Run evaluate_metamodel before, and the export also knows how
-often each attribute is named rightly.
+query images and the attribute table inside. Run evaluate_metamodel before, and the
+export also knows how often each attribute is named rightly.
 """
 
 from typing import Any

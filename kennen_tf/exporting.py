@@ -172,8 +172,15 @@ class ExportedMetamodel:
             ) from error
         return cls(path, description, queries, table["attributes"], loaded)
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the likeliest label of an answer is all that it reads."""
+        representation = self.description["representation"]
+        is_top_k = representation == "top-k" and self.description["top_k"] == 1
+        return is_top_k or representation == "top-1"
+
     def reveal(self, probabilities: FloatArray) -> dict[str, FloatArray]:
-        """Returns the probability of every value of every attribute.
+        """Returns the probability of every value of every attribute named.
 
         Args:
             probabilities: float32 `(black boxes, n, 10)`, answers to `queries`.

@@ -34,7 +34,7 @@ _PER_RUN = (
     "evaluate_every",
     "strategy",
 )
-_NOT_OF_LINEAR = ("recipe", "epochs", "batch_size")
+_NOT_OF_LINEAR = ("recipe", "epochs", "image_epochs", "batch_size")
 _DESCRIBED = ("method", "recipe", "representation", "top_k", "num_queries", "split")
 _NONE = "-"
 
@@ -93,11 +93,16 @@ def describe(document: Mapping[str, Any]) -> str:
     representation = document["representation"]
     if representation == "top-k":
         representation = f"top-{document['top_k']}"
+    # Metamodels of before there were crafted ones name all.
     attribute = document["config"].get("attribute", ALL_ATTRIBUTES)
-    named = "" if attribute == ALL_ATTRIBUTES else f"{attribute} only, "
-    count = document["num_queries"]
-    queries = f"{count} {'query' if count == 1 else 'queries'}"
+    named = "" if attribute == ALL_ATTRIBUTES else f"{_name_attribute(attribute)}, "
+    queries = count_queries(document["num_queries"])
     return f"{method}, {named}{representation}, {queries}, split {document['split']}"
+
+
+def count_queries(number: int) -> str:
+    """Returns e.g. "1 query"."""
+    return f"{number} {'query' if number == 1 else 'queries'}"
 
 
 def print_table(table: Table, notes: Sequence[str]) -> None:
@@ -134,6 +139,8 @@ def results_table(document: Mapping[str, Any]) -> Table:
             str(result.count),
             _paper_cell(row.accuracy(result.name) if row else None),
         )
+    if len(results.named) == 1:  # Of one, the average says nothing new.
+        return table
     table.add_section()
     average = results.average
     table.add_row(
@@ -166,7 +173,10 @@ def results_notes(document: Mapping[str, Any]) -> list[str]:
         for a in results.named
         if a.name in marks
     ]
-    return notes + _paper_notes(document, len(results.scored))
+    if len(results.named) < len(results.attributes):
+        notes.append("This metamodel does not name the attributes without a row.")
+    has_average = len(results.named) > 1
+    return notes + _paper_notes(document, len(results.scored) if has_average else None)
 
 
 def summarize(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -174,9 +184,10 @@ def summarize(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Returns:
         For each kind of metamodel, in the order of first appearance, its settings,
-        the seeds, and under "attributes" and "average" the mean, standard deviation,
-        lowest and highest accuracy over the seeds, their number, and the mean of
-        chance and normalized accuracy (None if no seed has a score).
+        the seeds, under "named" the attributes that it names, and under "attributes"
+        and "average" the mean, standard deviation, lowest and highest accuracy over
+        the seeds, their number, and the mean of chance and normalized accuracy (None
+        if no seed has a score).
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for document in documents:
@@ -193,6 +204,7 @@ def summarize(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "config": json.loads(kind_json),
                 **{key: members[0][key] for key in _DESCRIBED},
                 "seeds": [member["seed"] for member in members],
+                "named": [a.name for a in runs[0].named],
                 "attributes": {
                     name: _summary([_scores(run[name]) for run in runs])
                     for name in attributes.NAMES
@@ -226,7 +238,8 @@ def summary_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(
             f"paper\n{row.method}\n{row.output}", justify="right", no_wrap=True
         )
-    for name in attributes.NAMES:
+    named = _named(summaries)
+    for name in named:
         scores = [summary["attributes"][name] for summary in summaries]
         table.add_row(
             attributes.by_name(name).code,
@@ -234,13 +247,16 @@ def summary_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
             *map(_mean_and_range, scores),
             *(_paper_cell(row.accuracy(name)) for row in rows),
         )
+    if len(named) == 1:  # Of one, the average says nothing new.
+        return table
     table.add_section()
     averages = [summary["average"] for summary in summaries]
+    chances = [s["chance"] for s in averages if s] if _is_alike(summaries) else []
     table.add_row(
         "average",
-        _percent(next((s["chance"] for s in averages if s), None)),
+        _percent(next(iter(chances), None)),
         *map(_mean_and_range, averages),
-        *(_paper_cell(row.average_over(_scored(summaries))) for row in rows),
+        *(_paper_cell(row.average_over(_scored(summaries, row))) for row in rows),
         style="bold",
     )
     return table
@@ -248,8 +264,16 @@ def summary_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
 
 def summary_notes(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns what a reader of `summary_table` should know, one sentence a line."""
-    num_scored = len(_scored(summaries))
-    notes = [note for s in summaries for note in _paper_notes(s, num_scored)]
+    notes = []
+    has_average = len(_named(summaries)) > 1
+    if has_average and not _is_alike(summaries):
+        notes.append(
+            "Each metamodel's average is over the attributes that it has a score for, "
+            "and these differ."
+        )
+    for summary in summaries:
+        scored = _scored(summaries, _paper_row(summary))
+        notes += _paper_notes(summary, len(scored) if has_average else None)
     return list(dict.fromkeys(notes))
 
 
@@ -259,11 +283,13 @@ def _headings(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
         return [describe(summaries[0]).replace(", ", "\n")]
     configs = [summary["config"] for summary in summaries]
     # The method first, and other numbers after what all metamodels have.
-    keys = dict.fromkeys([*_DESCRIBED, *configs[0]])
+    keys = dict.fromkeys([*_DESCRIBED, *(key for c in configs for key in c)])
     values = {k: {str(c[k]) for c in configs if c.get(k) is not None} for k in keys}
     differing = [key for key in keys if len(values[key]) > 1]
 
     def text(key: str, value: Any) -> str:
+        if key == "attribute":
+            return _name_attribute(value)
         return value if isinstance(value, str) else f"{key}={value}"
 
     return [
@@ -272,9 +298,27 @@ def _headings(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _scored(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns the attributes that all summaries have a score for."""
-    return [n for n in attributes.NAMES if all(s["attributes"][n] for s in summaries)]
+def _name_attribute(attribute: str) -> str:
+    """Returns what a setting `attribute` means, in two words."""
+    if attribute == ALL_ATTRIBUTES:
+        return "all attributes"
+    return f"{attributes.by_name(attribute).code} only"
+
+
+def _named(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the attributes that any of the metamodels names."""
+    return [n for n in attributes.NAMES if any(n in s["named"] for s in summaries)]
+
+
+def _scored(summaries: Sequence[Mapping[str, Any]], row: paper.Row | None) -> list[str]:
+    """Returns the attributes that all summaries beside a paper's row are scored on."""
+    beside = [s["attributes"] for s in summaries if _paper_row(s) == row]
+    return [n for n in attributes.NAMES if all(scores[n] for scores in beside)]
+
+
+def _is_alike(summaries: Sequence[Mapping[str, Any]]) -> bool:
+    """Says whether all summaries are scored on the same attributes."""
+    return len({tuple(map(bool, s["attributes"].values())) for s in summaries}) == 1
 
 
 def _table(title: str, first: str) -> Table:
@@ -324,7 +368,14 @@ def _paper_heading(document: Mapping[str, Any], row: paper.Row | None) -> str:
     return f"paper's {row.method}"
 
 
-def _paper_notes(document: Mapping[str, Any], num_scored: int) -> list[str]:
+def _paper_notes(document: Mapping[str, Any], num_averaged: int | None) -> list[str]:
+    """Returns what should be known of the paper's numbers.
+
+    Args:
+        document: Results, or a summary.
+        num_averaged: How many attributes the paper's average beside is over; None if
+            no average is shown.
+    """
     row = _paper_row(document)
     score = paper.table_3_score(document["method"], document["split"])
     if score is not None:
@@ -334,15 +385,18 @@ def _paper_notes(document: Mapping[str, Any], num_scored: int) -> list[str]:
         ]
     if row is None:
         return [f"The paper has no row in Table 2 for {describe(document)}."]
-    average = (
-        ""
-        if num_scored == len(attributes.NAMES)
-        else f" Its average here is over the same {num_scored} attributes; over all "
-        f"twelve it is {row.average}."
-    )
+    is_kennen_i = row.method == "kennen-i"
+    queries = "one query for each attribute" if is_kennen_i else "100 queries"
+    average = ""
+    if num_averaged and num_averaged < len(attributes.NAMES):
+        same = f"{num_averaged} attributes" if num_averaged > 1 else "attribute"
+        average = (
+            f" Its average here is over the same {same}; over all twelve it is "
+            f"{row.average}."
+        )
     return [
         f"The paper's {row.method} with output '{row.output}' (Table 2, {row.source}) "
-        f"had 5,000 training classifiers and 100 queries.{average}"
+        f"had 5,000 training classifiers and {queries}.{average}"
     ]
 
 

@@ -3,10 +3,13 @@
     python -m kennen_tf.reveal_black_box --metamodel=exported/o --black_box=some.keras
     python -m kennen_tf.reveal_black_box --metamodel=exported/o
         --black_box=my_module:predict --outputs=logits --json
+    python -m kennen_tf.reveal_black_box --metamodel=exported/i
+        --black_box=my_module:classify --outputs=labels
 
-Sends the metamodel's query images to the black box and prints, for each attribute, the
-most likely value, its probability and the runner-up; with --json, only JSON with the
-probability of every value.
+Sends the metamodel's query images to the black box and prints, for each attribute that
+the metamodel names, the most likely value, its probability and the runner-up; with
+--json, only JSON with the probability of every value. A black box that answers labels
+and nothing else is revealed by metamodels of kennen-i.
 """
 
 import contextlib

@@ -9,8 +9,9 @@ import numpy as np
 from rich import box, markup
 from rich.table import Table
 
-from kennen_tf import artifacts
+from kennen_tf import artifacts, reporting
 from kennen_tf.attributes import Value
+from kennen_tf.configs.revealing import LABELS
 from kennen_tf.errors import UserError
 from kennen_tf.zoo.ensembles import Entry
 
@@ -56,7 +57,7 @@ class Revelation:
     Attributes:
         black_box: Its name.
         num_queries: Images that it was sent.
-        answers: One for each attribute, in the order of the table.
+        answers: One for each attribute named, in the order of the table.
     """
 
     black_box: str
@@ -93,8 +94,16 @@ def reveal(
         truths: True values by attribute of each black box, if they are known.
 
     Raises:
-        UserError: If a black box fails or answers something else than it should.
+        UserError: If a black box fails or answers something else than it should, or
+            answers labels and the metamodel reads more.
     """
+    answers_labels = any(box.outputs_kind == LABELS for box in black_boxes)
+    if answers_labels and not metamodel.reads_labels:
+        raise UserError(
+            f"With --outputs={LABELS}, the metamodel must read nothing but the top "
+            "label: one of kennen-i, or of --representation=top-1. Received: "
+            f"{metamodel.path}, which reads {metamodel.description['representation']}."
+        )
     probabilities = [box.probabilities(metamodel.queries) for box in black_boxes]
     answers = metamodel.reveal(np.stack(probabilities))
     accuracies = metamodel.description.get("test_accuracy", {})
@@ -144,7 +153,7 @@ def revelation_table(revelation: Revelation) -> Table:
     """Returns one row for each attribute: the likeliest value and the runner-up."""
     name = markup.escape(revelation.black_box)
     table = Table(
-        title=f"{name} ({revelation.num_queries} queries)",
+        title=f"{name} ({reporting.count_queries(revelation.num_queries)})",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -180,9 +189,11 @@ def revelation_notes(revelation: Revelation) -> list[str]:
     if known:
         right = sum(answer.ranked()[0][0] == answer.truth for answer in known)
         notes.append(
-            f"{right} of {len(known)} attributes are named rightly; (!) marks "
+            f"{right} of {len(known)} attributes are named rightly; (!) marks the "
+            "others."
+            if len(known) > 1
+            else "(!) marks an attribute that is not named rightly."
         )
-        notes[-1] += "the others."
     if any(a.test_accuracy is not None for a in revelation.answers):
         notes.append(
             "Test accuracy is how often the metamodel names the attribute rightly, "

@@ -164,20 +164,16 @@ def make_zoo(
     zoo_dir: Path,
     specs: Iterable[ClassifierSpec],
     dataset: str = "mnist",
-    favourites: Mapping[ClassifierSpec, int] | None = None,
+    biases: Mapping[ClassifierSpec, np.ndarray] | None = None,
 ) -> store.Zoo:
-    """Makes a whole zoo of accepted classifiers with random weights, untrained.
-
-    With `favourites`, each classifier sees its favourite digit in most images.
-    """
-    favourites = favourites or {}
+    """Makes a whole zoo of accepted classifiers with random weights, untrained."""
     config = ZooConfig(
         zoo_dir=str(zoo_dir), dataset=dataset, compute_dtype="float32", min_accuracy=0.0
     )
     artifacts.make_folder(zoo_dir)
     store.prepare(config)
     for spec in specs:
-        add_classifier(zoo_dir, spec, favourite=favourites.get(spec))
+        add_classifier(zoo_dir, spec, bias=(biases or {}).get(spec))
     return store.Zoo.open(zoo_dir)
 
 
@@ -185,16 +181,19 @@ def add_classifier(
     zoo_dir: Path,
     spec: ClassifierSpec,
     accuracy: float = 0.98,
-    favourite: int | None = None,
+    bias: np.ndarray | None = None,
 ) -> None:
-    """Adds an accepted classifier with random weights to a zoo."""
+    """Adds an accepted classifier with random weights to a zoo.
+
+    `bias`, `(10,)`, is added to its logits.
+    """
     model = classifiers.build_classifier(spec)
     random = np.random.default_rng([spec.combination_index, spec.seed])
     # Large enough for different answers, small enough not to saturate.
     model.set_weights([random.normal(0, 0.1, w.shape) for w in model.get_weights()])
-    if favourite is not None:
-        bias = model.get_layer("logits").bias
-        bias.assign(bias + 2.0 * np.eye(NUM_CLASSES)[favourite])
+    if bias is not None:
+        variable = model.get_layer("logits").bias
+        variable.assign(variable + bias)
     path = store.classifier_path(zoo_dir, spec)
     store.save_classifier(model, path)
     record = store.ClassifierRecord(

@@ -8,20 +8,24 @@ import numpy as np
 from kennen_tf import attributes, splits
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.query_outputs import QueryOutputsInfo
 
 
-def make_reader(num_queries, query_indices=None, strength=5.0):
+def make_reader(num_queries, query_indices=None, strength=5.0, names=attributes.NAMES):
     """Makes a model that reads what `fakes.make_probabilities` plants.
 
     Query i betrays the label of attribute i (modulo their number): the answer for an
-    attribute is the softmax of the first outputs of the first such query.
+    attribute, if it is one of `names`, is the softmax of the first outputs of the first
+    such query.
     """
     places = [i % len(attributes.NAMES) for i in query_indices or range(num_queries)]
     features = keras.Input((num_queries, 10))
     flat = keras.layers.Flatten()(features)
     answers = {}
     for number, attribute in enumerate(attributes.ATTRIBUTES):
+        if attribute.name not in names:
+            continue
         num_values = len(attribute.values)
         kernel = np.zeros((num_queries * 10, num_values), np.float32)
         start = 10 * places.index(number)
@@ -35,7 +39,10 @@ def make_reader(num_queries, query_indices=None, strength=5.0):
 
 
 def write_metamodel(metamodel_dir, query_dir, model=None, **settings):
-    """Writes the folder of a finished metamodel, by default one that reads all."""
+    """Writes the folder of a finished metamodel, by default one that reads all.
+
+    One of kennen-i reads the label of an attribute from its own query, a black image.
+    """
     config = MetamodelConfig(
         query_dir=str(query_dir), metamodel_dir=str(metamodel_dir), **settings
     )
@@ -50,10 +57,23 @@ def write_metamodel(metamodel_dir, query_dir, model=None, **settings):
     folder_lib.write_description(
         folder, description, split, query_indices, info.query_inputs
     )
+    crafted, names = None, config.attribute_names
+    if config.is_crafted:
+        query_indices = [attributes.NAMES.index(name) for name in names]
+        crafted = make_black_queries(config.num_queries)
     if model is None:
-        model = make_reader(config.num_queries, query_indices)
-    folder_lib.finish(folder, model, {})
+        model = make_reader(config.num_queries, query_indices, names=names)
+    folder_lib.finish(folder, model, {}, crafted)
     return folder
+
+
+def make_black_queries(num_queries):
+    """Makes queries that are no validation images."""
+    return QueryInputs(
+        images=np.zeros((num_queries, 28, 28, 1), np.uint8),
+        labels=np.full(num_queries, -1, np.int32),
+        indices=np.full(num_queries, -1, np.int32),
+    )
 
 
 def write_planted_classifier(path, num_queries, pixels, labels):

@@ -134,6 +134,14 @@ def test_the_table_survives_json():
     attributes.check_table(json.loads(json.dumps(attributes.table())), "here")
 
 
+def test_a_table_of_some_attributes_has_their_rows_in_order():
+    whole = attributes.table()
+    some = attributes.table(["pool", "act"])
+    assert [row["name"] for row in some["attributes"]] == ["act", "pool"]
+    assert all(row in whole["attributes"] for row in some["attributes"])
+    assert some["schema_version"] == whole["schema_version"]
+
+
 def test_another_table_is_refused_by_the_name_of_its_file():
     table = attributes.table()
     table["attributes"][0]["values"].reverse()

@@ -196,11 +196,39 @@ def test_answers_of_half_precision_and_whole_numbers_are_taken(images):
         np.testing.assert_array_equal(box.probabilities(images), one_hot)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+def test_labels_become_one_hot(images, dtype):
+    labels = np.array([3, 0, 9, 1, 1, 5, 7], dtype)
+    box = BlackBox("a", lambda _: labels, outputs_kind="labels")
+    answers = box.probabilities(images)
+    assert answers.dtype == np.float32 and box.num_queries == 7
+    np.testing.assert_array_equal(answers, np.eye(10)[labels])
+
+
+def test_a_model_of_labels_is_asked_in_batches(tmp_path, images, expected):
+    inputs = keras.Input((28, 28, 1))
+    labels = keras.ops.argmax(small_model()(inputs), axis=-1)
+    keras.Model(inputs, labels).save(tmp_path / "labels.keras")
+    keras.Model(inputs, labels).export(str(tmp_path / "saved"), verbose=False)
+    for name in ("labels.keras", "saved"):
+        box = open_black_box(str(tmp_path / name), outputs_kind="labels")
+        many = np.concatenate([images] * 60)
+        answers = box.probabilities(many).reshape(60, 7, 10)
+        np.testing.assert_array_equal(answers[-1].argmax(axis=1), expected.argmax(1))
+
+
 @pytest.mark.parametrize(
     ("answers", "kind", "message"),
     [
         (np.full((7, 9), 1 / 9), "probabilities", r"shape \(7, 9\)"),
         (np.arange(7), "probabilities", r"shape \(7, 10\) for 7.*shape \(7,\)"),
+        (np.arange(7), "logits", "say --outputs=labels"),
+        (np.full((7, 10), 0.1), "labels", r"one label for each.*shape \(7, 10\)"),
+        (np.zeros((7, 1), int), "labels", r"shape \(7,\) for 7.*shape \(7, 1\)"),
+        (np.arange(7.0), "labels", "whole numbers. Received: float64"),
+        (np.arange(7) == 3, "labels", "whole numbers. Received: bool"),
+        (np.arange(7) + 4, "labels", "at most 9. Received: 4 to 10"),
+        (np.arange(7) - 1, "labels", "at least 0 .*Received: -1 to 5"),
         (np.full((10, 7), 0.1), "probabilities", r"shape \(10, 7\)"),
         (np.full((7, 10), np.nan), "probabilities", "NaN"),
         (np.full((7, 10), np.nan), "logits", "NaN"),

@@ -1,6 +1,7 @@
 """kennen-i and kennen-io from end to end, on small zoos with planted answers."""
 
 import dataclasses
+import pathlib
 import shutil
 
 import fakes
@@ -41,11 +42,11 @@ def make_zoo(folder, shuffled=False):
     order = np.arange(len(specs))
     if shuffled:
         order = np.random.default_rng(0).permutation(len(specs))
-    favourites = {
-        spec: 4 + ALG.label(specs[other]["alg"])
+    biases = {
+        spec: 2.0 * np.eye(10)[4 + ALG.label(specs[other]["alg"])]
         for spec, other in zip(specs, order, strict=True)
     }
-    fakes.make_zoo(folder / "zoo", specs, favourites=favourites)
+    fakes.make_zoo(folder / "zoo", specs, biases=biases)
     query_zoo(
         QueryConfig(
             zoo_dir=str(folder / "zoo"), query_dir=str(folder / "q"), num_queries=12
@@ -123,12 +124,11 @@ def test_what_is_planted_is_read_scored_exported_and_revealed(
 
 
 def test_the_queries_are_crafted_images_and_are_shown(trained, planted):
-    folder = metamodel_folder = Metamodel.load(trained.metamodel_dir)
-    queries = metamodel_folder.query_inputs
+    queries = Metamodel.load(trained.metamodel_dir).query_inputs
     stored = QueryInputs.load(planted / "q" / "queries.npz")
     same = (queries.images[:, np.newaxis] == stored.images).all(axis=(2, 3, 4))
     assert not same.any()
-    assert len(queries) == len(folder.config.attribute_names) or len(queries) == 6
+    assert len(queries) == trained.num_queries == {"kennen-i": 1}.get(trained.method, 6)
     for name in ("crafted.png", "curves.png"):
         path = f"{trained.metamodel_dir}/figures/{name}"
         with open(path, "rb") as file:
@@ -148,10 +148,13 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_at", [0, 1, 2, 3])
+# The images are saved twice; of kennen-io, then the metamodel fifteen times.
+@pytest.mark.parametrize("stop_at", [1, 2, 3])
 def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
     stop_at, trained, planted, tmp_path, monkeypatch
 ):
+    if trained.method == "kennen-i" and stop_at > 2:
+        pytest.skip("kennen-i saves twice.")
     config = dataclasses.replace(trained, metamodel_dir=str(tmp_path / "m"))
     saved = []
 
@@ -171,24 +174,12 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
             (folder_lib, "finish"),
         ):
             patch.setattr(owner, name, or_stop(getattr(owner, name)))
-        with pytest.raises(Stopped) if stop_at < 3 else _maybe(Stopped):
+        with pytest.raises(Stopped):
             train_metamodel(config)
-    if not (tmp_path / "m" / "finished.json").exists():
-        train_metamodel(dataclasses.replace(config, resume=True))
+    with pytest.raises(UserError, match="Go on with --resume"):
+        train_metamodel(config)
+    train_metamodel(dataclasses.replace(config, resume=True))
     assert_same_training(tmp_path / "m", trained.metamodel_dir)
-
-
-class _maybe:
-    """Lets an exception pass that need not come."""
-
-    def __init__(self, kind):
-        self._kind = kind
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        return kind is self._kind
 
 
 def assert_same_training(folder, expected, exact=True):
@@ -205,14 +196,11 @@ def assert_same_training(folder, expected, exact=True):
         else:
             np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3)
     if exact:
-        rows = [(p / "metrics.jsonl").read_text() for p in map(_path, (folder, expected))]
+        rows = [
+            (pathlib.Path(path) / "metrics.jsonl").read_text()
+            for path in (folder, expected)
+        ]
         assert rows[0] == rows[1]
-
-
-def _path(folder):
-    import pathlib
-
-    return pathlib.Path(folder)
 
 
 def test_two_devices_craft_what_one_crafts(
@@ -246,7 +234,7 @@ def test_test_classifiers_are_not_opened_and_change_nothing(
     (copy / "zoo" / store.MANIFEST_NAME).unlink()
     for record in records:
         if record.id in members:
-            fakes.add_classifier(copy / "zoo", record.spec, favourite=9)
+            fakes.add_classifier(copy / "zoo", record.spec, bias=np.arange(10))
         else:
             store.add_record(copy / "zoo", record)
     query_zoo(
@@ -273,8 +261,9 @@ def test_test_classifiers_are_not_opened_and_change_nothing(
     )
     train_metamodel(config)
     assert opened and not opened & members
-    metamodel, expected = Metamodel.load(tmp_path / "m"), Metamodel.load(
-        trained.metamodel_dir
+    metamodel, expected = (
+        Metamodel.load(tmp_path / "m"),
+        Metamodel.load(trained.metamodel_dir),
     )
     np.testing.assert_array_equal(
         metamodel.query_inputs.images, expected.query_inputs.images

@@ -86,6 +86,25 @@ def test_an_average_over_nothing_is_empty(labels):
     assert results.average == {} and results.scored == ()
 
 
+def test_attributes_without_probabilities_are_not_named_and_not_in_the_average(labels):
+    whole = evaluation.evaluate(labels, noise(NUM_ENTRIES), skip=["alg"])
+    some = {name: noise(NUM_ENTRIES)[name] for name in ("pool", "ks", "alg")}
+    results = evaluation.evaluate(labels, some, skip=["alg", "bs"])
+    assert [a.name for a in results.attributes] == list(attributes.NAMES)
+    assert [a.name for a in results.named] == ["pool", "ks", "alg"]
+    assert [a.name for a in results.scored] == ["pool", "ks"]
+    assert results["pool"] == whole["pool"] and results["alg"] == whole["alg"]
+    accuracies = [results[name].accuracy for name in ("pool", "ks")]
+    assert results.average["accuracy"] == pytest.approx(np.mean(accuracies))
+    assert results.average["chance"] == 0.5
+    for name in ("act", "bs"):
+        assert results[name].not_scored == "this metamodel does not name it"
+        assert results[name].count_per_value == whole[name].count_per_value
+        assert np.shape(results[name].confusion) == np.shape(whole[name].confusion)
+        assert not np.any(results[name].confusion)
+    assert Results.from_json(json.loads(json.dumps(results.to_json()))) == results
+
+
 def test_chance_counts_the_values_that_occur(labels):
     labels["act"] %= 3
     results = evaluation.evaluate(labels, one_hot(labels))

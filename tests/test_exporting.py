@@ -28,9 +28,18 @@ def probabilities():
     return random.dirichlet(np.ones(10), (5, NUM_QUERIES)).astype(np.float32)
 
 
-def export(export_dir, representation="probabilities", name="m1", **arguments):
+SOME = ("pool", "split")
+
+
+def export(
+    export_dir,
+    representation="probabilities",
+    name="m1",
+    names=attributes.NAMES,
+    **arguments,
+):
     return exporting.export(
-        stand_ins.make_reader(NUM_QUERIES),
+        stand_ins.make_reader(NUM_QUERIES, names=names),
         representation=representation,
         top_k=3,
         pixels=fakes.make_query_inputs(NUM_QUERIES).pixels,
@@ -81,6 +90,7 @@ except ImportError:
 
 def test_exports_work_where_there_is_only_tensorflow(tmp_path, probabilities):
     folders = [export(tmp_path / name, name) for name in outputs.REPRESENTATIONS]
+    folders.append(export(tmp_path / "some", names=SOME))
     np.save(tmp_path / "probabilities.npy", probabilities)
     (tmp_path / "script.py").write_text(ONLY_TENSORFLOW)
     result = subprocess.run(
@@ -91,7 +101,12 @@ def test_exports_work_where_there_is_only_tensorflow(tmp_path, probabilities):
     )
     assert result.returncode == 0, result.stderr
     facts = json.loads(result.stdout)
-    assert facts == [["reveal", attributes.table(), True]] * len(folders)
+    assert facts == [
+        *([["reveal", attributes.table(), True]] * len(outputs.REPRESENTATIONS)),
+        ["reveal", attributes.table(SOME), True],
+    ]
+    with np.load(tmp_path / "some.npz") as answers:
+        assert set(answers) == {"images", *SOME}
     for name in outputs.REPRESENTATIONS:
         answers = np.load(tmp_path / f"{name}.npz")
         expected = stand_ins.make_reader(NUM_QUERIES)(
@@ -114,6 +129,20 @@ def test_a_loaded_export_gives_what_went_in(exported, probabilities):
     answers = loaded.reveal(probabilities)
     for attribute in attributes.ATTRIBUTES:
         np.testing.assert_allclose(answers[attribute.name].sum(axis=1), 1, rtol=1e-5)
+
+
+def test_an_export_has_the_attributes_that_the_metamodel_names(
+    exported, tmp_path, probabilities
+):
+    whole = ExportedMetamodel.load(exported)
+    loaded = ExportedMetamodel.load(export(tmp_path / "some", names=SOME))
+    assert [row["name"] for row in loaded.attributes] == list(SOME)
+    assert loaded.description["attributes"] == attributes.table(SOME)
+    answers = loaded.reveal(probabilities)
+    assert list(answers) == list(SOME)
+    for name in SOME:
+        expected = whole.reveal(probabilities)[name]
+        np.testing.assert_allclose(answers[name], expected, rtol=1e-5)
 
 
 def test_any_number_of_black_boxes_but_only_these_queries(exported, probabilities):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from kennen_tf import attributes, evaluation, figures
 
@@ -17,6 +18,16 @@ def results():
         probabilities[a.name] = random.dirichlet(np.ones(len(a.values)), 60)
     labels["ens"][:] = 0
     return evaluation.evaluate(labels, probabilities, skip=("alg",))
+
+
+@pytest.fixture
+def results_of_one():
+    """Results of a metamodel that names one attribute."""
+    random = np.random.default_rng(0)
+    labels = {
+        a.name: random.integers(0, len(a.values), 60) for a in attributes.ATTRIBUTES
+    }
+    return evaluation.evaluate(labels, {"pool": random.dirichlet([1, 1], 60)})
 
 
 def texts(axes):
@@ -37,6 +48,31 @@ def test_the_accuracy_figure_names_axes_attributes_and_chance(results):
     heights = [bar.get_height() for bar in axes.patches]
     assert heights[0] == pytest.approx(100 * results["act"].accuracy)
     assert heights[-1] == pytest.approx(100 * results.average["accuracy"])
+
+
+def test_attributes_that_are_not_named_are_left_out(results_of_one, tmp_path):
+    title = "kennen-i (default recipe), pool only, top-1, 1 query, split R, seed 0"
+    figure = figures.accuracy_figure(results_of_one, title)
+    [axes] = figure.axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["pool"]
+    [bar] = axes.patches
+    assert bar.get_height() == pytest.approx(100 * results_of_one["pool"].accuracy)
+    sheet = figures.confusion_sheet(results_of_one, title)
+    [axes] = sheet.axes
+    assert axes.get_title().startswith("pool  ")
+    for drawn in (figure, sheet):
+        assert_texts_fit(drawn)
+
+
+def assert_texts_fit(figure):
+    """Asserts that no text is cut off at the figure's edges."""
+    figure.canvas.draw()
+    width, height = figure.bbox.size
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text():
+            box = text.get_window_extent()
+            assert box.x0 >= 0 and box.x1 <= width, text
+            assert box.y0 >= 0 and box.y1 <= height, text
 
 
 @pytest.mark.filterwarnings("error")
@@ -74,6 +110,109 @@ def test_the_sheet_has_one_matrix_for_each_attribute(results, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 
 
+def make_pairs(num_images):
+    random = np.random.default_rng(0)
+    images, starts = random.random((2, num_images, 28, 28, 1), np.float32)
+    return images, starts
+
+
+@pytest.mark.parametrize(
+    ("num_images", "columns"), [(1, 1), (3, 3), (12, 4), (13, 10), (100, 10)]
+)
+def test_a_contact_sheet_shows_each_image_beside_its_start(num_images, columns):
+    images, starts = make_pairs(num_images)
+    captions = [f"#{i}\n50% to 97%" for i in range(num_images)]
+    sheet = figures.contact_sheet(images, starts, captions, "kennen-i, epoch 3")
+    [axes] = sheet.axes
+    assert texts(axes) == captions
+    [drawn] = axes.get_images()
+    mosaic = np.asarray(drawn.get_array().filled(np.nan))
+    step_y, step_x = mosaic.shape[0] // -(-num_images // columns), 2 * 28 + 2 + 8
+    assert mosaic.shape[1] == columns * step_x - 8
+    for place, (image, start) in enumerate(zip(images, starts, strict=True)):
+        y, x = step_y * (place // columns), step_x * (place % columns)
+        left, right = mosaic[y : y + 28, x : x + 28], mosaic[y : y + 28, x + 30 :]
+        np.testing.assert_array_equal(left, start[..., 0])
+        np.testing.assert_array_equal(right[:, :28], image[..., 0])
+    # Nothing else is there.
+    assert np.isfinite(mosaic).sum() == 2 * num_images * 28 * 28
+    assert len(axes.patches) == 2 * num_images
+    title = sheet.get_suptitle()
+    assert title == "kennen-i, epoch 3\nleft: the start; right: the crafted image"
+    assert_texts_fit(sheet)
+
+
+def test_captions_do_not_run_into_images():
+    sheet = figures.contact_sheet(*make_pairs(30), ["#conv\n33% to 100%"] * 30)
+    sheet.canvas.draw()
+    [axes] = sheet.axes
+    frames = [patch.get_window_extent() for patch in axes.patches]
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert not any(box.overlaps(frame) for frame in frames)
+        others = [other.get_window_extent() for other in axes.texts if other != text]
+        assert not any(box.overlaps(other) for other in others)
+
+
+def test_a_contact_sheet_is_drawn_without_captions_and_needs_one_for_each():
+    images, starts = make_pairs(2)
+    sheet = figures.contact_sheet(images, starts, ["", ""])
+    assert sheet.get_suptitle() == "left: the start; right: the crafted image"
+    assert figures.png_bytes(sheet).startswith(PNG)
+    with pytest.raises(ValueError, match="zip"):
+        figures.contact_sheet(images, starts, ["pool"])
+
+
+def make_rows(epochs, average=0.5):
+    return [
+        {
+            "epoch": epoch,
+            "train": {"loss": 9.0 / (1 + epoch), "average": average},
+            "test": {"loss": 10.0 / (1 + epoch), "average": average},
+        }
+        for epoch in epochs
+    ]
+
+
+def test_curves_show_sides_chance_and_phases(tmp_path):
+    phases = [("metamodel", 0, 20), ("images", 20, 30), ("images", 40, 50)]
+    figure = figures.curves_figure(make_rows(range(0, 51, 10)), phases, 0.25, "a title")
+    loss, accuracy = figure.axes
+    assert (loss.get_ylabel(), accuracy.get_ylabel()) == (
+        "loss",
+        "class-balanced accuracy (%)",
+    )
+    styles = [line.get_linestyle() for line in accuracy.lines]
+    assert styles == ["--", "-", ":"]
+    train, test, chance = accuracy.lines
+    np.testing.assert_array_equal(train.get_ydata(), 6 * [50.0])
+    np.testing.assert_array_equal(chance.get_ydata(), [25.0, 25.0])
+    assert len(loss.lines) == 2
+    np.testing.assert_array_equal(loss.lines[1].get_xdata(), range(0, 51, 10))
+    for axes in (loss, accuracy):
+        spans = [patch.get_extents().intervalx for patch in axes.patches]
+        expected = axes.transData.transform([(20, 0), (30, 0), (40, 0), (50, 0)])[:, 0]
+        np.testing.assert_allclose(np.ravel(spans), expected)
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *("train", "test", "images are crafted", "chance")
+    ]
+    assert figure.get_suptitle() == "a title"
+    assert_texts_fit(figure)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("rows", "chance"), [([0], 0.5), ([0, 1], None), ([], None)], ids=str
+)
+def test_curves_of_next_to_nothing_are_drawn(rows, chance, tmp_path):
+    figure = figures.curves_figure(
+        make_rows(rows, average=None), [("images", 0, 1)], chance
+    )
+    figures.save_png(figure, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(PNG)
+
+
 def test_png_bytes_are_a_png(results):
     attribute = attributes.by_name("act")
     figure = figures.confusion_figure(results["act"].confusion, attribute)
@@ -85,4 +224,6 @@ def test_figures_leave_no_global_state(results):
 
     figures.accuracy_figure(results)
     figures.confusion_sheet(results)
+    figures.contact_sheet(*make_pairs(2), ["", ""])
+    figures.curves_figure(make_rows([0, 1]), [], 0.5)
     assert matplotlib.pyplot.get_fignums() == []

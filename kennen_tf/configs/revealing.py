@@ -4,7 +4,8 @@ import dataclasses
 
 from kennen_tf.configs import base
 
-OUTPUTS = ("probabilities", "logits", "log-probabilities")
+LABELS = "labels"
+OUTPUTS = ("probabilities", "logits", "log-probabilities", LABELS)
 PIXELS = ("unit", "byte")
 
 
@@ -16,7 +17,8 @@ class RevealConfig(base.Config):
         metamodel: Folder that `export_metamodel` wrote.
         black_box: `.keras` file, SavedModel folder or "module:function"; several are
             separated by commas.
-        outputs: One of `OUTPUTS`: what the black box answers.
+        outputs: One of `OUTPUTS`: what the black box answers. `LABELS` are enough for
+            metamodels that read one label, as kennen-i does.
         pixels: One of `PIXELS`: pixels from 0 to 1 or from 0 to 255.
 
     What to write:

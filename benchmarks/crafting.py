@@ -1,0 +1,173 @@
+"""Compares the crafting of queries with plain Keras, in one run.
+
+    python -m benchmarks.crafting --num_queries=100
+
+A fixed panel of classifiers, every activation with and without pooling, both kernel
+sizes, all depths, with random weights, in a zoo that is made for the purpose. A step
+sends images to all of them and takes the gradient of a loss with respect to the images:
+in the plain way each is loaded from disk by `load_model` and called under a
+`GradientTape`; in the project's way by `GradientBank`, once with all weights in memory
+and once with a limit of 0 MB, which reads them again at each use. The ways take turns.
+Printed are medians over the steps, per classifier, of milliseconds and of core-
+milliseconds, which do not depend on what else the machine does. The first step, which
+traces, is not counted but told.
+"""
+
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import rich.console
+import rich.table
+import tensorflow as tf
+from absl import app
+from absl import flags as absl_flags
+
+from kennen_tf import artifacts, query_inputs
+from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.zoo import classifiers, store
+from kennen_tf.zoo.gradients import GradientBank
+from kennen_tf.zoo.specs import ClassifierSpec
+from pipelines import images
+
+_NUM_QUERIES = absl_flags.DEFINE_integer("num_queries", 100, "Images to send.")
+_NUM_STEPS = absl_flags.DEFINE_integer("num_steps", 5, "Steps of each way.")
+
+Step = Callable[[tf.Tensor], tf.Tensor]
+
+
+def make_panel() -> list[ClassifierSpec]:
+    """Returns sixteen pairs of specs, each pair of one shape."""
+    specs = []
+    for number in range(16):
+        values = {
+            "act": ("relu", "prelu", "elu", "tanh")[number % 4],
+            "drop": "no",
+            "pool": ("yes", "no")[number // 4 % 2],
+            "ks": (3, 5)[number // 8],
+            "conv": 2 + number % 3,
+            "fc": 2 + number // 3 % 3,
+            "alg": "adam",
+            "bs": 64,
+            "split": "all0",
+        }
+        specs += [ClassifierSpec.from_json({**values, "seed": s}) for s in (0, 1)]
+    return specs
+
+
+def make_zoo(folder: str) -> store.Zoo:
+    """Makes a zoo of untrained classifiers: what they answer takes as long."""
+    store.prepare(ZooConfig(zoo_dir=folder, compute_dtype="float32"))
+    for spec in make_panel():
+        keras.utils.set_random_seed(spec.seed)
+        model = classifiers.build_classifier(spec)
+        path = store.classifier_path(folder, spec)
+        store.save_classifier(model, path)
+        record = store.ClassifierRecord(
+            spec=spec,
+            status=store.ACCEPTED,
+            reason="",
+            accuracy=0.1,
+            num_params=model.count_params(),
+            epochs=0,
+            seconds=0.0,
+            num_bytes=path.stat().st_size,
+            sha256=artifacts.sha256_of_file(path),
+        )
+        store.add_record(folder, record)
+    return store.Zoo.open(folder)
+
+
+def plain_step(paths: list[pathlib.Path]) -> Step:
+    """Returns the plain way to the gradient, summed over classifiers."""
+
+    def step(pixels: tf.Tensor) -> tf.Tensor:
+        total = tf.zeros_like(pixels)
+        for path in paths:
+            model = keras.models.load_model(path, compile=False)
+            with tf.GradientTape() as tape:
+                tape.watch(pixels)
+                loss = tf.reduce_sum(tf.math.log(model(pixels, training=False))[:, 0])
+            total += tape.gradient(loss, pixels)
+        return total
+
+    return step
+
+
+def bank_step(bank: GradientBank) -> Step:
+    """Returns the project's way to the same gradient."""
+
+    def step(pixels: tf.Tensor) -> tf.Tensor:
+        answers = bank.answer(bank.ids, pixels)
+        wanted = tf.one_hot(0, answers.log_probabilities.shape[-1])
+        shape = tf.shape(answers.log_probabilities)
+        return answers.image_gradient(tf.broadcast_to(wanted, shape))
+
+    return step
+
+
+def main(argv: list[str]) -> None:
+    """Measures and prints."""
+    del argv
+    dataset = images.load_images("mnist")
+    queries = query_inputs.draw(
+        dataset.test_images, dataset.test_labels, _NUM_QUERIES.value, query_seed=0
+    )
+    pixels = tf.constant(queries.pixels)
+    with tempfile.TemporaryDirectory() as folder:
+        zoo = make_zoo(folder)
+        records = zoo.accepted
+        ways: dict[str, Step] = {
+            "load_model, GradientTape": plain_step(
+                [zoo.classifier_path(record) for record in records]
+            ),
+            "bank": bank_step(GradientBank(zoo, records)),
+            "bank, 0 MB": bank_step(GradientBank(zoo, records, max_memory_mb=0)),
+        }
+        first: dict[str, float] = {}
+        gradients: dict[str, tf.Tensor] = {}
+        for name, step in ways.items():
+            start = time.perf_counter()
+            gradients[name] = step(pixels).numpy()
+            first[name] = time.perf_counter() - start
+        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        for _ in range(_NUM_STEPS.value):
+            for name, step in ways.items():
+                start, core_start = time.perf_counter(), time.process_time()
+                step(pixels).numpy()
+                seconds[name].append(
+                    (time.perf_counter() - start, time.process_time() - core_start)
+                )
+
+    table = rich.table.Table(
+        title=f"Gradient through {len(records)} classifiers, {len(pixels)} queries, "
+        f"median of {_NUM_STEPS.value} steps"
+    )
+    for column in (
+        *("way", "first step (s)", "ms each", "ratio", "core-ms each", "ratio"),
+        "largest difference",
+    ):
+        table.add_column(column, justify="right")
+    plain = next(iter(ways))
+    base = np.median(seconds[plain], axis=0)
+    scale = np.abs(gradients[plain]).max()
+    for name in ways:
+        wall, core = np.median(seconds[name], axis=0)
+        difference = np.abs(gradients[name] - gradients[plain]).max() / scale
+        table.add_row(
+            name,
+            f"{first[name]:.1f}",
+            f"{1e3 * wall / len(records):.1f}",
+            f"{base[0] / wall:.1f}",
+            f"{1e3 * core / len(records):.1f}",
+            f"{base[1] / core:.1f}",
+            f"{difference:.0e}",
+        )
+    rich.console.Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    app.run(main)
