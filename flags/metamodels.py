@@ -6,6 +6,7 @@ from absl import flags as absl_flags
 
 from flags import common
 from kennen_tf import splits
+from kennen_tf.configs.crafting import STARTS
 from kennen_tf.configs.metamodels import (
     METHODS,
     RECIPES,
@@ -38,6 +39,12 @@ def define(
         tuple(RECIPES),
         "How the MLP is trained and images are crafted: this project's way or the "
         "paper's.",
+    )
+    flag.string(
+        "start",
+        f"Where crafted images begin: some of {', '.join(STARTS)}, separated by "
+        "commas. kennen-io deals its images out to them, kennen-i tries each. By "
+        "default, what the recipe says.",
     )
     flag.integer(
         "epochs",

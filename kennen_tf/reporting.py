@@ -256,7 +256,7 @@ def summary_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
         "average",
         _percent(next(iter(chances), None)),
         *map(_mean_and_range, averages),
-        *(_paper_cell(row.average_over(_scored(summaries, row))) for row in rows),
+        *(_paper_cell(r.average_over(_scored_beside(summaries, r))) for r in rows),
         style="bold",
     )
     return table
@@ -272,7 +272,7 @@ def summary_notes(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
             "and these differ."
         )
     for summary in summaries:
-        scored = _scored(summaries, _paper_row(summary))
+        scored = _scored_beside(summaries, _paper_row(summary))
         notes += _paper_notes(summary, len(scored) if has_average else None)
     return list(dict.fromkeys(notes))
 
@@ -310,15 +310,22 @@ def _named(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     return [n for n in attributes.NAMES if any(n in s["named"] for s in summaries)]
 
 
-def _scored(summaries: Sequence[Mapping[str, Any]], row: paper.Row | None) -> list[str]:
-    """Returns the attributes that all summaries beside a paper's row are scored on."""
-    beside = [s["attributes"] for s in summaries if _paper_row(s) == row]
-    return [n for n in attributes.NAMES if all(scores[n] for scores in beside)]
+def _scored(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the attributes that a summary has a score for."""
+    return tuple(name for name, score in summary["attributes"].items() if score)
 
 
 def _is_alike(summaries: Sequence[Mapping[str, Any]]) -> bool:
-    """Says whether all summaries are scored on the same attributes."""
-    return len({tuple(map(bool, s["attributes"].values())) for s in summaries}) == 1
+    """Says whether the averages of all summaries are over the same attributes."""
+    return len(set(map(_scored, summaries))) == 1
+
+
+def _scored_beside(
+    summaries: Sequence[Mapping[str, Any]], row: paper.Row | None
+) -> tuple[str, ...]:
+    """Returns what summaries beside a paper's row are scored on; () if they differ."""
+    beside = [summary for summary in summaries if _paper_row(summary) == row]
+    return _scored(beside[0]) if _is_alike(beside) else ()
 
 
 def _table(title: str, first: str) -> Table:

@@ -156,6 +156,33 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
     if trained.method == "kennen-i" and stop_at > 2:
         pytest.skip("kennen-i saves twice.")
     config = dataclasses.replace(trained, metamodel_dir=str(tmp_path / "m"))
+    train_and_stop(config, stop_at, monkeypatch)
+    with pytest.raises(UserError, match="Go on with --resume"):
+        train_metamodel(config)
+    train_metamodel(dataclasses.replace(config, resume=True))
+    assert_same_training(tmp_path / "m", trained.metamodel_dir)
+
+
+# Metamodel and images twice each, then the metamodel once.
+@pytest.mark.parametrize("stop_at", [1, 2, 4])
+def test_so_does_one_of_many_phases(stop_at, planted, tmp_path, monkeypatch):
+    config = make_config(
+        planted,
+        tmp_path / "whole",
+        "kennen-io",
+        recipe="paper",
+        epochs=2,
+        image_epochs=1,
+    )
+    train_metamodel(config)
+    stopped = dataclasses.replace(config, metamodel_dir=str(tmp_path / "m"))
+    train_and_stop(stopped, stop_at, monkeypatch)
+    train_metamodel(dataclasses.replace(stopped, resume=True))
+    assert_same_training(tmp_path / "m", tmp_path / "whole")
+
+
+def train_and_stop(config, stop_at, monkeypatch):
+    """Stops a training where it would save for the next time."""
     saved = []
 
     def or_stop(function):
@@ -176,10 +203,6 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
             patch.setattr(owner, name, or_stop(getattr(owner, name)))
         with pytest.raises(Stopped):
             train_metamodel(config)
-    with pytest.raises(UserError, match="Go on with --resume"):
-        train_metamodel(config)
-    train_metamodel(dataclasses.replace(config, resume=True))
-    assert_same_training(tmp_path / "m", trained.metamodel_dir)
 
 
 def assert_same_training(folder, expected, exact=True):
@@ -287,7 +310,11 @@ def _members(entry_id):
         ("kennen-io", {"recipe": "paper", "epochs": 4, "image_epochs": 2}),
         ("kennen-i", {"recipe": "paper", "image_epochs": 2}),
         ("kennen-io", {"representation": "bottom-1", "image_epochs": 1}),
-        ("kennen-io", {"representation": "top-k", "top_k": 3, "image_epochs": 1}),
+        (
+            "kennen-io",
+            {"recipe": "paper", "representation": "ranking", "image_epochs": 1},
+        ),
+        ("kennen-io", {"start": "gray,black,white,noise", "image_epochs": 1}),
         ("kennen-i", {"attribute": "all", "image_epochs": 1}),
     ],
 )
@@ -314,6 +341,8 @@ def test_bad_input_is_refused(method, planted, shuffled, tmp_path):
     with pytest.raises(UserError, match="another zoo"):
         other = str(shuffled / "zoo")
         train_metamodel(make_config(planted, tmp_path / "n", method, zoo_dir=other))
+    with pytest.raises(UserError, match="--start must be one of"):
+        make_config(planted, tmp_path, method, start="noise,blue")
     with pytest.raises(UserError, match="Unknown attribute"):
         make_config(planted, tmp_path, "kennen-i", attribute="colour")
     with pytest.raises(UserError, match="--attribute is for"):

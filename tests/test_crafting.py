@@ -114,11 +114,11 @@ def test_noise_is_not_read_and_what_is_planted_is(labels, combination_ids):
 def test_the_choice_finds_the_queries_that_tell(labels, combination_ids):
     random = np.random.default_rng(3)
     outputs = np.log(random.dirichlet(np.ones(10), (NUM_ENTRIES, 20)))
-    for place, name in ((4, "alg"), (9, "act"), (17, "bs")):
+    for place, name in ((4, "alg"), (9, "act")):
         outputs[everyone(), place, labels[name]] += 6.0
     reader = LeftOutLoss(labels, combination_ids, ridge=0.1)
     chosen = selection.choose(reader, outputs.astype(np.float32), 5, seed=0)
-    assert {4, 9, 17} <= set(chosen)
+    assert {4, 9} <= set(chosen)
     assert chosen == sorted(chosen)
     assert len(chosen) == 5
     few = outputs[:, :2].astype(np.float32)

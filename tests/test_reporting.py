@@ -13,6 +13,7 @@ from kennen_tf.splits import EXTRAPOLATIONS
 
 
 def make_document(seed=0, skip=(), ensembles=True, **settings):
+    config = MetamodelConfig(seed=seed, **settings)
     random = np.random.default_rng(seed)
     labels, probabilities = {}, {}
     for a in attributes.ATTRIBUTES:
@@ -22,12 +23,21 @@ def make_document(seed=0, skip=(), ensembles=True, **settings):
     if not ensembles:
         labels["ens"][:] = 0
     document = reporting.results_document(
-        evaluation.evaluate(labels, probabilities, skip=skip),
-        config=MetamodelConfig(seed=seed, **settings).to_json(),
+        evaluation.evaluate(
+            labels,
+            {name: probabilities[name] for name in config.attribute_names},
+            skip=skip,
+        ),
+        config=config.to_json(),
         fingerprints={"query_outputs": "q", "metamodel": f"m{seed}"},
         num_train=320,
     )
     return json.loads(json.dumps(document))
+
+
+def make_kennen_i(seed=0, attribute="all", **settings):
+    settings = {"method": "kennen-i", "zoo_dir": "zoo", **settings}
+    return make_document(seed, attribute=attribute, **settings)
 
 
 def rendered(table, width=120):
@@ -140,6 +150,109 @@ def test_results_that_differ_in_the_seed_are_summarised_together():
     assert row_of(text, "average")[2:4] == [mean, f"({lowest}-{highest})"]
     assert row_of(text, "act")[-1] == "80.6"
     assert len(reporting.summary_notes(summaries)) == 1
+
+
+def test_one_attribute_has_a_row_and_the_others_a_note_together():
+    document = make_kennen_i(attribute="pool")
+    text = rendered(reporting.results_table(document))
+    assert "kennen-i (default recipe), pool only, top-1, 1 query, split R" in text
+    assert row_of(text, "pool")[-1] == "94.8"
+    codes = {line.split()[0] for line in text.splitlines() if line.split()}
+    assert not codes & {"act", "ks", "split", "average", "[1]"}
+    first, second, third = reporting.results_notes(document)
+    assert first.startswith("Accuracy is class-balanced")
+    assert second == "This metamodel does not name the attributes without a row."
+    assert third.endswith("classifiers and one query for each attribute.")
+
+
+def test_an_attribute_that_is_named_and_not_scored_keeps_its_footnote():
+    document = make_kennen_i(attribute="ens", ensembles=False)
+    text = rendered(reporting.results_table(document))
+    assert row_of(text, "ens") == ["ens", "[1]", *"----", "80", "46.5"]
+    notes = "\n".join(reporting.results_notes(document))
+    assert notes.count("is not scored") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"method": "kennen-i", "attribute": "conv"},
+            "recipe), #conv only, top-1, 1 q",
+        ),
+        ({"method": "kennen-i"}, "kennen-i (default recipe), top-1, 12 queries, split"),
+        ({"method": "kennen-io"}, "kennen-io (default recipe), probabilities, 100 que"),
+        (
+            {"method": "kennen-io", "representation": "top-k", "top_k": 3},
+            "kennen-io (default recipe), top-3, 100 queries",
+        ),
+        ({"num_queries": 1}, "kennen-o (default recipe), probabilities, 1 query,"),
+    ],
+)
+def test_a_metamodel_is_described_in_a_few_words(settings, words):
+    assert words in reporting.describe(make_document(zoo_dir="zoo", **settings))
+
+
+def test_where_the_zoo_lies_and_how_much_memory_there_is_make_no_other_kind():
+    documents = [
+        make_kennen_i(0),
+        make_kennen_i(1, zoo_dir="moved", max_memory_mb=1),
+        make_kennen_i(0, attribute="pool"),
+        make_kennen_i(1, attribute="pool"),
+    ]
+    summaries = reporting.summarize(documents)
+    assert [summary["seeds"] for summary in summaries] == [[0, 1], [0, 1]]
+    assert summaries[0]["named"] == list(attributes.NAMES)
+    assert summaries[1]["named"] == ["pool"]
+    text = rendered(reporting.summary_table(summaries))
+    assert "all attributes" in text and "pool only" in text
+    json.dumps(reporting.summary_document(summaries), allow_nan=False)
+
+
+def test_a_summary_of_one_attribute_has_no_other_rows():
+    documents = [make_kennen_i(seed, attribute="pool") for seed in range(3)]
+    summaries = reporting.summarize(documents)
+    text = rendered(reporting.summary_table(summaries))
+    [row] = [line for line in text.splitlines() if line.startswith("  pool ")]
+    assert row.split()[-1] == "94.8"
+    assert "average" not in text and "\n  act " not in text
+    [note] = reporting.summary_notes(summaries)
+    assert "average" not in note
+
+
+def test_averages_over_different_attributes_are_not_passed_off_as_alike():
+    documents = [make_document(), make_kennen_i(attribute="pool")]
+    summaries = reporting.summarize(documents)
+    text = rendered(reporting.summary_table(summaries))
+    assert row_of(text, "act")[3:] == ["-", "80.6", "43.5"]
+    average = row_of(text, "average")
+    ours = [f"{100 * d['average']['accuracy']:.1f}" for d in documents]
+    # No chance that is that of all; the paper's averages are each over our own's.
+    assert average == ["average", "-", *ours, "73.4", "94.8"]
+    notes = "\n".join(reporting.summary_notes(summaries))
+    assert "average is over the attributes that it has a score for, and these" in notes
+    assert "over the same attribute; over all twelve it is 52.7" in notes
+
+    documents += [make_kennen_i(1, attribute="ks")]
+    text = rendered(reporting.summary_table(reporting.summarize(documents)))
+    assert row_of(text, "average")[-2:] == ["73.4", "-"]
+
+    alike = reporting.summarize([make_document(), make_kennen_i()])
+    assert row_of(rendered(reporting.summary_table(alike)), "average")[1] == "34.9"
+    assert "these differ" not in "\n".join(reporting.summary_notes(alike))
+
+
+def test_results_of_before_there_were_crafted_queries_are_read():
+    new = make_document(1)
+    old = make_document(0)
+    for key in ("attribute", "zoo_dir", "max_memory_mb", "image_epochs"):
+        del old["config"][key]
+    assert "kennen-o (default recipe), probabilities, 100" in reporting.describe(old)
+    assert len(reporting.results_notes(old)) == 2
+    assert row_of(rendered(reporting.results_table(old)), "act")[-1] == "80.6"
+    for documents in ([old], [old, new], [new, old]):
+        summaries = reporting.summarize(documents)
+        assert "act" in rendered(reporting.summary_table(summaries))
 
 
 def test_other_query_outputs_or_numbers_make_another_kind():

@@ -119,6 +119,8 @@ class MetamodelConfig(base.Config):
         attribute: Which attribute kennen-i crafts an image for; `ALL_ATTRIBUTES`: one
             image for each.
         recipe: Key of `RECIPES`; "linear" does not use it.
+        start: Where crafted images begin: some of `crafting.STARTS`, separated by
+            commas; "" is the recipe's.
         epochs: Passes over the training entries, in each phase of the metamodel; 0 is
             the recipe's number.
         image_epochs: Passes over the training entries in each phase of the images; 0
@@ -150,6 +152,7 @@ class MetamodelConfig(base.Config):
     method: str = "kennen-o"
     attribute: str = ALL_ATTRIBUTES
     recipe: str = "default"
+    start: str = ""
     epochs: int = 0
     image_epochs: int = 0
     batch_size: int = 0
@@ -172,6 +175,8 @@ class MetamodelConfig(base.Config):
     def __post_init__(self) -> None:
         base.check_choice("method", self.method, METHODS)
         base.check_choice("recipe", self.recipe, RECIPES)
+        for start in self.starts:
+            base.check_choice("start", start, crafting.STARTS)
         base.check_range("epochs", self.epochs, 0)
         base.check_range("image_epochs", self.image_epochs, 0)
         base.check_range("batch_size", self.batch_size, 0)
@@ -225,6 +230,11 @@ class MetamodelConfig(base.Config):
             return attributes.NAMES
         return (self.attribute,)
 
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """Where crafted images begin, if that is given."""
+        return tuple(filter(None, self.start.replace(" ", "").split(",")))
+
     def make_recipe(self) -> Recipe:
         """Returns the recipe with the numbers that were given instead of its own."""
         given: dict[str, Any] = {"epochs": self.epochs, "batch_size": self.batch_size}
@@ -240,4 +250,5 @@ class MetamodelConfig(base.Config):
         recipe = crafting.RECIPES[self.method][self.recipe]
         given = {crafting.IMAGES: self.image_epochs, crafting.METAMODEL: self.epochs}
         phases = tuple((name, given[name] or epochs) for name, epochs in recipe.phases)
-        return dataclasses.replace(recipe, phases=phases)
+        starts = self.starts or recipe.starts
+        return dataclasses.replace(recipe, phases=phases, starts=starts)

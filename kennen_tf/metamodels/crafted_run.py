@@ -122,11 +122,10 @@ class CraftedRun:
             for name in attributes.NAMES
         }
 
-    def represent(self, answers: Answers) -> Side:
-        """Returns answers as the metamodel reads them."""
-        config = self.config
+    def represent(self, answers: Answers, representation: str) -> Side:
+        """Returns answers as a metamodel reads them."""
         features = outputs.represent(
-            answers.probabilities, config.representation, config.top_k
+            answers.probabilities, representation, self.config.top_k
         )
         return Side(features.numpy(), answers.labels)
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tqdm
 
+from kennen_tf import outputs
 from kennen_tf.configs.crafting import IMAGES
 from kennen_tf.labeled_images import NUM_CLASSES
 from kennen_tf.metamodels import callbacks, selection, start_images, training
@@ -82,7 +83,13 @@ class _Training:
         self._run = run
         self._make_stream = make_stream
         self._recipe = config.make_crafting_recipe()
-        self._phases = _list_phases(self._recipe.phases)
+        # What has no gradient is read by a metamodel of its own, at the end; until
+        # then, images and metamodel learn from probabilities.
+        self._reads_last = (
+            self._recipe.objective == "metamodel"
+            and config.representation not in outputs.DIFFERENTIABLE
+        )
+        self._phases = _list_phases(self._recipe.phases, self._reads_last)
         self._labels = run.labels(run.train_entries)
         self._bank = run.open_bank()
         self._starts = self._make_starts()
@@ -156,7 +163,7 @@ class _Training:
         config, descent = self._run.config, self._descent
         if descent.epoch >= phase.image_epochs:
             return
-        objective = self._make_objective()
+        objective = self._make_objective(phase)
         first = phase.image_epochs - (phase.last_epoch - phase.first_epoch)
         offset = phase.first_epoch - first
         if not self._log.rows:
@@ -194,13 +201,20 @@ class _Training:
         run, config = self._run, self._run.config
         pixels = self._queries().pixels
         probabilities = np.exp(self._ask(pixels))
-        train = run.represent(Answers(probabilities, self._labels))
-        self._test = test = run.represent(run.ask_test_entries(pixels))
+        is_last = phase == self._phases[-1]
+        representation = config.representation
+        if self._reads_last and not is_last:
+            representation = outputs.DIFFERENTIABLE[0]
+        train = run.represent(Answers(probabilities, self._labels), representation)
+        test = run.represent(run.ask_test_entries(pixels), representation)
+        self._test = test
         trainer = self._open_trainer(phase, train.features)
-        before, self._trainer = self._trainer, trainer
-        if trainer.first_epoch == 0 and before and not config.make_recipe().standardize:
-            # Otherwise the features are not those that it has learned to read.
+        # A metamodel that standardises, or reads something else, starts anew.
+        goes_on = not (config.make_recipe().standardize or self._reads_last and is_last)
+        before = self._last_trainer(phase) if goes_on else None
+        if before and trainer.first_epoch == 0:
             trainer.model.set_weights(before.model.get_weights())
+        self._trainer = trainer
         path = self._checkpoint_of(phase)
         bar = callbacks.ProgressBar(
             trainer.first_epoch, trainer.num_epochs, f"{config.method}, metamodel"
@@ -247,17 +261,24 @@ class _Training:
             checkpoint_path=self._checkpoint_of(phase),
         )
 
-    def _make_objective(self) -> ReaderObjective:
+    def _make_objective(self, phase: _Phase) -> ReaderObjective:
         if self._recipe.objective == "left-out":
             return self._make_reader()
-        if self._trainer is None:
-            # Resumed in the middle of the images' phase. This metamodel does not
-            # standardise, so the features do not matter.
-            done = [p for p in self._phases if p.image_epochs <= self._descent.epoch]
-            last = [p for p in done if p.name != IMAGES][-1]
+        trainer = self._last_trainer(phase)
+        if trainer is None:
+            raise ValueError(
+                "Images cannot learn from a metamodel before there is one."
+            )
+        return MetamodelLoss(trainer, self._labels)
+
+    def _last_trainer(self, phase: _Phase) -> training.Trainer | None:
+        """Returns the metamodel of the last phase before this one that has any."""
+        done = [p for p in self._phases[: phase.number] if p.name != IMAGES]
+        if self._trainer is None and done:
+            # Resumed. It does not standardise, so the features do not matter.
             shape = (len(self._run.train_entries), len(self._starts), NUM_CLASSES)
-            self._trainer = self._open_trainer(last, np.zeros(shape, np.float32))
-        return MetamodelLoss(self._trainer, self._labels)
+            self._trainer = self._open_trainer(done[-1], np.zeros(shape, np.float32))
+        return self._trainer
 
     def _evaluate_images(self, epoch: int, objective: ReaderObjective) -> None:
         """Writes a row of metrics and draws the images."""
@@ -327,7 +348,14 @@ class _Training:
         return self._phases[-1].last_epoch
 
 
-def _list_phases(phases: Sequence[tuple[str, int]]) -> list[_Phase]:
+def _list_phases(phases: Sequence[tuple[str, int]], reads_last: bool) -> list[_Phase]:
+    """Numbers phases and epochs.
+
+    With `reads_last`, the last one learns from the beginning, as long as all before.
+    """
+    if reads_last:
+        total = sum(length for name, length in phases if name != IMAGES)
+        phases = [*phases[:-1], (phases[-1][0], total)]
     listed: list[_Phase] = []
     epochs = image_epochs = 0
     for number, (name, length) in enumerate(phases):
