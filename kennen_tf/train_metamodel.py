@@ -196,7 +196,8 @@ def _train_crafted(
     from kennen_tf.metamodels.crafted_run import CraftedRun
     from pipelines import query_outputs
 
-    run = CraftedRun.open(config, info, split, query_indices, strategy)
+    del query_indices  # The first of the stored queries, in the seed's order.
+    run = CraftedRun.open(config, info, split, strategy)
     if config.method == "kennen-i":
         return kennen_i.train(run)
     return kennen_io.train(run, query_outputs.make_array_dataset)

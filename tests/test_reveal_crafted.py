@@ -31,8 +31,8 @@ def folder(tmp_path_factory):
     """A zoo where black images betray the optimizer, and a metamodel that knows."""
     folder = tmp_path_factory.mktemp("crafted")
     specs = fakes.make_small_specs(8)
-    favourites = {spec: ALG.label(spec["alg"]) for spec in specs}
-    fakes.make_zoo(folder / "zoo", specs, favourites=favourites)
+    biases = {spec: 2.0 * np.eye(10)[ALG.label(spec["alg"])] for spec in specs}
+    fakes.make_zoo(folder / "zoo", specs, biases=biases)
     query_zoo(
         QueryConfig(
             zoo_dir=str(folder / "zoo"), query_dir=str(folder / "q"), num_queries=12

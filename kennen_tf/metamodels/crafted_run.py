@@ -61,7 +61,8 @@ class CraftedRun:
         strategy: Under which to train; its devices share the classifiers, too.
         train_entries, test_entries: Sorted by id.
         split_attributes: What has no accuracy; see `Split`.
-        validation: Validation images to begin with, `config.num_queries`.
+        stored_queries: Validation images to begin with, in the seed's order: the first
+            are those that kennen-o would read.
     """
 
     config: MetamodelConfig
@@ -70,7 +71,7 @@ class CraftedRun:
     train_entries: tuple[QueriedEntry, ...]
     test_entries: tuple[QueriedEntry, ...]
     split_attributes: tuple[str, ...]
-    validation: QueryInputs
+    stored_queries: QueryInputs
 
     @classmethod
     def open(
@@ -78,7 +79,6 @@ class CraftedRun:
         config: MetamodelConfig,
         info: QueryOutputsInfo,
         split: Split,
-        query_indices: Sequence[int],
         strategy: tf.distribute.Strategy,
     ) -> "CraftedRun":
         """Opens the zoo.
@@ -96,7 +96,9 @@ class CraftedRun:
             train_entries=tuple(by_id[i] for i in split.train_ids),
             test_entries=tuple(by_id[i] for i in split.test_ids),
             split_attributes=split.split_attributes,
-            validation=info.query_inputs.take(query_indices),
+            stored_queries=info.query_inputs.take(
+                folder_lib.choose_queries(info, info.num_queries, config.seed)
+            ),
         )
 
     @property

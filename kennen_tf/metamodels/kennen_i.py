@@ -68,8 +68,8 @@ class _Training:
         # All starts of an attribute side by side.
         self._names = [n for n in config.attribute_names for _ in self._recipe.starts]
         kinds = list(self._recipe.starts) * len(self._attributes)
-        places = [place % len(run.validation) for place in range(len(kinds))]
-        validation = run.validation.take(places)
+        stored = run.stored_queries
+        validation = stored.take([place % len(stored) for place in range(len(kinds))])
         self._starts = start_images.make_starts(kinds, validation, config.seed)
         self._bank = run.open_bank()
         self._descent = Descent(

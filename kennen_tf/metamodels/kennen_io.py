@@ -9,7 +9,6 @@ metamodel learns from these answers until the next phase.
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -35,6 +34,7 @@ from kennen_tf.metamodels.objectives import (
     MetamodelLoss,
     ReaderObjective,
 )
+from kennen_tf.metamodels.phases import Phase, list_phases
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.seeds import derive_seed
 
@@ -51,24 +51,6 @@ def train(
         The metamodel, the crafted queries, and the last row of the metrics.
     """
     return _Training(run, make_stream).run()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Phase:
-    """A phase of the recipe.
-
-    Attributes:
-        number: Its place among all phases.
-        name: `IMAGES` or `METAMODEL`.
-        first_epoch, last_epoch: Passes over the training entries, of all phases.
-        image_epochs: How many of those before its end are of images.
-    """
-
-    number: int
-    name: str
-    first_epoch: int
-    last_epoch: int
-    image_epochs: int
 
 
 class _Training:
@@ -89,7 +71,7 @@ class _Training:
             self._recipe.objective == "metamodel"
             and config.representation not in outputs.DIFFERENTIABLE
         )
-        self._phases = _list_phases(self._recipe.phases, self._reads_last)
+        self._phases = list_phases(self._recipe.phases, reads_last=self._reads_last)
         self._labels = run.labels(run.train_entries)
         self._bank = run.open_bank()
         self._starts = self._make_starts()
@@ -114,9 +96,8 @@ class _Training:
         config, recipe = self._run.config, self._recipe
         count = config.num_queries * recipe.candidates
         kinds = [recipe.starts[i % len(recipe.starts)] for i in range(count)]
-        validation = self._run.validation.take(
-            [i % config.num_queries for i in range(count)]
-        )
+        stored = self._run.stored_queries
+        validation = stored.take([i % len(stored) for i in range(count)])
         starts = start_images.make_starts(kinds, validation, config.seed)
         if recipe.candidates > 1:
             pixels = starts.pixels
@@ -158,18 +139,18 @@ class _Training:
         self._log.end(self._phases[-1].last_epoch, trainer.predict_logits, self._test)
         return trainer.answering, self._queries(), self._log.rows[-1]
 
-    def _craft(self, phase: _Phase) -> None:
+    def _craft(self, phase: Phase) -> None:
         """Descends on the images to the end of a phase."""
         config, descent = self._run.config, self._descent
         if descent.epoch >= phase.image_epochs:
             return
         objective = self._make_objective(phase)
-        first = phase.image_epochs - (phase.last_epoch - phase.first_epoch)
+        first = phase.image_epochs_before
         offset = phase.first_epoch - first
         if not self._log.rows:
             self._evaluate_images(0, objective)
         with tqdm.tqdm(
-            total=phase.image_epochs - first,
+            total=phase.length,
             initial=descent.epoch - first,
             desc=f"{config.method}, images",
             unit="epoch",
@@ -196,7 +177,7 @@ class _Training:
             error = self._make_reader().held_out_error(outputs, self._is_held_out)
             self._descent.judge(error)
 
-    def _learn(self, phase: _Phase) -> None:
+    def _learn(self, phase: Phase) -> None:
         """Trains the metamodel on what the images bring now, to the end of a phase."""
         run, config = self._run, self._run.config
         pixels = self._queries().pixels
@@ -249,11 +230,10 @@ class _Training:
         )
 
     def _open_trainer(
-        self, phase: _Phase, features: npt.NDArray[np.float32]
+        self, phase: Phase, features: npt.NDArray[np.float32]
     ) -> training.Trainer:
-        num_epochs = phase.last_epoch - phase.first_epoch
         return training.Trainer.start(
-            dataclasses.replace(self._run.config.make_recipe(), epochs=num_epochs),
+            dataclasses.replace(self._run.config.make_recipe(), epochs=phase.length),
             features,
             self._labels,
             seed=derive_seed(self._run.config.seed, "phase", phase.number),
@@ -261,7 +241,7 @@ class _Training:
             checkpoint_path=self._checkpoint_of(phase),
         )
 
-    def _make_objective(self, phase: _Phase) -> ReaderObjective:
+    def _make_objective(self, phase: Phase) -> ReaderObjective:
         if self._recipe.objective == "left-out":
             return self._make_reader()
         trainer = self._last_trainer(phase)
@@ -271,7 +251,7 @@ class _Training:
             )
         return MetamodelLoss(trainer, self._labels)
 
-    def _last_trainer(self, phase: _Phase) -> training.Trainer | None:
+    def _last_trainer(self, phase: Phase) -> training.Trainer | None:
         """Returns the metamodel of the last phase before this one that has any."""
         done = [p for p in self._phases[: phase.number] if p.name != IMAGES]
         if self._trainer is None and done:
@@ -329,37 +309,19 @@ class _Training:
         images = round_to_bytes(descent.best_images if is_judged else descent.images)
         return dataclasses.replace(self._starts, images=images)
 
-    def _checkpoint_of(self, phase: _Phase) -> pathlib.Path:
+    def _checkpoint_of(self, phase: Phase) -> pathlib.Path:
         return self._run.checkpoints / f"metamodel-{phase.number}.npz"
 
     def _epochs_done(self) -> int:
         """Returns how many epochs the checkpoints say are done, of all phases."""
         done = self._descent.epoch
         for phase in self._phases:
-            length = phase.last_epoch - phase.first_epoch
             if phase.name == IMAGES:
-                own = min(max(done - (phase.image_epochs - length), 0), length)
+                own = max(done - phase.image_epochs_before, 0)
             elif done > phase.image_epochs:
-                own = length
+                own = phase.length
             else:
                 own = callbacks.saved_epoch(self._checkpoint_of(phase))
-            if own < length:
+            if own < phase.length:
                 return phase.first_epoch + own
         return self._phases[-1].last_epoch
-
-
-def _list_phases(phases: Sequence[tuple[str, int]], reads_last: bool) -> list[_Phase]:
-    """Numbers phases and epochs.
-
-    With `reads_last`, the last one learns from the beginning, as long as all before.
-    """
-    if reads_last:
-        total = sum(length for name, length in phases if name != IMAGES)
-        phases = [*phases[:-1], (phases[-1][0], total)]
-    listed: list[_Phase] = []
-    epochs = image_epochs = 0
-    for number, (name, length) in enumerate(phases):
-        image_epochs += length if name == IMAGES else 0
-        listed.append(_Phase(number, name, epochs, epochs + length, image_epochs))
-        epochs += length
-    return listed
