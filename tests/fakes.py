@@ -142,12 +142,12 @@ def write_query_outputs(
 
 
 def make_small_specs(num_combinations: int, seed: int = 0) -> list[ClassifierSpec]:
-    """Makes specs of the smallest shapes, two seeds of each combination.
+    """Makes specs of a small shape, two seeds of each combination.
 
-    Activation, dropout, optimizer, batch size and data vary; the rest does not.
+    Dropout, optimizer, batch size and data vary; the rest does not.
     """
     random = np.random.default_rng(seed)
-    small = {"pool": "yes", "ks": 3, "conv": 2, "fc": 2}
+    small = {"act": "relu", "pool": "yes", "ks": 3, "conv": 2, "fc": 2}
     specs: dict[int, list[ClassifierSpec]] = {}
     while len(specs) < num_combinations:
         values = {a.name: random.choice(len(a.values)) for a in attributes.CHOSEN}
