@@ -3,7 +3,8 @@
 "Towards Reverse-Engineering Black-Box Neural Networks", Oh, Augustin, Schiele, Fritz,
 ICLR 2018 (arXiv 1711.01768). The numbers are those of the anonymous submission; where
 the final version's public summary speaks, both agree. They are per cent, for the
-paper's MNIST-NET: 5,000 training classifiers, 1,000 black boxes, 100 queries.
+paper's MNIST-NET: 5,000 training classifiers, 1,000 black boxes, 100 queries; kennen-i
+has one query for each attribute.
 """
 
 import dataclasses

@@ -64,8 +64,8 @@ class CraftingRecipe(base.Config):
 RECIPES: dict[str, dict[str, CraftingRecipe]] = {
     "kennen-i": {
         "default": CraftingRecipe(
-            starts=("shifted", "blended", "validation", "noise") * 2,
-            phases=((IMAGES, 30),),
+            starts=("validation", "shifted", "blended", "noise"),
+            phases=((IMAGES, 25),),
             batch_size=64,
             optimizer="adam",
             learning_rate=0.02,
@@ -83,7 +83,7 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
         "default": CraftingRecipe(
             starts=("shifted", "blended", "faint", "overlaid"),
             candidates=5,
-            phases=((IMAGES, 12), (METAMODEL, 150)),
+            phases=((IMAGES, 10), (METAMODEL, 150)),
             objective="left-out",
             held_out_share=0.2,
             optimizer="adam",

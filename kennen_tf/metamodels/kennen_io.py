@@ -74,8 +74,8 @@ class _Training:
         self._phases = list_phases(self._recipe.phases, reads_last=self._reads_last)
         self._labels = run.labels(run.train_entries)
         self._bank = run.open_bank()
-        self._starts = self._make_starts()
         self._is_held_out = self._draw_held_out()
+        self._starts = self._make_starts()
         self._descent = Descent(
             self._recipe,
             self._bank,
@@ -101,15 +101,22 @@ class _Training:
         starts = start_images.make_starts(kinds, validation, config.seed)
         if recipe.candidates > 1:
             pixels = starts.pixels
-            # Some at a time, as in `query_zoo`: activations of all would not fit.
+            # Those held out have no part in it: they judge the images later.
+            places = np.flatnonzero(~self._is_held_out)
+            entries = [self._run.train_entries[place] for place in places]
+            # Some at a time, as activations of all would not fit.
             parts = [
-                self._ask(pixels[i : i + _ASK_AT_ONCE])
+                ask(self._bank, entries, pixels[i : i + _ASK_AT_ONCE])
                 for i in tqdm.trange(
                     0, count, _ASK_AT_ONCE, desc=f"{config.method}, starts"
                 )
             ]
+            reader = LeftOutLoss(
+                {name: labels[places] for name, labels in self._labels.items()},
+                [entry.combination_id for entry in entries],
+                recipe.ridge,
+            )
             answers = np.concatenate(parts, axis=1)
-            reader = self._make_reader()
             chosen = selection.choose(reader, answers, config.num_queries, config.seed)
             starts = starts.take(chosen)
         path.parent.mkdir(parents=True, exist_ok=True)
