@@ -81,9 +81,8 @@ def test_gradients_are_those_of_keras_and_weights_are_read_once(
         np.testing.assert_allclose(answers, wanted[0], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(gradient, wanted[2], rtol=1e-3, atol=1e-4)
     assert len(reads) == len(zoo.accepted)
-    shapes = bank._shapes.values()
-    assert len(shapes) == len(SHAPES)
-    assert {s.forward.experimental_get_tracing_count() for s in shapes} == {1}
+    # Concrete functions, which are of one trace each.
+    assert len(bank._shapes) == len(SHAPES)
 
 
 def test_neither_memory_nor_threads_nor_devices_change_them(

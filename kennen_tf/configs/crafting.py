@@ -20,6 +20,8 @@ class CraftingRecipe(base.Config):
     Attributes:
         starts: Where images begin, some of `STARTS`; see `start_images.py`. kennen-io
             deals its images out to them, kennen-i tries each of them for each image.
+        keeps_validation: Whether images of kennen-io that begin as validation images
+            stay what they are.
         candidates: kennen-io makes this many starts for each image and begins with
             those that tell most together; see `selection.py`.
         phases: What is learned in turn: (`IMAGES` or `METAMODEL`, passes over the
@@ -39,6 +41,7 @@ class CraftingRecipe(base.Config):
     """
 
     starts: tuple[str, ...] = ("validation",)
+    keeps_validation: bool = False
     candidates: int = 1
     phases: tuple[tuple[str, int], ...]
     objective: str = "metamodel"
@@ -65,7 +68,7 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
     "kennen-i": {
         "default": CraftingRecipe(
             starts=("validation", "shifted", "blended", "noise"),
-            phases=((IMAGES, 25),),
+            phases=((IMAGES, 15),),
             batch_size=64,
             optimizer="adam",
             learning_rate=0.02,
@@ -81,9 +84,14 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
     },
     "kennen-io": {
         "default": CraftingRecipe(
-            starts=("shifted", "blended", "faint", "overlaid"),
-            candidates=5,
-            phases=((IMAGES, 10), (METAMODEL, 150)),
+            # A third stays natural: they tell what data a network was trained on.
+            starts=(
+                *("validation", "shifted", "blended"),
+                *("validation", "faint", "overlaid"),
+                *("validation", "shifted", "blended", "overlaid"),
+            ),
+            keeps_validation=True,
+            phases=((IMAGES, 6), (METAMODEL, 150)),
             objective="left-out",
             held_out_share=0.2,
             optimizer="adam",

@@ -42,6 +42,7 @@ class Descent:
         images: npt.NDArray[np.float32],
         seed: int,
         skip: npt.NDArray[np.bool_] | None = None,
+        keep: npt.NDArray[np.bool_] | None = None,
     ):
         """Begins with the first images.
 
@@ -52,6 +53,7 @@ class Descent:
             images: Where to begin.
             seed: Root seed of the order of entries and of all noise.
             skip: bool `(entries,)`: those not to descend through.
+            keep: bool `(n,)`: images that stay as they are.
         """
         self.epoch = 0
         self._recipe = recipe
@@ -59,6 +61,7 @@ class Descent:
         self._entries = entries
         everyone = np.arange(len(entries))
         self._places = everyone if skip is None else everyone[~skip]
+        self._moves = np.ones(len(images), bool) if keep is None else ~keep
         self._seed = seed
         self._images = tf.Variable(images)
         self.best_images = images
@@ -121,6 +124,8 @@ class Descent:
             outputs, answers.log_probabilities, output_gradients=gradient
         )
         image_gradient = answers.image_gradient(output_gradients)
+        moves = self._moves[:, np.newaxis, np.newaxis, np.newaxis]
+        image_gradient = tf.where(moves, image_gradient, 0.0)
         self._optimizer.apply([image_gradient], [self._images])
         self._images.assign(tf.clip_by_value(self._images, 0, 1))
         return float(loss)

@@ -83,6 +83,8 @@ class _Training:
             self._starts.pixels,
             config.seed,
             skip=self._is_held_out,
+            # Of the starts, validation images alone have an index.
+            keep=(self._starts.indices >= 0) & self._recipe.keeps_validation,
         )
         self._descent.restore(run.checkpoints / IMAGES_CHECKPOINT)
         self._log = run.open_log(self._epochs_done())

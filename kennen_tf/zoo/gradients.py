@@ -63,8 +63,10 @@ class _Shape:
             [tf.TensorSpec(variable.shape) for variable in model.trainable_variables],
             tf.TensorSpec((None, *IMAGE_SHAPE)),
         )
+        compiled = tf.function(forward, input_signature=signature)
         return cls(
-            forward=tf.function(forward, input_signature=signature),
+            # Of one trace, so that TensorFlow does not warn of many.
+            forward=compiled.get_concrete_function(),
             layer_names=tuple(layer.name for layer in layers),
             num_activations=sum(
                 int(np.prod(layer.output.shape[1:])) for layer in model.layers
