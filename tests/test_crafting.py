@@ -9,7 +9,7 @@ from kennen_tf import attributes
 from kennen_tf.configs.crafting import IMAGES, RECIPES, STARTS, CraftingRecipe
 from kennen_tf.configs.metamodels import CRAFTED
 from kennen_tf.configs.metamodels import RECIPES as METAMODEL_RECIPES
-from kennen_tf.metamodels import crafting, kennen_i, selection, start_images
+from kennen_tf.metamodels import crafting, kennen_i, start_images
 from kennen_tf.metamodels.objectives import LeftOutLoss, NamedDigits
 from kennen_tf.zoo.gradients import GradientBank
 
@@ -109,20 +109,6 @@ def test_noise_is_not_read_and_what_is_planted_is(labels, combination_ids):
         rights.append(np.mean(named == labels["alg"]))
     assert rights[0] < 0.7
     assert rights[1] > 0.9
-
-
-def test_the_choice_finds_the_queries_that_tell(labels, combination_ids):
-    random = np.random.default_rng(3)
-    outputs = np.log(random.dirichlet(np.ones(10), (NUM_ENTRIES, 20)))
-    for place, name in ((4, "alg"), (9, "act")):
-        outputs[everyone(), place, labels[name]] += 6.0
-    reader = LeftOutLoss(labels, combination_ids, ridge=0.1)
-    chosen = selection.choose(reader, outputs.astype(np.float32), 5, seed=0)
-    assert {4, 9} <= set(chosen)
-    assert chosen == sorted(chosen)
-    assert len(chosen) == 5
-    few = outputs[:, :2].astype(np.float32)
-    assert selection.choose(reader, few, 5, seed=0) == [0, 1]
 
 
 def test_starts_are_made_of_the_seed():

@@ -22,8 +22,6 @@ class CraftingRecipe(base.Config):
             deals its images out to them, kennen-i tries each of them for each image.
         keeps_validation: Whether images of kennen-io that begin as validation images
             stay what they are.
-        candidates: kennen-io makes this many starts for each image and begins with
-            those that tell most together; see `selection.py`.
         phases: What is learned in turn: (`IMAGES` or `METAMODEL`, passes over the
             training entries). kennen-i has images only.
         objective: What images of kennen-io are to make small, one of `OBJECTIVES`:
@@ -42,7 +40,6 @@ class CraftingRecipe(base.Config):
 
     starts: tuple[str, ...] = ("validation",)
     keeps_validation: bool = False
-    candidates: int = 1
     phases: tuple[tuple[str, int], ...]
     objective: str = "metamodel"
     held_out_share: float = 0.0

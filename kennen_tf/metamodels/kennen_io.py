@@ -20,7 +20,7 @@ import tqdm
 from kennen_tf import outputs
 from kennen_tf.configs.crafting import IMAGES
 from kennen_tf.labeled_images import NUM_CLASSES
-from kennen_tf.metamodels import callbacks, selection, start_images, training
+from kennen_tf.metamodels import callbacks, start_images, training
 from kennen_tf.metamodels.crafted_run import (
     IMAGES_CHECKPOINT,
     Answers,
@@ -37,9 +37,6 @@ from kennen_tf.metamodels.objectives import (
 from kennen_tf.metamodels.phases import Phase, list_phases
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.seeds import derive_seed
-
-_STARTS_NAME = "starts.npz"
-_ASK_AT_ONCE = 100
 
 
 def train(
@@ -91,39 +88,11 @@ class _Training:
         self._trainer: training.Trainer | None = None
 
     def _make_starts(self) -> QueryInputs:
-        """Makes the images to begin with, chosen out of several times as many."""
-        path = self._run.checkpoints / _STARTS_NAME
-        if path.exists():
-            return QueryInputs.load(path)
-        config, recipe = self._run.config, self._recipe
-        count = config.num_queries * recipe.candidates
-        kinds = [recipe.starts[i % len(recipe.starts)] for i in range(count)]
-        stored = self._run.stored_queries
-        validation = stored.take([i % len(stored) for i in range(count)])
-        starts = start_images.make_starts(kinds, validation, config.seed)
-        if recipe.candidates > 1:
-            pixels = starts.pixels
-            # Those held out have no part in it: they judge the images later.
-            places = np.flatnonzero(~self._is_held_out)
-            entries = [self._run.train_entries[place] for place in places]
-            # Some at a time, as activations of all would not fit.
-            parts = [
-                ask(self._bank, entries, pixels[i : i + _ASK_AT_ONCE])
-                for i in tqdm.trange(
-                    0, count, _ASK_AT_ONCE, desc=f"{config.method}, starts"
-                )
-            ]
-            reader = LeftOutLoss(
-                {name: labels[places] for name, labels in self._labels.items()},
-                [entry.combination_id for entry in entries],
-                recipe.ridge,
-            )
-            answers = np.concatenate(parts, axis=1)
-            chosen = selection.choose(reader, answers, config.num_queries, config.seed)
-            starts = starts.take(chosen)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        starts.save(path)
-        return starts
+        starts, stored = self._recipe.starts, self._run.stored_queries
+        places = range(self._run.config.num_queries)
+        kinds = [starts[place % len(starts)] for place in places]
+        validation = stored.take([place % len(stored) for place in places])
+        return start_images.make_starts(kinds, validation, self._run.config.seed)
 
     def _draw_held_out(self) -> npt.NDArray[np.bool_]:
         """Says which training entries the images do not descend through."""

@@ -4,7 +4,7 @@ Each objective takes the outputs of a batch of entries and returns a loss and it
 gradient with respect to these outputs; `crafting.py` takes it on to the images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +20,6 @@ from kennen_tf.metamodels.training import Trainer
 _CONSTANT = 10.0
 # As a share of the mean variance; features that hardly vary must not explode.
 _LEAST_VARIANCE = 0.01
-# Keeps the gradient of a square root finite.
-_TINY = 1e-12
 
 
 class Objective(Protocol):
@@ -185,43 +183,6 @@ class LeftOutLoss:
         return self._differentiate(
             log_probabilities, self._targets[places], members, is_member
         )
-
-    def weights_gradient(
-        self, log_probabilities: np.ndarray
-    ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Returns what `selection.choose` descends with.
-
-        Args:
-            log_probabilities: Of all training entries, `(entries, candidates, 10)`.
-
-        Returns:
-            A function from weights `(candidates,)`, and what is added to them, to the
-            gradient of the loss with respect to the weights. A candidate's share of the
-            reader's kernel is the softmax of its weight.
-        """
-        members, is_member = _group_table(self._groups)
-        shape = log_probabilities.shape
-        features = tf.reshape(
-            _standardize(log_probabilities, log_probabilities), (shape[0], shape[1], -1)
-        )
-
-        @tf.function
-        def differentiate(weights: tf.Tensor, added: tf.Tensor) -> tf.Tensor:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(weights)
-                shares = tf.nn.softmax(weights + added) * shape[1]
-                scaled = features * tf.sqrt(shares + _TINY)[:, tf.newaxis]
-                errors = _left_out_errors(
-                    tf.reshape(scaled, (shape[0], -1)),
-                    self._targets,
-                    members,
-                    is_member,
-                    self._ridge,
-                )
-                loss = tf.reduce_sum(errors**2) / shape[0]
-            return tape.gradient(loss, weights)
-
-        return lambda weights, added: differentiate(tf.identity(weights), added)
 
     def held_out_error(self, outputs: np.ndarray, is_held_out: np.ndarray) -> float:
         """Returns the loss, on some entries, of a reader fitted to all others.
