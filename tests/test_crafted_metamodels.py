@@ -228,15 +228,24 @@ def assert_same_training(folder, expected, exact=True):
         assert rows[0] == rows[1]
 
 
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("kennen-i", {}),
+        # Without dropout, which draws for each device anew.
+        ("kennen-io", {"recipe": "paper", "epochs": 3, "image_epochs": 2}),
+    ],
+)
 def test_two_devices_craft_what_one_crafts(
-    trained, planted, tmp_path, two_logical_cpus
+    method, settings, planted, tmp_path, two_logical_cpus
 ):
-    config = dataclasses.replace(
-        trained, metamodel_dir=str(tmp_path / "m"), strategy="mirrored"
-    )
-    train_metamodel(config)
     assert len(two_logical_cpus) == 2
-    assert_same_training(tmp_path / "m", trained.metamodel_dir, exact=False)
+    for strategy in ("one_device", "mirrored"):
+        folder = tmp_path / strategy
+        train_metamodel(
+            make_config(planted, folder, method, strategy=strategy, **settings)
+        )
+    assert_same_training(tmp_path / "mirrored", tmp_path / "one_device", exact=False)
 
 
 def test_classifiers_that_do_not_fit_into_memory_are_read_again(trained, tmp_path):

@@ -1,24 +1,27 @@
 """Gradients through many classifiers, with respect to the images they are sent.
 
-A classifier's weights are read once and stay in memory. One compiled function for each
-shape takes weights and images, so that a classifier costs its arithmetic and nothing
-else: no loading, no tracing. Classifiers are divided over devices and threads; sums are
-taken in the order of the classifiers, so results depend on neither.
+A classifier's weights are read once and stay in memory. Two compiled functions for each
+shape, forward and back, take weights and images, so that a classifier costs its
+arithmetic and nothing else: no loading, no tracing, no Keras. What classifiers have in
+common is done once for all of them: the images are standardized once, and gradients
+with respect to patches of the images are added up and folded together once. Classifiers
+are divided over devices and threads; sums are taken in the order of the classifiers, so
+results depend on neither.
 """
 
 import concurrent.futures
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import IMAGE_SHAPE
-from kennen_tf.zoo import classifiers, querying
+from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES
+from kennen_tf.zoo import passes, querying
+from kennen_tf.zoo.passes import Weights
 from kennen_tf.zoo.specs import ShapeKey, shape_key
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
@@ -26,52 +29,42 @@ from kennen_tf.zoo.store import ClassifierRecord, Zoo
 MAX_THREADS = querying.MAX_THREADS
 
 _MEGABYTE = 1 << 20
-Weights = list[tf.Tensor]
-# An answer, and the way back if it is kept.
-_Pass = tuple[tf.Tensor, tf.GradientTape | None]
+_BYTES_OF_NUMBER = 4
+# What a forward pass leaves for the way back.
+_Kept = list[tf.Tensor]
+
+_fold = tf.function(passes.fold, reduce_retracing=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Shape:
-    """What classifiers of one shape share.
+    """What classifiers of one shape share: compiled passes.
 
     Attributes:
-        forward: Compiled, from weights and images `(n, 28, 28, 1)` to
-            log-probabilities `(n, 10)`.
-        layer_names: Of the layers with weights, in the order of the weights.
-        num_activations: Numbers kept for the gradient, per image.
+        forward, backward: As those of `passes.Passes`.
+        kernel_size: Of the first convolution.
     """
 
-    forward: Callable[[Weights, tf.Tensor], tf.Tensor]
-    layer_names: tuple[str, ...]
-    num_activations: int
+    forward: Callable[[Weights, tf.Tensor], tuple[tf.Tensor, _Kept]]
+    backward: Callable[[Weights, _Kept, tf.Tensor], tf.Tensor]
+    kernel_size: int
 
     @classmethod
-    def build(cls, record: ClassifierRecord) -> "_Shape":
-        model = classifiers.build_classifier(querying.without_dropout(record.spec))
-        model = keras.Model(model.input, model.get_layer("logits").output)
-
-        def forward(weights: Weights, images: tf.Tensor) -> tf.Tensor:
-            # Otherwise the gradients with respect to the weights are computed, too.
-            weights = [tf.stop_gradient(weight) for weight in weights]
-            logits, _ = model.stateless_call(weights, [], images, training=False)
-            # From logits: probabilities that round to 0 and 1 have no gradient.
-            return tf.nn.log_softmax(logits)
-
-        layers = [layer for layer in model.layers if layer.trainable_variables]
-        signature = (
-            [tf.TensorSpec(variable.shape) for variable in model.trainable_variables],
-            tf.TensorSpec((None, *IMAGE_SHAPE)),
+    def build(cls, record: ClassifierRecord, weights: Weights) -> "_Shape":
+        """Compiles for any number of images, each function once."""
+        both = passes.Passes(record.spec)
+        likes = tf.nest.map_structure(
+            lambda weight: tf.TensorSpec(weight.shape), weights
         )
-        compiled = tf.function(forward, input_signature=signature)
-        return cls(
-            # Of one trace, so that TensorFlow does not warn of many.
-            forward=compiled.get_concrete_function(),
-            layer_names=tuple(layer.name for layer in layers),
-            num_activations=sum(
-                int(np.prod(layer.output.shape[1:])) for layer in model.layers
-            ),
+        images_like = tf.TensorSpec((None, *IMAGE_SHAPE))
+        forward = tf.function(both.forward).get_concrete_function(likes, images_like)
+        _, kept = forward.structured_outputs
+        kept_like = [tf.TensorSpec(tensor.shape) for tensor in kept]
+        gradient_like = tf.TensorSpec((None, NUM_CLASSES))
+        backward = tf.function(both.backward).get_concrete_function(
+            likes, kept_like, gradient_like
         )
+        return cls(forward, backward, both.kernel_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +106,9 @@ class GradientBank:
             zoo: The zoo.
             records: Which of its accepted classifiers.
             devices: Names of devices; the classifiers are dealt out to them.
-            max_memory_mb: Bound on weights and on what is kept of forward passes,
-                half for each. Beyond it, weights are read again and forward passes
-                made again.
+            max_memory_mb: Bound on weights and on what is kept of forward passes.
+                Weights come first: to read them costs most. Beyond it, weights are
+                read again, and forward passes made again.
             num_threads: 0 is one per core, up to `MAX_THREADS`, and one per device at
                 least.
         """
@@ -129,7 +122,9 @@ class GradientBank:
         self._shapes: dict[ShapeKey, _Shape] = {}
         self._weights: dict[str, Weights] = {}
         self._weight_bytes = 0
-        self._max_bytes = max_memory_mb * _MEGABYTE // 2
+        self._max_bytes = max_memory_mb * _MEGABYTE
+        num_params = sum(record.num_params for record in self._records.values())
+        self._max_kept_bytes = self._max_bytes - _BYTES_OF_NUMBER * num_params
         self._lock = threading.Lock()
         cores = min(os.cpu_count() or 1, MAX_THREADS)
         self._executor = concurrent.futures.ThreadPoolExecutor(
@@ -146,85 +141,78 @@ class GradientBank:
         Raises:
             UserError: If a classifier's file is missing or is not the one recorded.
         """
-        keeps = self._which_to_keep(ids, len(images))
+        pixels = passes.standardize(images)
+        kept: dict[int, _Kept] = {}
+        kept_bytes = 0
 
-        def forward(classifier_id: str, keep: bool) -> _Pass:
-            if keep:
-                return self._record(classifier_id, images)
-            return self._forward(classifier_id, images), None
+        def forward(place: int) -> tf.Tensor:
+            nonlocal kept_bytes
+            answer, keep = self._forward(ids[place], pixels)
+            num_bytes = sum(_BYTES_OF_NUMBER * x.shape.num_elements() for x in keep)
+            with self._lock:
+                if kept_bytes + num_bytes <= self._max_kept_bytes:
+                    kept[place] = keep
+                    kept_bytes += num_bytes
+            return answer
 
-        passes = list(self._executor.map(forward, ids, keeps))
-
-        def backward(place: int, output_gradient: tf.Tensor) -> tf.Tensor:
-            answer, tape = passes[place]
-            if tape is None:
-                answer, tape = self._record(ids[place], images)
+        def backward(place: int, gradient: tf.Tensor) -> tuple[int, tf.Tensor]:
+            shape, weights = self._open(ids[place])
+            keep = kept.pop(place, None)
             with tf.device(self._device_of[ids[place]]):
-                return tape.gradient(answer, images, output_gradients=output_gradient)
+                if keep is None:
+                    _, keep = shape.forward(weights, pixels)
+                return shape.kernel_size, shape.backward(weights, keep, gradient)
 
-        def image_gradient(output_gradients: tf.Tensor) -> tf.Tensor:
-            places = range(len(passes))
-            return _sum(
-                self._executor.map(backward, places, tf.unstack(output_gradients))
-            )
+        def image_gradient(gradients: tf.Tensor) -> tf.Tensor:
+            totals: dict[int, tf.Tensor] = {}
+            places = range(len(ids))
+            for kernel_size, patches in self._executor.map(
+                backward, places, tf.unstack(gradients)
+            ):
+                total = totals.get(kernel_size)
+                totals[kernel_size] = patches if total is None else total + patches
+            return tf.add_n([_fold(totals[size], size) for size in sorted(totals)])
 
-        return Answers(tf.stack([answer for answer, _ in passes]), image_gradient)
+        answers = self._executor.map(forward, range(len(ids)))
+        return Answers(tf.stack(list(answers)), image_gradient)
 
     def log_probabilities(self, ids: Sequence[str], images: tf.Tensor) -> tf.Tensor:
         """Sends images; returns log-probabilities, float32 `(classifiers, n, 10)`."""
-        answers = self._executor.map(lambda i: self._forward(i, images), ids)
+        pixels = passes.standardize(images)
+        answers = self._executor.map(lambda i: self._forward(i, pixels)[0], ids)
         return tf.stack(list(answers))
 
-    def _forward(self, classifier_id: str, images: tf.Tensor) -> tf.Tensor:
+    def _forward(
+        self, classifier_id: str, pixels: tf.Tensor
+    ) -> tuple[tf.Tensor, _Kept]:
         shape, weights = self._open(classifier_id)
         with tf.device(self._device_of[classifier_id]):
-            return shape.forward(weights, images)
-
-    def _record(
-        self, classifier_id: str, images: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.GradientTape]:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            answer = self._forward(classifier_id, images)
-        return answer, tape
-
-    def _which_to_keep(self, ids: Sequence[str], num_images: int) -> list[bool]:
-        """Says for which classifiers the forward pass is kept: while they fit."""
-        keeps, num_bytes = [], 0
-        for classifier_id in ids:
-            shape = self._shape(self._records[classifier_id])
-            num_bytes += 4 * num_images * shape.num_activations
-            keeps.append(num_bytes <= self._max_bytes)
-        return keeps
-
-    def _shape(self, record: ClassifierRecord) -> _Shape:
-        key = shape_key(querying.without_dropout(record.spec))
-        with self._lock:
-            if key not in self._shapes:
-                self._shapes[key] = _Shape.build(record)
-            return self._shapes[key]
+            return shape.forward(weights, pixels)
 
     def _open(self, classifier_id: str) -> tuple[_Shape, Weights]:
         """Returns a classifier's shape and weights, read if they are not there."""
         record = self._records[classifier_id]
-        shape = self._shape(record)
         with self._lock:
             weights = self._weights.get(classifier_id)
         if weights is None:
-            weights = self._read(record, shape)
-        return shape, weights
+            weights = self._read(record)
+        key = shape_key(querying.without_dropout(record.spec))
+        with self._lock:
+            if key not in self._shapes:
+                self._shapes[key] = _Shape.build(record, weights)
+            return self._shapes[key], weights
 
-    def _read(self, record: ClassifierRecord, shape: _Shape) -> Weights:
+    def _read(self, record: ClassifierRecord) -> Weights:
         path = self._zoo.check_classifier(record)
         arrays = querying.read_weights(path)
-        flat = [array for name in shape.layer_names for array in arrays[name]]
+        flat = [array for layer in arrays.values() for array in layer]
         if not all(np.isfinite(array).all() for array in flat):
             raise UserError(
                 f"{path} must have finite weights. Received: NaN or infinity. Build "
                 "the zoo again without it."
             )
         with tf.device(self._device_of[record.id]):
-            weights = [tf.constant(array) for array in flat]
+            weights = tf.nest.map_structure(tf.constant, arrays)
         num_bytes = sum(array.nbytes for array in flat)
         with self._lock:
             # Steps go through all classifiers in turn: to put out one that was just
@@ -233,11 +221,3 @@ class GradientBank:
                 self._weights[record.id] = weights
                 self._weight_bytes += num_bytes
         return weights
-
-
-def _sum(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
-    """Adds tensors in their order, as they come."""
-    total = None
-    for tensor in tensors:
-        total = tensor if total is None else total + tensor
-    return total
