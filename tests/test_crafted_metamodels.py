@@ -282,9 +282,9 @@ def test_test_classifiers_are_not_opened_and_change_nothing(
     opened = set()
     read = GradientBank._read
 
-    def note(bank, record, shape):
+    def note(bank, record, *others):
         opened.add(record.id)
-        return read(bank, record, shape)
+        return read(bank, record, *others)
 
     monkeypatch.setattr(GradientBank, "_read", note)
     config = dataclasses.replace(
