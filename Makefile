@@ -1,8 +1,9 @@
-# make demo     the whole chain at small size, from nothing to a named black box
-# make test     every check: format, lint, types, tests on the installed package
-# make lint     format, lint and types only
-# make format   rewrites the source as `make lint` wants it
-# make clean    removes the environment, builds and the demo
+# make demo            the whole chain at small size, from nothing to a named black box
+# make demo-imagenet   families and AIPs, on small versions of the paper's ImageNet families
+# make test            every check: format, lint, types, tests on the installed package
+# make lint            format, lint and types only
+# make format          rewrites the source as `make lint` wants it
+# make clean           removes the environment, builds and the demo
 #
 # Needs Python 3.10+ and make; everything else is put into .venv. Which package registry
 # is used is up to pip's own settings. Another Python: make PYTHON=python3.12 test
@@ -11,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo demo-imagenet test lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -77,6 +78,19 @@ demo: .venv/requirements
 	    --metamodel_dir=demo/runs/kennen-o --export_dir=demo/exported
 	$(BIN)/python -m kennen_tf.reveal_black_box $(DEMO) --metamodel=demo/exported \
 	    --black_box=demo/zoo/classifiers/$(HELD_OUT).keras --zoo_dir=demo/zoo
+
+FAMILIES := demo/imagenet/families
+# A member of a family with others; it takes no part, as it is the black box.
+BLACK_BOX := $(FAMILIES)/vgg13_small.keras
+
+demo-imagenet: .venv/requirements
+	$(BIN)/python -m kennen_tf.train_families $(DEMO) --output_dir=$(FAMILIES)
+	$(BIN)/python -m kennen_tf.predict_family $(DEMO) \
+	    --classifiers=$(FAMILIES)/manifest.json --output_dir=demo/imagenet/family
+	$(BIN)/python -m kennen_tf.generate_aips $(DEMO) --generators=families \
+	    --classifiers=$(FAMILIES)/manifest.json --output_dir=demo/imagenet/aips
+	$(BIN)/python -m kennen_tf.attack_black_box $(DEMO) --black_box=$(BLACK_BOX) \
+	    --classifiers=$(FAMILIES)/manifest.json --output_dir=demo/imagenet/attack
 
 clean:
 	rm -rf .venv build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache

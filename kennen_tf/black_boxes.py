@@ -1,10 +1,11 @@
 """Black boxes: classifiers that can only be asked, wherever they come from.
 
 A black box is a `.keras` file, a SavedModel folder or a Python function. It takes
-images of digits and answers ten numbers for each, or one label; nothing else of it is
-looked at.
+images and answers a number for each class, or one label; nothing else of it is looked
+at. What images, its `Form` says: digits, or whatever classifiers of ImageNet take.
 """
 
+import dataclasses
 import importlib
 import pathlib
 import sys
@@ -21,8 +22,6 @@ from kennen_tf.configs.revealing import LABELS, OUTPUTS, PIXELS
 from kennen_tf.errors import UserError
 from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES
 
-# Shapes that hold the same 784 numbers in the same order.
-ACCEPTED_SHAPES = (IMAGE_SHAPE, (28, 28), (1, 28, 28), (784,))
 SIGNATURES = ("serving_default", "serve")
 _BATCH_SIZE = 256
 
@@ -31,12 +30,34 @@ Shape = tuple[int | None, ...]
 Answer = Callable[[FloatArray], Any]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Form:
+    """What black boxes of one kind take and answer.
+
+    Attributes:
+        noun: What they classify; used in messages.
+        shapes: Shapes of an image that they may take; the first is that of the images
+            they are sent. Several hold the same numbers in the same order. None stands
+            for any size.
+        num_classes: How many numbers they answer.
+    """
+
+    noun: str
+    shapes: tuple[Shape, ...]
+    num_classes: int
+
+
+ACCEPTED_SHAPES: tuple[Shape, ...] = (IMAGE_SHAPE, (28, 28), (1, 28, 28), (784,))
+DIGITS = Form(noun="digits", shapes=ACCEPTED_SHAPES, num_classes=NUM_CLASSES)
+
+
 class BlackBox:
     """A classifier that answers queries, counts them and checks its answers.
 
     Attributes:
         name: What the user called it; used in messages.
         outputs_kind: One of `OUTPUTS`: what it answers.
+        image_shape: Shape of the images it takes, with None for any size.
         num_queries: Number of images sent so far.
     """
 
@@ -47,21 +68,27 @@ class BlackBox:
         *,
         outputs_kind: str = "probabilities",
         pixels: str = "unit",
+        form: Form = DIGITS,
+        image_shape: Shape | None = None,
         batch_size: int = _BATCH_SIZE,
     ):
         """Wraps what answers.
 
         Args:
             name: Its name.
-            answer: From float32 `(n, 28, 28, 1)` to `(n, 10)`, or `(n,)` if it answers
-                labels; n <= `batch_size`.
+            answer: From float32 images, `(n, 28, 28, 1)` for digits, to `(n, classes)`,
+                or `(n,)` if it answers labels; n <= `batch_size`.
             outputs_kind: One of `OUTPUTS`: what it answers.
             pixels: One of `PIXELS`: the range of the pixels that it takes.
+            form: What it takes and answers.
+            image_shape: Shape of the images it takes; None: the first of the form.
             batch_size: Images to send at once.
         """
         self.name = name
         self.outputs_kind = outputs_kind
+        self.image_shape = image_shape or form.shapes[0]
         self.num_queries = 0
+        self._form = form
         self._answer = answer
         self._scale = np.float32({"unit": 1, "byte": 255}[pixels])
         self._batch_size = batch_size
@@ -70,10 +97,10 @@ class BlackBox:
         """Sends images and returns what the black box makes of them.
 
         Args:
-            images: float32 `(n, 28, 28, 1)` in [0, 1]. Not modified.
+            images: float32 in [0, 1], `(n, 28, 28, 1)` for digits. Not modified.
 
         Returns:
-            float32 `(n, 10)`, rows of probabilities; one-hot if it answers labels.
+            float32 `(n, classes)`, rows of probabilities; one-hot if it answers labels.
 
         Raises:
             UserError: If it fails, or its answers are not what they should be.
@@ -83,7 +110,9 @@ class BlackBox:
             for start in range(0, len(images), self._batch_size)
         ]
         try:
-            return to_probabilities(np.concatenate(answers), self.outputs_kind)
+            return to_probabilities(
+                np.concatenate(answers), self.outputs_kind, self._form.num_classes
+            )
         except UserError as error:
             raise UserError(f"{self.name}: {error}") from error
 
@@ -104,11 +133,11 @@ class BlackBox:
         return answer
 
     def _check_shape(self, received: tuple[int, ...], num_images: int) -> None:
-        labels, numbers = (num_images,), (num_images, NUM_CLASSES)
+        labels, numbers = (num_images,), (num_images, self._form.num_classes)
         expected = labels if self.outputs_kind == LABELS else numbers
         if received == expected:
             return
-        wanted, hint = "ten numbers", ""
+        wanted, hint = f"{self._form.num_classes} numbers", ""
         if self.outputs_kind == LABELS:
             wanted = "one label"
         elif received == labels:
@@ -119,23 +148,26 @@ class BlackBox:
         )
 
 
-def to_probabilities(answers: npt.NDArray[Any], outputs_kind: str) -> FloatArray:
+def to_probabilities(
+    answers: npt.NDArray[Any], outputs_kind: str, num_classes: int = NUM_CLASSES
+) -> FloatArray:
     """Turns answers of one of the `OUTPUTS` into probabilities.
 
     Args:
-        answers: `(n, 10)`; labels `(n,)`.
+        answers: `(n, num_classes)`; labels `(n,)`.
         outputs_kind: What they are.
+        num_classes: Number of classes.
 
     Returns:
-        float32 `(n, 10)`.
+        float32 `(n, num_classes)`.
 
     Raises:
         UserError: If they are something else than they are said to be.
     """
     if outputs_kind == LABELS:
-        return _one_hot(answers)
+        return _one_hot(answers, num_classes)
     if not np.issubdtype(answers.dtype, np.floating):
-        return outputs.validate_probabilities(answers, len(answers))
+        return outputs.validate_probabilities(answers, len(answers), num_classes)
     looks_like = _guess_kind(answers)
     if looks_like not in ("", outputs_kind):
         raise UserError(
@@ -150,18 +182,18 @@ def to_probabilities(answers: npt.NDArray[Any], outputs_kind: str) -> FloatArray
     elif outputs_kind == "log-probabilities":
         with np.errstate(over="ignore"):
             answers = np.exp(answers.astype(np.float64))
-    return outputs.validate_probabilities(answers, len(answers))
+    return outputs.validate_probabilities(answers, len(answers), num_classes)
 
 
-def _one_hot(labels: npt.NDArray[Any]) -> FloatArray:
+def _one_hot(labels: npt.NDArray[Any], num_classes: int) -> FloatArray:
     if not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f"Labels must be whole numbers. Received: {labels.dtype}.")
-    if labels.min() < 0 or labels.max() >= NUM_CLASSES:
+    if labels.min() < 0 or labels.max() >= num_classes:
         raise UserError(
-            f"Labels must be at least 0 and at most {NUM_CLASSES - 1}. Received: "
+            f"Labels must be at least 0 and at most {num_classes - 1}. Received: "
             f"{labels.min()} to {labels.max()}."
         )
-    return np.eye(NUM_CLASSES, dtype=np.float32)[labels]
+    return np.eye(num_classes, dtype=np.float32)[labels]
 
 
 def _guess_kind(answers: npt.NDArray[Any]) -> str:
@@ -174,7 +206,11 @@ def _guess_kind(answers: npt.NDArray[Any]) -> str:
 
 
 def open_black_box(
-    where: str, *, outputs_kind: str = "probabilities", pixels: str = "unit"
+    where: str,
+    *,
+    outputs_kind: str = "probabilities",
+    pixels: str = "unit",
+    form: Form = DIGITS,
 ) -> BlackBox:
     """Opens a black box.
 
@@ -183,21 +219,21 @@ def open_black_box(
             "module:function"; modules of the current folder are found.
         outputs_kind: One of `OUTPUTS`.
         pixels: One of `PIXELS`.
+        form: What it takes and answers.
 
     Raises:
         UserError: If there is none, or it cannot be opened or does not take images of
-            digits.
+            that form.
     """
     if outputs_kind not in OUTPUTS or pixels not in PIXELS:
         raise ValueError(f"Received: {outputs_kind=}, {pixels=}.")
     path = pathlib.Path(where)
-    batch_size: int | None = None
     if path.is_dir():
-        answer, batch_size = _open_saved_model(path, pixels)
+        opened = _open_saved_model(path, pixels, form)
     elif path.is_file():
-        answer = _open_keras(path)
+        opened = _open_keras(path, form)
     elif ":" in where:
-        answer = _import_function(where)
+        opened = _Opened(_import_function(where), form.shapes[0])
     else:
         raise UserError(
             "--black_box must be a .keras file, a SavedModel folder or "
@@ -205,14 +241,25 @@ def open_black_box(
         )
     return BlackBox(
         where,
-        answer,
+        opened.answer,
         outputs_kind=outputs_kind,
         pixels=pixels,
-        batch_size=batch_size or _BATCH_SIZE,
+        form=form,
+        image_shape=opened.shape,
+        batch_size=opened.batch_size or _BATCH_SIZE,
     )
 
 
-def _open_keras(path: pathlib.Path) -> Answer:
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """What answers, the shape of an image, and the only batch size it takes, if any."""
+
+    answer: Answer
+    shape: Shape
+    batch_size: int | None = None
+
+
+def _open_keras(path: pathlib.Path, form: Form) -> _Opened:
     if path.suffix not in (".keras", ".h5"):
         raise UserError(f"A black box's file must be a .keras file. Received: {path}.")
     try:
@@ -223,12 +270,12 @@ def _open_keras(path: pathlib.Path) -> Answer:
             "needs layers of your own, give it as module:function."
         ) from error
     shapes = model.input_shape
-    shape = _input_shape(str(path), shapes[1:] if isinstance(shapes, tuple) else None)
-    return lambda images: model(images.reshape(-1, *shape), training=False)
+    declared = shapes[1:] if isinstance(shapes, tuple) else None
+    shape = _input_shape(str(path), declared, form)
+    return _Opened(lambda images: model(_reshape(images, shape), training=False), shape)
 
 
-def _open_saved_model(path: pathlib.Path, pixels: str) -> tuple[Answer, int | None]:
-    """Returns what answers, and the only batch size it takes, if any."""
+def _open_saved_model(path: pathlib.Path, pixels: str, form: Form) -> _Opened:
     if not (path / "saved_model.pb").exists():
         raise UserError(
             f"A black box's folder must be a SavedModel. Received: {path}, without "
@@ -242,7 +289,8 @@ def _open_saved_model(path: pathlib.Path, pixels: str) -> tuple[Answer, int | No
         ) from error
     for name in SIGNATURES:
         if name in loaded.signatures:
-            return _open_signature(f"{path}, signature {name}", loaded, name, pixels)
+            where = f"{path}, signature {name}"
+            return _open_signature(where, loaded, name, pixels, form)
     if not callable(loaded):
         raise UserError(
             f"A SavedModel must have a signature named {' or '.join(SIGNATURES)}, or "
@@ -254,17 +302,17 @@ def _open_saved_model(path: pathlib.Path, pixels: str) -> tuple[Answer, int | No
         functions[0].structured_input_signature if functions else []
     )
     spec = next((s for s in specs if isinstance(s, tf.TensorSpec)), None)
-    shape, dtype, batch_size = _input_spec(str(path), spec, pixels)
+    shape, dtype, batch_size = _input_spec(str(path), spec, pixels, form)
 
     def answer(images: FloatArray) -> Any:
-        return loaded(tf.cast(images.reshape(-1, *shape), dtype))
+        return loaded(tf.cast(_reshape(images, shape), dtype))
 
-    return answer, batch_size
+    return _Opened(answer, shape, batch_size)
 
 
 def _open_signature(
-    where: str, loaded: Any, name: str, pixels: str
-) -> tuple[Answer, int | None]:
+    where: str, loaded: Any, name: str, pixels: str, form: Form
+) -> _Opened:
     signature = loaded.signatures[name]
     inputs = signature.structured_input_signature[1]
     results = signature.structured_outputs
@@ -274,41 +322,47 @@ def _open_signature(
             f"{sorted(inputs)}, outputs {sorted(results)}."
         )
     [(input_name, spec)], [output_name] = inputs.items(), results
-    shape, dtype, batch_size = _input_spec(where, spec, pixels)
+    shape, dtype, batch_size = _input_spec(where, spec, pixels, form)
 
     def answer(images: FloatArray) -> Any:
-        images_tensor = tf.cast(images.reshape(-1, *shape), dtype)
+        images_tensor = tf.cast(_reshape(images, shape), dtype)
         # The signature dies with the object it was loaded with.
         return loaded.signatures[name](**{input_name: images_tensor})[output_name]
 
-    return answer, batch_size
+    return _Opened(answer, shape, batch_size)
+
+
+def _reshape(images: FloatArray, shape: Shape) -> FloatArray:
+    """Returns the images in a shape that holds the same numbers."""
+    return images if None in shape else images.reshape(-1, *shape)
 
 
 def _input_spec(
-    where: str, spec: tf.TensorSpec | None, pixels: str
+    where: str, spec: tf.TensorSpec | None, pixels: str, form: Form
 ) -> tuple[Shape, tf.DType, int | None]:
     """Returns shape of an image, type of a pixel and the batch size, if it is fixed."""
     if spec is None or spec.shape.rank is None:
-        return IMAGE_SHAPE, spec.dtype if spec else tf.float32, None
+        return form.shapes[0], spec.dtype if spec else tf.float32, None
     if spec.dtype.is_integer and pixels != "byte":
         raise UserError(
             f"{where}, takes pixels that are whole numbers ({spec.dtype.name}): say "
             f"--pixels=byte. Received: pixels={pixels}."
         )
     shape = spec.shape.as_list()
-    return _input_shape(where, tuple(shape[1:])), spec.dtype, shape[0]
+    return _input_shape(where, tuple(shape[1:]), form), spec.dtype, shape[0]
 
 
-def _input_shape(where: str, declared: Shape | None) -> tuple[int, ...]:
+def _input_shape(where: str, declared: Shape | None, form: Form) -> Shape:
     """Returns the accepted shape that agrees with the declared one of an image."""
-    for shape in ACCEPTED_SHAPES:
+    for shape in form.shapes:
         if declared is not None and len(declared) == len(shape):
-            if all(d in (None, s) for d, s in zip(declared, shape, strict=True)):
-                return shape
+            pairs = list(zip(declared, shape, strict=True))
+            if all(None in (d, s) or d == s for d, s in pairs):
+                return tuple(s if d is None else d for d, s in pairs)
     raise UserError(
-        f"A black box must take images of one of the shapes {ACCEPTED_SHAPES}. "
-        f"Received: {where}, which takes {declared}. If it takes digits in another "
-        "form, give a function that prepares them, as module:function."
+        f"A black box must take images of one of the shapes {form.shapes}. Received: "
+        f"{where}, which takes {declared}. If it takes {form.noun} in another form, "
+        "give a function that prepares them, as module:function."
     )
 
 

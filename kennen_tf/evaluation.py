@@ -142,6 +142,34 @@ def normalized_accuracy(accuracy: float, chance: float) -> float:
     return (accuracy - chance) / (1 - chance)
 
 
+def score(
+    labels: IntArray,
+    predictions: IntArray,
+    clusters: Sequence[str],
+    num_values: int,
+    seed: int = 0,
+) -> tuple[float, Interval]:
+    """Scores predictions of one property.
+
+    Args:
+        labels: `(entries,)`.
+        predictions: `(entries,)`.
+        clusters: What each entry comes from; those of one do not count as independent.
+        num_values: Number of values.
+        seed: Decides the draws of the bootstrap.
+
+    Returns:
+        Class-balanced accuracy and its 95% interval, as `evaluate` finds it.
+    """
+    accuracy = class_balanced_accuracy(labels, predictions, num_values)
+    if accuracy is None:
+        raise ValueError("At least one entry is needed. Received: none.")
+    ids, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    counted = _count(labels, predictions, cluster, (len(ids), num_values))
+    [resampled] = _resample({"": counted}, len(ids), seed).values()
+    return accuracy, _interval(accuracy, resampled, _wilson_margins(*counted))
+
+
 def evaluate(
     labels: Mapping[str, npt.ArrayLike],
     probabilities: Mapping[str, npt.ArrayLike],

@@ -48,7 +48,7 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
             if average
             else None
         )
-    figure = _figure(8.0 if num_named > _LEAST_BARS else _LEAST_WIDTH, 3.8)
+    figure = make_figure(8.0 if num_named > _LEAST_BARS else _LEAST_WIDTH, 3.8)
     axes = figure.add_subplot()
     legend: dict[str, Any] = {}
     for position, row in enumerate(rows):
@@ -112,7 +112,7 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
 
 def confusion_figure(matrix: npt.ArrayLike, attribute: Attribute) -> Figure:
     """Draws one confusion matrix of counts: shade is the share of its row."""
-    figure = _figure(
+    figure = make_figure(
         1.6 + 0.45 * len(attribute.values), 1.4 + 0.45 * len(attribute.values)
     )
     _draw_confusion(figure.add_subplot(), matrix, attribute)
@@ -123,7 +123,7 @@ def confusion_sheet(results: Results, title: str = "") -> Figure:
     """Draws the confusion matrices of all attributes named on one sheet."""
     columns = min(len(results.named), _SHEET_COLUMNS)
     rows = math.ceil(len(results.named) / columns)
-    figure = _figure(max(3.0 * columns, _LEAST_WIDTH), 3.0 * rows + 0.5)
+    figure = make_figure(max(3.0 * columns, _LEAST_WIDTH), 3.0 * rows + 0.5)
     for position, result in enumerate(results.named, start=1):
         attribute = attributes.by_name(result.name)
         axes = figure.add_subplot(rows, columns, position)
@@ -204,7 +204,7 @@ def curves_figure(
         chance: Average accuracy of guessing, in [0, 1], if there is any.
         title: Above all.
     """
-    figure = _figure(8.0, 3.4)
+    figure = make_figure(8.0, 3.4)
     epochs = [row["epoch"] for row in rows]
     panels = (("loss", "loss", 1.0), ("average", "class-balanced accuracy (%)", 100.0))
     legend: dict[str, Any] = {}
@@ -252,7 +252,8 @@ def png_bytes(figure: Figure, dots_per_inch: int = 100) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width_inches: float, height_inches: float) -> Figure:
+def make_figure(width_inches: float, height_inches: float) -> Figure:
+    """Makes an empty figure, bound to no display."""
     figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

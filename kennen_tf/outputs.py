@@ -95,24 +95,27 @@ def _ranks(probabilities: "tf.Tensor") -> "tf.Tensor":
     return tf.reduce_sum(tf.cast(before, tf.float32), axis=-1)
 
 
-def validate_probabilities(array: np.ndarray, num_queries: int) -> np.ndarray:
+def validate_probabilities(
+    array: np.ndarray, num_queries: int, num_classes: int = NUM_CLASSES
+) -> np.ndarray:
     """Checks what a black box answered.
 
     Args:
         array: Its outputs for all queries.
         num_queries: How many were sent.
+        num_classes: Between how many classes it chooses.
 
     Returns:
-        float32 `(num_queries, 10)`, in [0, 1].
+        float32 `(num_queries, num_classes)`, in [0, 1].
 
     Raises:
-        UserError: If the outputs are not one row of ten probabilities for each query.
+        UserError: If the outputs are not one row of probabilities for each query.
     """
     array = np.asarray(array)
-    if array.shape != (num_queries, NUM_CLASSES):
+    if array.shape != (num_queries, num_classes):
         raise UserError(
-            f"A black box must return {NUM_CLASSES} probabilities for each image, "
-            f"shape {(num_queries, NUM_CLASSES)}. Received: shape {array.shape}."
+            f"A black box must return {num_classes} probabilities for each image, "
+            f"shape {(num_queries, num_classes)}. Received: shape {array.shape}."
         )
     if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise UserError(

@@ -120,7 +120,7 @@ def results_table(document: Mapping[str, Any]) -> Table:
     """Returns the table of one metamodel's results, in per cent."""
     results = Results.from_json(document)
     row = _paper_row(document)
-    table = _table(
+    table = make_table(
         f"{describe(document)}, seed {document['seed']}\n"
         f"{document['num_train']} classifiers to train, {results.num_entries} to test",
         "attribute",
@@ -132,10 +132,10 @@ def results_table(document: Mapping[str, Any]) -> Table:
     for result in results.named:
         table.add_row(
             attributes.by_name(result.name).code + marks.get(result.name, ""),
-            _percent(result.accuracy),
-            _percents(result.interval),
-            _percent(result.chance),
-            _percent(result.normalized_accuracy),
+            percent(result.accuracy),
+            percents(result.interval),
+            percent(result.chance),
+            percent(result.normalized_accuracy),
             str(result.count),
             _paper_cell(row.accuracy(result.name) if row else None),
         )
@@ -145,10 +145,10 @@ def results_table(document: Mapping[str, Any]) -> Table:
     average = results.average
     table.add_row(
         "average",
-        _percent(average.get("accuracy")),
-        _percents(average.get("interval")),
-        _percent(average.get("chance")),
-        _percent(average.get("normalized_accuracy")),
+        percent(average.get("accuracy")),
+        percents(average.get("interval")),
+        percent(average.get("chance")),
+        percent(average.get("normalized_accuracy")),
         str(results.num_entries),
         _paper_cell(
             row.average_over([a.name for a in results.scored]) if row else None
@@ -227,7 +227,7 @@ def summary_document(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def summary_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     """Returns a column of mean and range for each kind of metamodel, in per cent."""
-    table = _table("accuracy in %: mean over seeds (lowest-highest)", "attribute")
+    table = make_table("accuracy in %: mean over seeds (lowest-highest)", "attribute")
     table.add_column("chance", justify="right")
     for summary, heading in zip(summaries, _headings(summaries), strict=True):
         count = len(summary["seeds"])
@@ -243,7 +243,7 @@ def summary_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
         scores = [summary["attributes"][name] for summary in summaries]
         table.add_row(
             attributes.by_name(name).code,
-            _percent(next((s["chance"] for s in scores if s), None)),
+            percent(next((s["chance"] for s in scores if s), None)),
             *map(_mean_and_range, scores),
             *(_paper_cell(row.accuracy(name)) for row in rows),
         )
@@ -254,7 +254,7 @@ def summary_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     chances = [s["chance"] for s in averages if s] if _is_alike(summaries) else []
     table.add_row(
         "average",
-        _percent(next(iter(chances), None)),
+        percent(next(iter(chances), None)),
         *map(_mean_and_range, averages),
         *(_paper_cell(r.average_over(_scored_beside(summaries, r))) for r in rows),
         style="bold",
@@ -328,7 +328,8 @@ def _scored_beside(
     return _scored(beside[0]) if _is_alike(beside) else ()
 
 
-def _table(title: str, first: str) -> Table:
+def make_table(title: str, first: str) -> Table:
+    """Returns an empty table whose first column is called `first`."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column(first, no_wrap=True)
     return table
@@ -407,11 +408,13 @@ def _paper_notes(document: Mapping[str, Any], num_averaged: int | None) -> list[
     ]
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Returns e.g. "86.2" for 0.862, "-" if there is none."""
     return _NONE if value is None else f"{100 * value:.1f}"
 
 
-def _percents(interval: Interval | None) -> str:
+def percents(interval: Interval | None) -> str:
+    """Returns e.g. "80.1 - 91.0", "-" if there is none."""
     if interval is None:
         return _NONE
     return f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f}"
@@ -424,7 +427,7 @@ def _paper_cell(number: float | None) -> str:
 def _mean_and_range(score: Mapping[str, Any] | None) -> str:
     if score is None:
         return _NONE
-    mean = _percent(score["mean"])
+    mean = percent(score["mean"])
     if score["num_seeds"] < 2:
         return mean
-    return f"{mean} ({_percent(score['lowest'])}-{_percent(score['highest'])})"
+    return f"{mean} ({percent(score['lowest'])}-{percent(score['highest'])})"

@@ -12,10 +12,10 @@ import struct
 import zlib
 
 import numpy as np
-from absl import logging
 
 from kennen_tf.errors import UserError
 from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES, LabeledImages
+from pipelines import tfds_builders
 
 # Of the four files of an IDX dataset, as MNIST's authors named them.
 _IDX_FILES = {
@@ -137,13 +137,7 @@ def _read_idx(path: pathlib.Path, num_axes: int) -> np.ndarray:
 def _load_tfds(name: str) -> LabeledImages:
     import tensorflow_datasets as tfds  # Takes seconds: only where it is used.
 
-    try:
-        builder = tfds.builder(name)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"--dataset=tfds:{name} is no dataset of TensorFlow Datasets. {reason}"
-        ) from error
+    builder = tfds_builders.open_builder(name, "dataset")
     # Asked before anything is downloaded.
     keys = builder.info.supervised_keys or ()
     features = [builder.info.features[key] for key in keys]
@@ -158,16 +152,7 @@ def _load_tfds(name: str) -> LabeledImages:
             f"tfds:{name} must have images of shape {IMAGE_SHAPE} and labels of "
             f"{NUM_CLASSES} classes. Received: {received}, classes {num_classes[1:]}."
         )
-    logging.info("Preparing tfds:%s in %s, unless it is there.", name, builder.data_dir)
-    try:
-        builder.download_and_prepare()
-    except Exception as error:  # Dataset code may raise anything.
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"tfds:{name} is not prepared on this machine and could not be downloaded "
-            f"({type(error).__name__}: {reason}). Prepare it where there is a network "
-            f"with `tfds build {name}`, or use --dataset=mnist."
-        ) from error
+    tfds_builders.prepare(builder, name, "use --dataset=mnist")
     missing = {"train", "test"} - set(builder.info.splits)
     if missing:
         raise UserError(

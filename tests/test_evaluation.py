@@ -202,3 +202,27 @@ def test_wrong_shapes_and_nan_are_refused_by_name(labels):
     probabilities["bs"][3, 1] = np.nan
     with pytest.raises(ValueError, match="'bs' contain NaN"):
         evaluation.evaluate(labels, probabilities)
+
+
+@pytest.mark.parametrize("name", ["act", "split"])
+def test_one_property_alone_is_scored_as_among_the_attributes(labels, name):
+    """The other attributes do not matter, and the draws are the same ones."""
+    probabilities = noise(NUM_ENTRIES)
+    ids = [f"combination {i % 50}" for i in range(NUM_ENTRIES)]
+    labels["act"] %= 3  # One value does not occur.
+    whole = evaluation.evaluate(labels, probabilities, combination_ids=ids, seed=3)
+    accuracy, interval = evaluation.score(
+        labels[name],
+        probabilities[name].argmax(axis=1),
+        ids,
+        num_values=len(attributes.by_name(name).values),
+        seed=3,
+    )
+    assert accuracy == whole[name].accuracy
+    assert interval == whole[name].interval
+
+
+def test_one_property_of_no_entries_has_no_score():
+    nothing = np.zeros(0, int)
+    with pytest.raises(ValueError, match="At least one entry is needed"):
+        evaluation.score(nothing, nothing, [], num_values=3)

@@ -22,9 +22,10 @@ from kennen_tf.errors import UserError
 
 PRESETS = sorted((pathlib.Path(flags.__file__).parent / "presets").glob("*.flags"))
 MODULES = [
-    importlib.import_module(f"flags.{module.name}")
-    for module in pkgutil.iter_modules(flags.__path__)
-    if module.name != "common"
+    module
+    for info in pkgutil.iter_modules(flags.__path__)
+    # Those that several binaries share define no binary's flags.
+    if hasattr(module := importlib.import_module(f"flags.{info.name}"), "define")
 ]
 
 

@@ -19,6 +19,11 @@ BINARIES = {
     "kennen_tf.evaluate_metamodel",
     "kennen_tf.export_metamodel",
     "kennen_tf.reveal_black_box",
+    "kennen_tf.predict_family",
+    "kennen_tf.generate_aips",
+    "kennen_tf.attack_black_box",
+    "kennen_tf.train_families",
+    "kennen_tf.convert_weights",
 }
 VOCABULARY = {
     "kennen_tf.artifacts",

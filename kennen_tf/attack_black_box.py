@@ -1,0 +1,160 @@
+r"""Predicts a black box's family from its outputs, and attacks it with that family.
+
+    python -m kennen_tf.attack_black_box --black_box=target.keras \
+        --classifiers=my/manifest.json --images=DIR --output_dir=runs/attack
+
+Sends images to the black box, names its family with a metamodel trained on the
+classifiers at hand (kennen-o), makes adversarial image perturbations (AIPs) on that
+family's members, and sends these. A classifier that is the black box itself, the same
+file, takes no part. Nothing of the black box is used but its answers.
+
+Writes runs/attack/answers, aips/GENERATORS/IMAGE.png, figures/*.png and, last,
+results.json. Killed at any moment, the same command with --resume goes on, and sends
+nothing again that was answered.
+"""
+
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from flags import attacking as attacking_flags
+from flags import common
+from kennen_tf.configs.aips import AttackConfig
+from kennen_tf.errors import UserError
+
+if TYPE_CHECKING:
+    from kennen_tf.black_boxes import BlackBox
+    from kennen_tf.imagenet.image_set import ImageSet
+    from kennen_tf.imagenet.registry import Registry
+
+
+def attack_black_box(config: AttackConfig) -> None:
+    """Predicts the family of a black box, attacks it, prints and draws what came of it.
+
+    Raises:
+        UserError: If the black box, the classifiers or the images cannot be had, they
+            do not fit together, or `output_dir` holds another run.
+    """
+    from kennen_tf import black_boxes, quiet
+
+    quiet.import_tensorflow()
+
+    from kennen_tf.imagenet import attacked_box, image_set, registry, run_folder
+    from pipelines import image_sets
+
+    identity = attacked_box.identify(config.black_box)
+    known = registry.open_registry(config.classifiers, config.weights_dir)
+    families = known.without([identity])
+    _check_families(config, known, families)
+    num_classes = families.members[0].num_classes
+    form = black_boxes.Form(
+        noun="images", shapes=((None, None, 3),), num_classes=num_classes
+    )
+    box = black_boxes.open_black_box(
+        config.black_box, outputs_kind=config.outputs, pixels=config.pixels, form=form
+    )
+    images = image_sets.load_image_set(
+        config.images,
+        image_size=attacked_box.find_image_size(box, config.image_size, families),
+        num_images=config.num_images,
+        seed=config.seed,
+    )
+    image_set.check_labels(images, num_classes)
+    made_from = {
+        "black_box": identity,
+        "images": images.fingerprint,
+        "classifiers": {m.name: m.identity for m in families.members},
+    }
+    with run_folder.open_run("attack_black_box", config.to_json(), made_from) as folder:
+        _attack(config, box, families, images, made_from, folder)
+
+
+def _attack(
+    config: AttackConfig,
+    box: "BlackBox",
+    families: "Registry",
+    images: "ImageSet",
+    made_from: dict[str, Any],
+    folder: pathlib.Path,
+) -> None:
+    from kennen_tf import artifacts, reporting
+    from kennen_tf.imagenet import (
+        aip_reporting,
+        aip_run,
+        aip_sheets,
+        attacked_box,
+        box_answers,
+        classifier_outputs,
+        family_prediction,
+        generator_sets,
+        run_folder,
+    )
+
+    # First, so that a black box that does not fit is found out at once.
+    answers = box_answers.BoxAnswers(box, folder / "answers")
+    clean = answers.probabilities(images.pixels)
+    outputs = classifier_outputs.collect(
+        families.members, images, folder / "outputs", config.batch_size
+    )
+    scores = family_prediction.predict(
+        *(config.metamodel, outputs, families, clean, config.num_queries, config.seed)
+    )
+    predicted = max(scores, key=scores.__getitem__)
+    pairings = attacked_box.pair(
+        families, predicted, compare=config.compare, seed=config.seed
+    )
+    sets = generator_sets.distinct_sets(pairings)
+    run = aip_run.AipRun(config, folder, images)
+    run.generate(sets)
+    graded = run.grade(
+        pairings,
+        {pairings[0].target.name: clean},
+        lambda _, pixels: answers.probabilities(pixels),
+    )
+    sizes = run.measure(sets)
+    aip_sheets.write_sheets(run, graded, config, folder / "figures")
+    reporting.print_table(
+        aip_reporting.families_table(scores, "the black box"),
+        [
+            f"The family predicted is {predicted}, for {config.black_box}.",
+            *aip_reporting.families_notes(config, len(images)),
+        ],
+    )
+    title = aip_reporting.describe_attack(config, run.budget, len(images))
+    reporting.print_table(
+        aip_reporting.grades_table(graded, title),
+        [
+            *aip_reporting.grades_notes(graded),
+            *aip_reporting.sizes_notes(sizes),
+            f"The black box answered {answers.num_images} images, {answers.num_sent} "
+            "of them in this run.",
+        ],
+    )
+    document = aip_reporting.results_document(
+        config, run.budget, graded, sizes, made_from
+    )
+    document |= {
+        "family_scores": scores,
+        "predicted_family": predicted,
+        "num_images_answered": answers.num_images,
+    }
+    artifacts.write_json(folder / run_folder.RESULTS_NAME, document)
+    print(f"{folder}: images in aips, figures in figures, numbers in results.json.")
+
+
+def _check_families(config: AttackConfig, known: "Registry", left: "Registry") -> None:
+    """Says which classifier is the black box itself; checks that there are families."""
+    from absl import logging
+
+    left_out = " and ".join(m.name for m in known.members if m not in left.members)
+    if left_out:
+        logging.info("%s is the black box itself and takes no part.", left_out)
+    if len(left.families) < 2:
+        itself = f" without the black box itself, {left_out}" if left_out else ""
+        raise UserError(
+            "To name a family, classifiers of two families or more are needed. "
+            f"Received: {config.classifiers}, with {list(left.families)}{itself}."
+        )
+
+
+if __name__ == "__main__":
+    common.run(attack_black_box, attacking_flags.define)

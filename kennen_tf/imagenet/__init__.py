@@ -1,0 +1,1 @@
+"""The ImageNet half of the paper (section 4): families of classifiers, and AIPs."""

@@ -1,0 +1,175 @@
+"""A run that makes AIPs and grades them, step by step in one folder.
+
+aips/<generators>/<image>.png   perturbed images, as soon as each is done
+grades/<target>.json            what a target makes of them
+"""
+
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tqdm
+from absl import logging
+
+from kennen_tf import artifacts
+from kennen_tf.configs.aips import PerturbationConfig
+from kennen_tf.imagenet import aip_folder, attacks, batches, grading
+from kennen_tf.imagenet.aip_folder import AipFolder
+from kennen_tf.imagenet.ascent import Ascent
+from kennen_tf.imagenet.generator_pool import GeneratorPool
+from kennen_tf.imagenet.generator_sets import GeneratorSet, Pairing
+from kennen_tf.imagenet.image_set import ImageSet
+from kennen_tf.imagenet.members import Member
+from kennen_tf.imagenet.transfer import Graded
+
+SCHEMA_VERSION = 1
+
+IntArray = npt.NDArray[np.int32]
+Logits = npt.NDArray[np.float32]
+Ask = Callable[[Member, npt.NDArray[np.uint8]], Logits]
+
+
+class AipRun:
+    """Makes the AIPs of sets of generators on one set of images, and grades them.
+
+    Attributes:
+        images: The clean images.
+        budget: What a perturbation may be at their size.
+    """
+
+    def __init__(
+        self, config: PerturbationConfig, folder: pathlib.Path, images: ImageSet
+    ):
+        """Prepares a run in a folder, new or with some of the work done."""
+        self.images = images
+        self._config = config
+        self._folder = folder
+        image_size = images.pixels.shape[1]
+        attack = attacks.make_attack(config, image_size)
+        self.budget = attack.budget
+        self._ascent = Ascent(attack, config.num_steps)
+        self._pool = GeneratorPool(attack, config.combination)
+
+    def aips(self, generators: GeneratorSet) -> AipFolder:
+        """Returns the folder of the AIPs of a set."""
+        name = aip_folder.file_name(generators.name)
+        return AipFolder(self._folder / "aips" / name, self.images)
+
+    def generate(self, sets: Sequence[GeneratorSet]) -> None:
+        """Makes the AIPs that are not there yet, of one set after the other."""
+        count = len(self.images.names)
+        # Those that share generators follow each other, so that these stay open.
+        ordered = sorted(sets, key=lambda s: [m.name for m in s.members])
+        left = [s for s in ordered if self.aips(s).num_done < count]
+        logging.info(
+            "AIPs of %d images on %d sets of generators, %d of them done before.",
+            *(count, len(sets), len(sets) - len(left)),
+        )
+        with tqdm.tqdm(
+            total=count * self._config.num_steps * len(left),
+            desc="AIPs",
+            unit="gradient",
+            unit_scale=True,
+        ) as bar:
+            for number, generators in enumerate(left, start=1):
+                members = generators.members
+                bar.set_postfix_str(f"{number}/{len(left)} {generators.name}"[:40])
+                self.aips(generators).fill(
+                    self._ascent,
+                    functools.partial(self._pool.objective, members),
+                    self._config.batch_size or self._pool.batch_size(members),
+                    self._config.seed,
+                    bar.update,
+                )
+
+    def grade(
+        self,
+        pairings: Sequence[Pairing],
+        clean_logits: Mapping[str, Logits],
+        ask: Ask | None = None,
+    ) -> list[Graded]:
+        """Sends the stored AIPs to their targets.
+
+        Args:
+            pairings: Who generated against whom; their AIPs are there.
+            clean_logits: Of each target's name, `(images, classes)`.
+            ask: Sends images to a target; by default it is opened.
+
+        Returns:
+            One for each pairing, in their order.
+        """
+        by_target: dict[str, list[Pairing]] = {}
+        for pairing in pairings:
+            by_target.setdefault(pairing.target.name, []).append(pairing)
+        found: dict[Pairing, Graded] = {}
+        for name, own in tqdm.tqdm(
+            by_target.items(), desc="grading", unit="target", leave=False
+        ):
+            clean = grading.rank_labels(clean_logits[name], self.images.labels)
+            answers = self._answers(own, ask or self._ask_opened)
+            for pairing in own:
+                ranks, predicted = answers[pairing.generators.name]
+                found[pairing] = Graded(pairing, clean, ranks, predicted)
+        return [found[pairing] for pairing in pairings]
+
+    def measure(
+        self, sets: Sequence[GeneratorSet]
+    ) -> dict[GeneratorSet, dict[str, npt.NDArray[np.float64]]]:
+        """Returns the norms of the stored perturbations of each set."""
+        return {
+            generators: grading.measure(
+                self.images.pixels, self.aips(generators).read()
+            )
+            for generators in sets
+        }
+
+    def _answers(
+        self, pairings: Sequence[Pairing], ask: Ask
+    ) -> dict[str, tuple[IntArray, IntArray]]:
+        """Returns ranks and predictions of one target, by the generators' name."""
+        target = pairings[0].target
+        path = self._folder / "grades" / f"{aip_folder.file_name(target.name)}.json"
+        answers = _read_grades(path)
+        missing = {p.generators for p in pairings if p.generators.name not in answers}
+        if not missing:
+            return answers
+        for generators in sorted(missing, key=lambda s: s.name):
+            logits = ask(target, self.aips(generators).read())
+            answers[generators.name] = (
+                grading.rank_labels(logits, self.images.labels),
+                logits.argmax(axis=1).astype(np.int32),
+            )
+        artifacts.make_folder(path.parent)
+        artifacts.write_json(path, _grades_document(answers))
+        return answers
+
+    def _ask_opened(self, target: Member, pixels: npt.NDArray[np.uint8]) -> Logits:
+        [classifier] = self._pool.open([target])
+        return batches.predict_logits(classifier, pixels, self._config.batch_size)
+
+
+def _grades_document(
+    answers: Mapping[str, tuple[IntArray, IntArray]],
+) -> dict[str, Any]:
+    grades = {
+        name: {"ranks": ranks.tolist(), "predicted": predicted.tolist()}
+        for name, (ranks, predicted) in answers.items()
+    }
+    return {"schema_version": SCHEMA_VERSION, "grades": grades}
+
+
+def _read_grades(path: pathlib.Path) -> dict[str, tuple[IntArray, IntArray]]:
+    if not path.exists():
+        return {}
+    document = artifacts.read_json(path, wanted="grades", make_with="generate_aips")
+    artifacts.check_schema(document, SCHEMA_VERSION, path)
+    return {
+        name: (
+            np.array(own["ranks"], np.int32),
+            np.array(own["predicted"], np.int32),
+        )
+        for name, own in document["grades"].items()
+    }

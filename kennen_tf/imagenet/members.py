@@ -1,0 +1,38 @@
+"""Members of families: what is known of a classifier before it is opened."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kennen_tf.imagenet.pixel_models import PixelModel
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Member:
+    """A classifier of a family, not opened yet.
+
+    Attributes:
+        family: Name of its family, e.g. "resnet".
+        name: Its own name, e.g. "resnet50"; unique among all families.
+        image_size: Side of its own input, in pixels.
+        num_classes: Number of its logits.
+        identity: Text that changes when its logits may: the SHA-256 of its file, or
+            where its weights come from.
+        opener: Builds it and loads its weights.
+    """
+
+    family: str
+    name: str
+    image_size: int
+    num_classes: int
+    identity: str
+    opener: Callable[[], "PixelModel"] = dataclasses.field(compare=False, repr=False)
+
+    def open(self) -> "PixelModel":
+        """Builds the classifier and loads its weights.
+
+        Raises:
+            UserError: If its weights cannot be had or do not fit.
+        """
+        return self.opener()

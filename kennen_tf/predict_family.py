@@ -1,0 +1,130 @@
+r"""Predicts the architecture family of ImageNet classifiers from their outputs.
+
+    python -m kennen_tf.predict_family --classifiers=keras_applications \
+        --images=DIR --num_queries=100 --output_dir=runs/family
+    python -m kennen_tf.predict_family --classifiers=my/manifest.json \
+        --images=tfds:imagenet_v2 --metamodel=all --output_dir=runs/family
+
+Sends images to all classifiers, once, holds out one of each family, trains a metamodel
+(kennen-o) on the outputs of the others, and has it name the families of those held out,
+over folds and draws of queries, as in the paper's section 4. Prints accuracy with
+intervals for each number of queries, and for each classifier.
+
+Writes runs/family/outputs (TFRecords), figures/curve.png, figures/confusion-*.png and,
+last, results.json. Killed at any moment, the same command with --resume goes on.
+"""
+
+from typing import TYPE_CHECKING
+
+from flags import common
+from flags import family_prediction as family_prediction_flags
+from kennen_tf.configs.family_prediction import FamilyPredictionConfig
+
+if TYPE_CHECKING:
+    from kennen_tf.imagenet.family_scores import FamilyScore
+
+SCHEMA_VERSION = 1
+
+
+def predict_family(config: FamilyPredictionConfig) -> None:
+    """Predicts families of classifiers held out; prints tables, draws figures.
+
+    Raises:
+        UserError: If a classifier or the images cannot be had, they do not fit
+            together, there is nobody to hold out, or `output_dir` holds another run.
+    """
+    from kennen_tf import artifacts, figures, quiet, reporting
+
+    quiet.import_tensorflow()
+
+    from kennen_tf.imagenet import (
+        classifier_outputs,
+        family_prediction,
+        family_reporting,
+        family_scores,
+        image_set,
+        registry,
+        run_folder,
+    )
+    from pipelines import image_sets
+
+    families = registry.open_registry(config.classifiers, config.weights_dir)
+    # Before hours of outputs: whether there is anybody to hold out.
+    family_prediction.make_folds(families, config.num_folds, config.seed)
+    images = image_sets.load_image_set(
+        config.images,
+        image_size=config.image_size or max(m.image_size for m in families.members),
+        num_images=config.num_images,
+        seed=config.seed,
+    )
+    for member in families.members:
+        image_set.check_labels(images, member.num_classes)
+    family_prediction.draw_queries(len(images), config.num_queries, config.seed)
+    made_from = {
+        "images": images.fingerprint,
+        "classifiers": {m.name: m.identity for m in families.members},
+    }
+    with run_folder.open_run("predict_family", config.to_json(), made_from) as folder:
+        outputs = classifier_outputs.collect(
+            families.members, images, folder / "outputs", config.batch_size
+        )
+        guesses = family_prediction.guess_held_out(
+            config.metamodels,
+            outputs,
+            families,
+            [count for count in config.curve_counts if count <= len(images)],
+            num_folds=config.num_folds,
+            num_draws=config.num_draws,
+            seed=config.seed,
+        )
+        names = list(families.families)
+        scores = sorted(
+            family_scores.score_guesses(guesses, names, config.seed),
+            key=lambda score: config.metamodels.index(score.metamodel),
+        )
+        title = (
+            f"{len(families.members)} classifiers in {len(names)} families, "
+            f"{len(images)} images, seed {config.seed}"
+        )
+        reporting.print_table(
+            family_reporting.curve_table(scores, config.classifiers, title),
+            family_reporting.curve_notes(config.num_folds, config.num_draws),
+        )
+        figure_dir = artifacts.make_folder(folder / "figures")
+        figures.save_png(
+            family_reporting.curve_figure(scores, config.classifiers, title),
+            figure_dir / "curve.png",
+        )
+        for score in _at(scores, config.num_queries):
+            figures.save_png(
+                family_reporting.confusion_figure(score, names),
+                figure_dir / f"confusion-{score.metamodel}.png",
+            )
+        [first, *_] = _at(scores, config.num_queries)
+        reporting.print_table(
+            family_reporting.members_table(first, families, outputs),
+            family_reporting.members_notes(first, families),
+        )
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "config": config.to_json(),
+            "made_from": made_from,
+            "families": {n: [m.name for m in o] for n, o in families.families.items()},
+            "classifier_accuracy": {
+                "top1": outputs.accuracy,
+                "top5": outputs.top_5_accuracy,
+            },
+            "scores": [score.to_json() for score in scores],
+            "provenance": artifacts.provenance(),
+        }
+        artifacts.write_json(folder / run_folder.RESULTS_NAME, document)
+        print(f"{folder}: figures in figures, numbers in results.json.")
+
+
+def _at(scores: "list[FamilyScore]", num_queries: int) -> "list[FamilyScore]":
+    """Returns the scores at one number of queries."""
+    return [score for score in scores if score.num_queries == num_queries]
+
+
+if __name__ == "__main__":
+    common.run(predict_family, family_prediction_flags.define)

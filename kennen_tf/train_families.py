@@ -1,0 +1,122 @@
+"""Trains small versions of the paper's five ImageNet families on the embedded digits.
+
+    python -m kennen_tf.train_families --output_dir=runs/families
+
+Two or three members of each of SqueezeNet, VGG, VGG-BN, ResNet and DenseNet, for RGB
+images of 32 x 32 pixels, by the code that builds the full ones. What is written may be
+given as --classifiers=runs/families/manifest.json. Stopped at any moment, the same
+command with --resume trains only what is missing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from flags import common
+from flags import families as families_flags
+from kennen_tf.configs.families import FamiliesConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from kennen_tf.imagenet.family_training import Trained
+    from kennen_tf.imagenet.small_families import SmallMember
+
+# Below it, a small classifier is no fair stand-in for its family.
+_WANTED_ACCURACY = 0.95
+
+
+def train_families(config: FamiliesConfig) -> None:
+    """Trains the small families, or what of them is missing.
+
+    Raises:
+        UserError: If another process trains there, the folder holds anything else, or
+            there are not as many digits.
+    """
+    from kennen_tf import quiet, reporting
+    from kennen_tf.imagenet import family_training, run_folder
+
+    quiet.import_tensorflow()
+    from kennen_tf.imagenet import manifest, small_families
+
+    binary = train_families.__name__
+    # How many processes there are changes the time that it takes, not the result.
+    with run_folder.open_run(
+        binary, config.to_json(), {}, free_fields=("workers",)
+    ) as folder:
+        trained = family_training.read_trained(folder)
+        missing = [m for m in small_families.MEMBERS if m.name not in trained]
+        if missing:
+            trained |= _train(config, missing, len(trained))
+        records = [trained[member.name] for member in small_families.MEMBERS]
+        path = manifest.write_manifest(
+            folder / manifest.MANIFEST_NAME,
+            [
+                {"name": r.name, "family": r.family, "file": f"{r.name}.keras"}
+                for r in records
+            ],
+        )
+    notes = ["Small versions, trained on digits: not the paper's classifiers."]
+    weak = [r.name for r in records if r.accuracy < _WANTED_ACCURACY]
+    if weak:
+        notes.append(
+            f"Below {100 * _WANTED_ACCURACY:.0f}%: {', '.join(weak)}. Train longer, "
+            "with more --epochs or --num_train."
+        )
+    reporting.print_table(_make_table(records), [*notes, f"Written: {path}"])
+
+
+def _train(
+    config: FamiliesConfig, missing: "Sequence[SmallMember]", num_done: int
+) -> "Mapping[str, Trained]":
+    """Trains members under a bar; prints a line for each."""
+    import tqdm
+
+    from kennen_tf.imagenet import family_training, small_families
+    from pipelines import images
+
+    digits = small_families.prepare(
+        images.load_images("mnist"), config.num_train, config.seed
+    )
+    trained = {}
+    with tqdm.tqdm(
+        total=num_done + len(missing),
+        initial=num_done,
+        desc="train_families",
+        unit="classifier",
+    ) as bar:
+        for record in family_training.train_all(missing, digits, config):
+            trained[record.name] = record
+            bar.write(
+                f"{record.name}: validation accuracy {100 * record.accuracy:.1f}%, "
+                f"{record.seconds:.0f} s"
+            )
+            bar.update()
+    return trained
+
+
+def _make_table(records: "list[Trained]") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="Small families", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("family")
+    table.add_column("classifier", no_wrap=True)
+    for column in ("parameters", "accuracy", "seconds"):
+        table.add_column(column, justify="right")
+    last = ""
+    for record in records:
+        if last and record.family != last:
+            table.add_section()
+        table.add_row(
+            record.family if record.family != last else "",
+            record.name,
+            f"{record.num_params:,}",
+            f"{100 * record.accuracy:.1f}",
+            f"{record.seconds:.0f}",
+        )
+        last = record.family
+    return table
+
+
+if __name__ == "__main__":
+    common.run(train_families, families_flags.define)

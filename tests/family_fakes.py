@@ -1,0 +1,79 @@
+"""Classifiers that betray their families, or hide them: as logits and on disk."""
+
+import pathlib
+
+import image_fakes
+import numpy as np
+from test_generator_sets import make_registry
+
+from kennen_tf.imagenet import manifest
+
+# How much more than others a family's members prefer the class of its number. Nobody
+# who reads their answers can miss it.
+PREFERENCE = 12.0
+
+
+class FakeOutputs:
+    """Logits by the name of each classifier, where `ClassifierOutputs` are wanted."""
+
+    def __init__(self, logits):
+        self._logits = logits
+        num_images = len(next(iter(logits.values())))
+        self.labels = np.zeros(num_images, np.int32)
+        self.accuracy = {name: 0.5 for name in logits}
+        self.top_5_accuracy = {name: 0.75 for name in logits}
+
+    def read(self, name, image_indices=None):
+        logits = self._logits[name].astype(np.float32)
+        return logits if image_indices is None else logits[np.asarray(image_indices)]
+
+
+def make_logits(families, preference=PREFERENCE, *, num_images=24, seed=0):
+    """Makes logits of all members, `(num_images, NUM_CLASSES)`, by their names.
+
+    Args:
+        families: A registry.
+        preference: How much more than others members prefer the class of their family's
+            number; 0: families have nothing in common.
+        num_images: Number of images.
+        seed: Decides the rest, which tells nothing.
+    """
+    rng = np.random.default_rng(seed)
+    logits = {}
+    for place, members in enumerate(families.families.values()):
+        signature = preference * np.eye(image_fakes.NUM_CLASSES)[place]
+        for member in members:
+            noise = rng.normal(0.0, 1.0, (num_images, image_fakes.NUM_CLASSES))
+            logits[member.name] = signature + noise
+    return logits
+
+
+def make_member_model(family_place, index):
+    """Makes a classifier for 8 x 8 pixels, whose weights are nearly its family's."""
+    model = image_fakes.make_model(family_place)
+    rng = np.random.default_rng(index)
+    for weight in model.trainable_variables:
+        weight.assign(weight * rng.normal(1.0, 0.1, weight.shape))
+    return model
+
+
+def write_manifest(folder, **sizes):
+    """Writes classifiers, of which those of a family are alike, into a new folder.
+
+    Args:
+        folder: A new folder.
+        **sizes: Number of members of each family: of "a", those called a0, a1, ...
+
+    Returns:
+        The path of the manifest.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir()
+    rows = []
+    for place, members in enumerate(make_registry(**sizes).families.values()):
+        for index, member in enumerate(members):
+            file = f"{member.name}.keras"
+            make_member_model(place, index).save(folder / file)
+            row = {"name": member.name, "family": member.family, "file": file}
+            rows.append(row)
+    return manifest.write_manifest(folder / manifest.MANIFEST_NAME, rows)
