@@ -205,7 +205,12 @@ def _call(main: Callable[[Any], object], config: Any) -> None:
             raise
         _fail(error, status=1)
     except KeyboardInterrupt:
-        _fail("stopped; the same command goes on from here.", status=130)
+        needs_flag = not absl_flags.FLAGS.flag_values_dict().get("resume", True)
+        _fail(
+            f"stopped; the same command{' with --resume' if needs_flag else ''} goes on "
+            "from here.",
+            status=130,
+        )
 
 
 def _fail(error: object, status: int) -> NoReturn:

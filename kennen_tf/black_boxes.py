@@ -239,14 +239,15 @@ def open_black_box(
             "--black_box must be a .keras file, a SavedModel folder or "
             f"module:function. Received: {where}, and there is no such file."
         )
+    size = opened.batch_size
     return BlackBox(
         where,
-        opened.answer,
+        _fill_batches(opened.answer, size) if size else opened.answer,
         outputs_kind=outputs_kind,
         pixels=pixels,
         form=form,
         image_shape=opened.shape,
-        batch_size=opened.batch_size or _BATCH_SIZE,
+        batch_size=size or _BATCH_SIZE,
     )
 
 
@@ -257,6 +258,17 @@ class _Opened:
     answer: Answer
     shape: Shape
     batch_size: int | None = None
+
+
+def _fill_batches(answer: Answer, size: int) -> Answer:
+    """Returns what asks a model of one batch size about no more images than that."""
+
+    def answer_some(images: FloatArray) -> Any:
+        missing = size - len(images)
+        filled = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+        return np.asarray(answer(filled))[: len(images)]
+
+    return answer_some
 
 
 def _open_keras(path: pathlib.Path, form: Form) -> _Opened:

@@ -76,11 +76,11 @@ def test_each_image_is_a_file_that_any_reader_reads_the_same(tmp_path, fill):
     folder = AipFolder(tmp_path / "a", images)
     fill(folder)
     assert folder.num_done == NUM_IMAGES
-    assert sorted(contents(folder.path)) == [f"{name}.png" for name in images.names]
+    assert sorted(contents(folder.path)) == [*images.names]
     pixels = folder.read()
     assert pixels.dtype == np.uint8 and (pixels != images.pixels).any()
     for index, name in enumerate(images.names):
-        png = (folder.path / f"{name}.png").read_bytes()
+        png = (folder.path / name).read_bytes()
         np.testing.assert_array_equal(tf.io.decode_image(png), pixels[index])
         np.testing.assert_array_equal(folder.read_image(index), pixels[index])
 
@@ -194,7 +194,7 @@ def test_a_damaged_image_is_named(tmp_path, fill, content, received):
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"image2.png.png must be.*{received}.*resume"):
+    with pytest.raises(UserError, match=rf"image2.png must be.*{received}.*resume"):
         folder.read()
 
 
@@ -203,7 +203,7 @@ def test_a_cut_image_is_named(tmp_path, fill):
     fill(folder)
     path = folder.image_path(2)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(UserError, match="image2.png.png must be a perturbed image"):
+    with pytest.raises(UserError, match="image2.png must be a perturbed image"):
         folder.read()
 
 
@@ -218,6 +218,13 @@ def test_an_image_of_another_shape_is_named(tmp_path, fill):
 
 def test_images_in_sub_folders_stay_in_sub_folders(tmp_path, fill):
     names = ["0/a.jpg", "0/b.jpg", "1/a.jpg", "1/deep/a.jpg"]
+    folder = AipFolder(tmp_path / "a", make_image_set(names))
+    fill(folder)
+    assert sorted(contents(folder.path)) == [f"{name}.png" for name in names]
+
+
+def test_no_image_takes_the_file_of_another(tmp_path, fill):
+    names = ["a.jpg", "a.jpg.png", "a.png", "b"]
     folder = AipFolder(tmp_path / "a", make_image_set(names))
     fill(folder)
     assert sorted(contents(folder.path)) == [f"{name}.png" for name in names]

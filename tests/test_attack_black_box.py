@@ -131,7 +131,7 @@ def test_a_run_leaves_answers_images_figures_and_results(run_dir):
     assert found == {
         *(f"answers/{count:06d}.npz" for count in (0, NUM_IMAGES, 2 * NUM_IMAGES)),
         *(
-            f"aips/{name}/image{i:03d}.png.png"
+            f"aips/{name}/image{i:03d}.png"
             for name in generators
             for i in range(NUM_IMAGES)
         ),
@@ -168,7 +168,7 @@ def test_grades_are_what_the_black_box_makes_of_the_stored_images(run_dir, input
     labels = model(pixels).numpy().argmax(1)
     for pairing in results_of(run_dir)["pairings"]:
         folder = run_dir / "aips" / pairing["generators"]
-        files = [folder / f"image{i:03d}.png.png" for i in range(NUM_IMAGES)]
+        files = [folder / f"image{i:03d}.png" for i in range(NUM_IMAGES)]
         aips = np.stack([tf.io.decode_image(f.read_bytes()).numpy() for f in files])
         wrong = model(aips.astype(np.float32)).numpy().argmax(1) != labels
         top1 = pairing["top1"]

@@ -176,12 +176,16 @@ def test_only_pgd_depends_on_the_seed_of_an_image(linear, images):
         assert (first != second).any() == (method == "pgd"), method
 
 
-def test_gradients_that_are_no_numbers_are_refused(images):
+@pytest.mark.parametrize("factor", [np.nan, np.inf])
+@pytest.mark.parametrize("method", ["gaman", "i-fgsm"])
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_gradients_that_are_no_numbers_are_refused(images, factor, method, norm):
     def broken(pixels):
-        return tf.reduce_sum(pixels, axis=(1, 2)) * np.nan
+        return tf.reduce_sum(pixels, axis=(1, 2)) * factor
 
+    config = make_config(method, norm=norm)
     with pytest.raises(UserError, match="finite"):
-        perturb([broken], images, np.zeros(len(images), np.int32), make_config())
+        perturb([broken], images, np.zeros(len(images), np.int32), config)
 
 
 def test_budgets_keep_the_root_mean_square():

@@ -111,13 +111,14 @@ def test_a_callable_module_answers_as_the_model_does(tmp_path, images, expected)
     np.testing.assert_allclose(answers, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7])
+@pytest.mark.parametrize("batch_size", [1, 4, 7])
 def test_a_fixed_batch_size_is_kept(tmp_path, batch_size, images, expected):
     module = Classifier(batch_size)
     signatures = {"serving_default": module.call}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
-    answers = open_black_box(str(tmp_path)).probabilities(images)
-    np.testing.assert_allclose(answers, expected, rtol=1e-5)
+    box = open_black_box(str(tmp_path))
+    np.testing.assert_allclose(box.probabilities(images), expected, rtol=1e-5)
+    assert box.num_queries == len(images)
 
 
 def test_bytes_are_sent_as_bytes(tmp_path, images, expected):

@@ -225,6 +225,7 @@ from kennen_tf.errors import UserError
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ToyConfig(base.Config):
     mode: str = "good"
+    resume: bool = True
 
 def toy(config):
     if config.mode == "mistake":
@@ -240,6 +241,7 @@ def toy(config):
 def define(flag_values):
     flag = common.Definer(ToyConfig, flag_values)
     flag.choice("mode", ("good", "mistake", "defect", "full", "interrupted"), "Which.")
+    flag.boolean("resume", "Whether to go on.")
     return flag.make_config
 
 if __name__ == "__main__":
@@ -285,6 +287,12 @@ def test_help_starts_with_the_docstring(tmp_path, flag):
 def test_what_a_user_can_mend_is_one_line(tmp_path, mode, status, line):
     result = run_script(tmp_path, f"--mode={mode}")
     assert (result.returncode, result.stderr) == (status, line)
+
+
+def test_who_stops_a_run_is_told_how_it_goes_on(tmp_path):
+    result = run_script(tmp_path, "--mode=interrupted", "--noresume")
+    line = "error: stopped; the same command with --resume goes on from here.\n"
+    assert (result.returncode, result.stderr) == (130, line)
 
 
 def test_a_defect_keeps_its_traceback(tmp_path):

@@ -88,7 +88,7 @@ def read_aips(folder):
     [generators] = (folder / "aips").iterdir()
     return np.stack(
         [
-            tf.io.decode_image((generators / f"image{i:03d}.png.png").read_bytes())
+            tf.io.decode_image((generators / f"image{i:03d}.png").read_bytes())
             for i in range(NUM_IMAGES)
         ]
     )
@@ -97,7 +97,7 @@ def read_aips(folder):
 def test_a_run_leaves_images_figures_and_results(run_dir):
     assert sorted(contents(run_dir)) == sorted(
         [
-            *(f"aips/a0+b0+b1/image{i:03d}.png.png" for i in range(NUM_IMAGES)),
+            *(f"aips/a0+b0+b1/image{i:03d}.png" for i in range(NUM_IMAGES)),
             "config.json",
             "figures/sheet-l2-a0+b0+b1-on-a0.png",
             "figures/sheet-l2-a0+b0+b1-on-b1.png",

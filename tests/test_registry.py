@@ -1,6 +1,7 @@
 """Families, their members' names, and manifests of one's own classifiers."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -134,6 +135,7 @@ def test_a_manifest_gives_its_classifiers(tmp_path):
     (tmp_path / "sub").mkdir()
     first = save(tmp_path / "a.keras")
     second = save(tmp_path / "sub" / "b.keras", last="softmax", size=9)
+    save(tmp_path / "c.keras")
     rows = [
         row(),
         row(
@@ -143,7 +145,7 @@ def test_a_manifest_gives_its_classifiers(tmp_path):
             outputs="probabilities",
             pixels="unit",
         ),
-        row(name="c", image_size=SIZE),
+        row(name="c", file="c.keras", image_size=SIZE),
     ]
     path = write_manifest(tmp_path / "manifest.json", rows)
     assert json.loads(path.read_text()) == {"schema_version": 1, "classifiers": rows}
@@ -308,6 +310,14 @@ def test_classifiers_must_have_names_of_their_own_and_the_same_classes(tmp_path)
         open_rows(tmp_path, row(), row(name="A", family="g"))
     with pytest.raises(UserError, match="same classes.*Received: 5 of a, 6 of b"):
         open_rows(tmp_path, row(), row(name="b", file="b.keras"))
+
+
+def test_one_file_is_not_two_classifiers(tmp_path):
+    save(tmp_path / "a.keras")
+    shutil.copy(tmp_path / "a.keras", tmp_path / "b.keras")
+    twin = row(name="b", family="g", file="b.keras", pixels="unit")
+    with pytest.raises(UserError, match="different ones.*Received: a and b, files"):
+        open_rows(tmp_path, row(), twin)
 
 
 def test_logits_that_are_probabilities_are_found_when_opened(tmp_path):

@@ -29,10 +29,15 @@ class AipFolder:
         """Opens a folder, new or not, for the AIPs of some clean images."""
         self.path = path
         self._images = images
+        names = [_below(name) for name in images.names]
+        files = [n if n.lower().endswith(".png") else f"{n}.png" for n in names]
+        if len({*files}) < len(files):  # There is an a.jpg beside an a.jpg.png.
+            files = [f"{name}.png" for name in names]
+        self._files = files
 
     def image_path(self, index: int) -> pathlib.Path:
         """Returns where the image at a place of the image set is."""
-        return self.path / f"{_below(self._images.names[index])}.png"
+        return self.path / self._files[index]
 
     @property
     def num_done(self) -> int:

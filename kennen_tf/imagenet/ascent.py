@@ -87,6 +87,8 @@ class Ascent:
         best = tf.where(_spread(is_better), perturbations, best)
         best_losses = tf.where(is_better, losses, best_losses)
         direction, memory = self._attack.direction(gradients, memory)
+        # The sign of infinity is finite, and would hide it.
+        direction = tf.where(tf.math.is_finite(gradients), direction, np.nan)
         moved = perturbations + self._attack.budget.step_size * direction
         return self._keep_within(clean, moved), best, best_losses, memory
 

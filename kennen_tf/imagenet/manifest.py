@@ -64,8 +64,8 @@ def open_manifest(path: artifacts.Path) -> registry.Families:
 
     Raises:
         UserError: If the manifest or a file is missing or not as it should be, two
-            classifiers have the same name, or they tell different numbers of classes
-            apart.
+            classifiers have the same name or the same file, or they tell different
+            numbers of classes apart.
     """
     path = pathlib.Path(path)
     families: dict[str, list[Member]] = {}
@@ -74,7 +74,9 @@ def open_manifest(path: artifacts.Path) -> registry.Families:
         families.setdefault(member.family, []).append(member)
     result = {family: tuple(members) for family, members in families.items()}
     registry.check_names(result)
-    _check_classes(path, [member for family in families.values() for member in family])
+    members = [member for family in families.values() for member in family]
+    _check_classes(path, members)
+    _check_files(path, members)
     return result
 
 
@@ -161,4 +163,16 @@ def _check_classes(path: pathlib.Path, members: Sequence[Member]) -> None:
                 f"Classifiers in {path} must tell the same classes apart. Received: "
                 f"{first.num_classes} of {first.name}, {member.num_classes} of "
                 f"{member.name}."
+            )
+
+
+def _check_files(path: pathlib.Path, members: Sequence[Member]) -> None:
+    """One of two twins, held out, would be known from the other."""
+    names: dict[str, str] = {}
+    for member in members:
+        other = names.setdefault(member.identity.split()[0], member.name)
+        if other != member.name:
+            raise UserError(
+                f"Classifiers in {path} must be different ones. Received: {other} and "
+                f"{member.name}, files with the same content. Remove one of them."
             )
