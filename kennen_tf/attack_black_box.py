@@ -34,10 +34,11 @@ def attack_black_box(config: AttackConfig) -> None:
         UserError: If the black box, the classifiers or the images cannot be had, they
             do not fit together, or `output_dir` holds another run.
     """
-    from kennen_tf import black_boxes, quiet
+    from kennen_tf import quiet
 
     quiet.import_tensorflow()
 
+    from kennen_tf import black_boxes
     from kennen_tf.imagenet import attacked_box, image_set, registry, run_folder
     from pipelines import image_sets
 

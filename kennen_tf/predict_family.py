@@ -11,7 +11,9 @@ over folds and draws of queries, as in the paper's section 4. Prints accuracy wi
 intervals for each number of queries, and for each classifier.
 
 Writes runs/family/outputs (TFRecords), figures/curve.png, figures/confusion-*.png and,
-last, results.json. Killed at any moment, the same command with --resume goes on.
+last, results.json. Killed at any moment, the same command with --resume goes on. With
+another --metamodel, --num_queries, --curve, --num_folds or --num_draws, --resume reads
+the outputs that are there anew, and writes figures and results anew.
 """
 
 from typing import TYPE_CHECKING
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from kennen_tf.imagenet.family_scores import FamilyScore
 
 SCHEMA_VERSION = 1
+
+# What is done with the outputs; they take long, and do not depend on these.
+_READING = ("metamodel", "num_queries", "curve", "num_folds", "num_draws")
 
 
 def predict_family(config: FamilyPredictionConfig) -> None:
@@ -64,7 +69,9 @@ def predict_family(config: FamilyPredictionConfig) -> None:
         "images": images.fingerprint,
         "classifiers": {m.name: m.identity for m in families.members},
     }
-    with run_folder.open_run("predict_family", config.to_json(), made_from) as folder:
+    with run_folder.open_run(
+        "predict_family", config.to_json(), made_from, free_fields=_READING
+    ) as folder:
         outputs = classifier_outputs.collect(
             families.members, images, folder / "outputs", config.batch_size
         )
@@ -95,6 +102,8 @@ def predict_family(config: FamilyPredictionConfig) -> None:
             family_reporting.curve_figure(scores, config.classifiers, title),
             figure_dir / "curve.png",
         )
+        for path in figure_dir.glob("confusion-*.png"):
+            path.unlink()  # Of metamodels that read the outputs before.
         for score in _at(scores, config.num_queries):
             figures.save_png(
                 family_reporting.confusion_figure(score, names),

@@ -212,6 +212,9 @@ def _check_queries(info: QueryOutputsInfo, query_indices: Sequence[int]) -> np.n
 
 
 def _shuffled(num_entries: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
+    # Called within a graph of its own. The order is that of our seed alone; and a global
+    # seed of 0 would have TensorFlow ask whether a symbolic tensor is 0.
+    tf.compat.v1.get_default_graph().seed = None
     return tf.data.Dataset.range(num_entries).shuffle(
         num_entries,
         # Both halves of tf.data's seed must differ from 0, 0, which means "random".

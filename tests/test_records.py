@@ -418,3 +418,13 @@ def test_unknown_entries_and_queries_are_refused(info, made):
         pipeline.load_arrays(info, [], [0], None)
     with pytest.raises(UserError, match="0 to 6; .* Received: 1 indices, 7 to 7"):
         pipeline.load_arrays(info, ids, [7], None)
+
+
+@pytest.mark.parametrize("global_seed", [0, 5])
+def test_the_order_is_that_of_the_seed_alone(info, made, global_seed):
+    without = epochs_of(info, made, 1, 2)
+    tf.random.set_seed(global_seed)
+    try:
+        np.testing.assert_array_equal(epochs_of(info, made, 1, 2), without)
+    finally:
+        tf.random.set_seed(None)

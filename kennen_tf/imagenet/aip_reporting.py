@@ -89,9 +89,9 @@ def grades_table(graded: Sequence[Graded], title: str) -> Table:
         "95% interval",
         "of those right before",
         "95% interval",
-        "top-5: clean",
-        "misclassified",
-        "of those right",
+        "top-5: clean error",
+        "top-5: misclassified",
+        "top-5: of those right before",
     ):
         table.add_column(column, justify="right")
     for one in graded:

@@ -30,7 +30,8 @@ def open_run(
         binary: Name of the binary.
         config: Its config as plain values; "output_dir" and "resume" among them.
         made_from: Fingerprints of what else decides the results.
-        free_fields: More fields of the config that results do not depend on.
+        free_fields: More fields of the config that may change from call to call: what
+            is kept does not depend on them.
 
     Raises:
         UserError: If the folder holds anything else, or this run and "resume" is false.
