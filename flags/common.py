@@ -206,11 +206,8 @@ def _call(main: Callable[[Any], object], config: Any) -> None:
         _fail(error, status=1)
     except KeyboardInterrupt:
         needs_flag = not absl_flags.FLAGS.flag_values_dict().get("resume", True)
-        _fail(
-            f"stopped; the same command{' with --resume' if needs_flag else ''} goes on "
-            "from here.",
-            status=130,
-        )
+        command = "the same command" + (" with --resume" if needs_flag else "")
+        _fail(f"stopped; {command} goes on from here.", status=130)
 
 
 def _fail(error: object, status: int) -> NoReturn:

@@ -212,8 +212,8 @@ def _check_queries(info: QueryOutputsInfo, query_indices: Sequence[int]) -> np.n
 
 
 def _shuffled(num_entries: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
-    # Called within a graph of its own. The order is that of our seed alone; and a global
-    # seed of 0 would have TensorFlow ask whether a symbolic tensor is 0.
+    # Called within a graph of its own. The order is that of our seed alone; and with a
+    # global seed of 0, TensorFlow would ask whether a symbolic tensor is 0.
     tf.compat.v1.get_default_graph().seed = None
     return tf.data.Dataset.range(num_entries).shuffle(
         num_entries,
