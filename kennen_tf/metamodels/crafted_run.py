@@ -97,7 +97,9 @@ class CraftedRun:
             test_entries=tuple(by_id[i] for i in split.test_ids),
             split_attributes=split.split_attributes,
             stored_queries=info.query_inputs.take(
-                folder_lib.choose_queries(info, info.num_queries, config.seed)
+                folder_lib.choose_queries(
+                    info, info.num_queries, config.seed_of_queries
+                )
             ),
         )
 
