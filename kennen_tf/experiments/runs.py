@@ -111,7 +111,7 @@ class Runs:
                 "image_epochs": self.config.image_epochs,
                 "max_memory_mb": self.config.max_memory_mb,
                 "evaluate_every": _NEVER,
-                "checkpoint_every": 1 if method == "kennen-io" else 5,
+                "checkpoint_every": 5,
                 "resume": True,
                 **settings,
             }

@@ -211,6 +211,8 @@ class _Training:
     def _open_trainer(
         self, phase: Phase, features: npt.NDArray[np.float32]
     ) -> training.Trainer:
+        # A metamodel that goes on from another one must not take its place.
+        is_only = sum(p.name != IMAGES for p in self._phases) == 1
         return training.Trainer.start(
             dataclasses.replace(self._run.config.make_recipe(), epochs=phase.length),
             features,
@@ -218,6 +220,7 @@ class _Training:
             seed=derive_seed(self._run.config.seed, "phase", phase.number),
             strategy=self._run.strategy,
             checkpoint_path=self._checkpoint_of(phase),
+            compiled=self._run.compiled if is_only else None,
         )
 
     def _make_objective(self, phase: Phase) -> ReaderObjective:

@@ -160,7 +160,9 @@ def make(job: Job) -> Trained | None:
             folder_lib.write_description(
                 folder, job.description, split, query_indices, job.info.query_inputs
             )
-        logging.info(
+        # Where there are no curves there is a bar over many runs, and it names them.
+        log = logging.info if job.keeps_curves else logging.debug
+        log(
             "Training %s in %s: %d entries to train on, %d to test on, %d queries, %d "
             "device(s), seed %d.",
             *(config.method, folder, len(split.train_ids), len(split.test_ids)),
@@ -267,7 +269,7 @@ def _train_linear(job: Job) -> Trained:
 
 
 def _train_crafted(job: Job) -> Trained:
-    run = CraftedRun.open(job.config, job.info, job.split, job.strategy)
+    run = CraftedRun.open(job.config, job.info, job.split, job.strategy, job.compiled)
     if job.config.method == "kennen-i":
         model, crafted, last = kennen_i.train(run)
     else:
