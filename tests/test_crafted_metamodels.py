@@ -8,11 +8,9 @@ import fakes
 import numpy as np
 import pytest
 
-from kennen_tf import attributes
 from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.configs.metamodels import MetamodelConfig
-from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.errors import UserError
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
@@ -21,7 +19,6 @@ from kennen_tf.metamodels import callbacks, crafting
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.query_inputs import QueryInputs
-from kennen_tf.query_zoo import query_zoo
 from kennen_tf.reporting import read_results
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.train_metamodel import train_metamodel
@@ -29,40 +26,16 @@ from kennen_tf.zoo import store
 from kennen_tf.zoo.gradients import GradientBank
 
 METHODS = ("kennen-i", "kennen-io")
-ALG = attributes.by_name("alg")
-
-
-def make_zoo(folder, shuffled=False):
-    """Makes a zoo where each classifier's favourite digit betrays its optimizer.
-
-    Digits 4 to 6, not 0 to 2: what a digit means has to be learned. With `shuffled`,
-    it is the optimizer of another one, drawn at random.
-    """
-    specs = fakes.make_small_specs(30)
-    order = np.arange(len(specs))
-    if shuffled:
-        order = np.random.default_rng(0).permutation(len(specs))
-    biases = {
-        spec: 2.0 * np.eye(10)[4 + ALG.label(specs[other]["alg"])]
-        for spec, other in zip(specs, order, strict=True)
-    }
-    fakes.make_zoo(folder / "zoo", specs, biases=biases)
-    query_zoo(
-        QueryConfig(
-            zoo_dir=str(folder / "zoo"), query_dir=str(folder / "q"), num_queries=12
-        )
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    return make_zoo(tmp_path_factory.mktemp("planted"))
+    return fakes.make_betraying_zoo(tmp_path_factory.mktemp("planted"))
 
 
 @pytest.fixture(scope="module")
 def shuffled(tmp_path_factory):
-    return make_zoo(tmp_path_factory.mktemp("shuffled"), shuffled=True)
+    return fakes.make_betraying_zoo(tmp_path_factory.mktemp("shuffled"), shuffled=True)
 
 
 def make_config(folder, metamodel_dir, method, **settings):
