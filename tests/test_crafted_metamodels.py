@@ -8,9 +8,11 @@ import fakes
 import numpy as np
 import pytest
 
+from kennen_tf import attributes
 from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.errors import UserError
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
@@ -19,6 +21,7 @@ from kennen_tf.metamodels import callbacks, crafting
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.query_zoo import query_zoo
 from kennen_tf.reporting import read_results
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.train_metamodel import train_metamodel
@@ -116,7 +119,7 @@ def test_labels_shuffled_over_classifiers_are_read_at_chance(
 ):
     train_metamodel(make_config(shuffled, tmp_path, method, num_test=40))
     lower, upper = score(tmp_path)["alg"]["interval"]
-    assert lower - 0.01 < ALG.chance < upper + 0.01
+    assert lower - 0.01 < attributes.by_name("alg").chance < upper + 0.01
 
 
 class Stopped(Exception):
