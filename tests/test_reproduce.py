@@ -147,7 +147,9 @@ def test_what_is_planted_is_read_and_the_rest_is_not_scored(report):
         ("kennen-io", "default", "probabilities"),
     ]
     for row in rows:
-        if row["recipe"] != "paper" and row["representation"] != "bottom-1":
+        # The likeliest label is planted, not the others' order.
+        is_told = row["representation"] in ("probabilities", "top-1")
+        if is_told and row["recipe"] != "paper":
             assert row["scores"]["alg"]["accuracy"]["mean"] > 0.95, row["method"]
         assert row["scores"]["act"] is None
         assert row["scores"]["average"]["chance"] < 0.6
@@ -179,7 +181,8 @@ def test_extrapolation_is_scaled_and_what_the_zoo_lacks_is_said(report):
         assert rows["R"][method]["normalized"]["mean"] == pytest.approx(1.0)
         assert "alg" not in rows["E-alg"][method]["over"]
         assert "alg" in rows["E-size"][method]["over"]
-        assert rows["E-size"][method]["scores"]["alg"]["accuracy"]["mean"] > 0.9
+        # Two of five are left to train on.
+        assert rows["E-size"][method]["scores"]["alg"]["scaled"]["mean"] > 0.4
         # All have two convolutions: nobody is left to test on.
         assert rows["E-conv"][method]["runs"] == []
         assert rows["E-conv"][method]["normalized"] is None

@@ -138,7 +138,7 @@ class AttributeCounts(Experiment):
                 counts.legend(
                     bars,
                     ["accepted", "rejected"],
-                    loc="outside lower center",
+                    loc="outside upper right",
                     ncols=2,
                     frameon=False,
                 )
@@ -160,7 +160,8 @@ class AttributeCounts(Experiment):
             )
             for panel in (axes, boxes):
                 panel.set_title(
-                    f"{attribute.code}: {attribute.description}"[:34], fontsize=8
+                    f"{attribute.code}: {attribute.description.split(',')[0]}",
+                    fontsize=8,
                 )
                 panel.set_xticks(places, names, fontsize=7)
                 panel.set_xlim(-0.6, len(names) - 0.4)

@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from kennen_tf import attributes, figures
 from kennen_tf.configs.metamodels import MetamodelConfig
@@ -98,6 +99,7 @@ def draw(
     names = [summaries.AVERAGE, *attributes.NAMES]
     num_rows = -(-len(names) // _COLUMNS)
     figure = figures.make_figure(2.6 * _COLUMNS, 2.1 * num_rows + 0.9)
+    places = sorted({point["x"] for own in curves.values() for point in own})
     shared: Axes | None = None
     lines: dict[str, Any] = {}
     for place, name in enumerate(names, start=1):
@@ -123,6 +125,8 @@ def draw(
             )
         if log:
             axes.set_xscale("log")
+        axes.set_xticks(places, [f"{x:,}" for x in places])
+        axes.xaxis.set_minor_locator(NullLocator())
         is_average = name == summaries.AVERAGE
         axes.set_title(
             "average" if is_average else attributes.by_name(name).code,
@@ -135,13 +139,14 @@ def draw(
     figure.supxlabel(x_label, fontsize=9)
     figure.supylabel("accuracy (%), chance 0, perfect 100", fontsize=9)
     figure.suptitle(title, fontsize=10)
+    # The grid leaves this corner empty.
     figure.legend(
         list(lines.values()),
         list(lines),
-        loc="outside lower center",
-        ncols=len(lines),
+        loc="lower center",
+        bbox_to_anchor=(0.63, 0.1),
         frameon=False,
-        fontsize=8,
+        fontsize=11,
     )
     return figure
 
