@@ -82,6 +82,12 @@ def notes(curves: Mapping[str, Any]) -> list[str]:
         found.append(
             f"Not scored, as all test classifiers have one value: {', '.join(missing)}."
         )
+    counts = {len(point["runs"]) for point in points if point["runs"]}
+    if len(counts) > 1:
+        found.append(
+            "Where there are fewer runs, they are the first seeds or draws only: look "
+            "at how far those of the other method differ before comparing means."
+        )
     return found
 
 

@@ -62,6 +62,11 @@ def normalized(own: Results, random: Results) -> tuple[float | None, list[str]]:
     return (above_chance(own) / reference if reference > 0 else None), names
 
 
+def _say_runs(rows: list[dict[str, Any]]) -> str:
+    counts = {m: max(len(row[m]["runs"]) for row in rows) for m in METHODS}
+    return ", ".join(f"{count} of {method}" for method, count in counts.items())
+
+
 def _row(row: dict[str, Any]) -> list[str]:
     first = row[METHODS[0]]
     codes = [attributes.by_name(name).code for name in first["over"]]
@@ -194,6 +199,8 @@ class Table3(Experiment):
             notes=[
                 *notes,
                 f"Training values > test values: {rules}.",
+                f"Runs: {_say_runs(result['rows'])}. Where there are fewer, they are the "
+                "first seeds only.",
                 "An E split leaves fewer classifiers to train on than R, which lowers "
                 "its "
                 "score, too.",
