@@ -59,8 +59,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
     if row["accuracy"]:
         own = row["accuracy"]
         accuracy = (
-            f"{100 * own['mean']:.1f} ({100 * own['lowest']:.1f}-"
-            f"{100 * own['highest']:.1f})"
+            f"{100 * own['mean']:.1f} "
+            f"({100 * own['lowest']:.1f}-{100 * own['highest']:.1f})"
         )
     of_all = row["accuracy_of_all"]
     return [
@@ -192,17 +192,13 @@ class AttributeCounts(Experiment):
             f"epoch{'s' if result['epochs'] > 1 else ''} were accepted and "
             f"{result['num_rejected']:,} rejected, the threshold being "
             f"{100 * result['min_accuracy']:.0f}% validation accuracy. With their "
-            "ensembles "
-            f"the accepted make the {result['num_entries']:,} entries that metamodels "
-            "learn "
-            "from and are tested on.",
+            f"ensembles the accepted make the {result['num_entries']:,} entries that "
+            "metamodels learn from and are tested on.",
             tables=[
                 Table(
                     caption="Classifiers by value, the accepted in % with 95% "
-                    "interval; "
-                    "validation accuracy in %: mean of the accepted (lowest-highest), "
-                    "and "
-                    "mean of all that were trained.",
+                    "interval; validation accuracy in %: mean of the accepted "
+                    "(lowest-highest), and mean of all that were trained.",
                     columns=[
                         *("attribute", "value", "accepted", "rejected", "accepted %"),
                         *("accuracy", "of all", "entries"),
@@ -217,8 +213,7 @@ class AttributeCounts(Experiment):
                 Picture(
                     stem="accuracies",
                     caption="Accuracy of the accepted by value: quartiles, and "
-                    "whiskers to "
-                    "the lowest and the highest.",
+                    "whiskers to the lowest and the highest.",
                 ),
             ],
             notes=[

@@ -66,14 +66,13 @@ class Confusion(Experiment):
         return Section(
             title="Confusion matrices (appendix)",
             about=f"What kennen-o and kennen-io take {count:,} test classifiers for, "
-            "on the "
-            "R split, seed 0. In the paper, values that are alike are confused most.",
+            "on the R split, seed 0. In the paper, values that are alike are confused "
+            "most.",
             pictures=[
                 Picture(
                     stem="confusion",
                     caption="True value by row, named value by column; beside the "
-                    "name, "
-                    "class-balanced accuracy.",
+                    "name, class-balanced accuracy.",
                 )
             ]
             if methods

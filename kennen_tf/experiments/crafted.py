@@ -98,16 +98,13 @@ class Crafted(Experiment):
         return Section(
             title="Crafted images (kennen-i)",
             about="One image for each attribute, made so that the digit which a "
-            "classifier "
-            "sees in it is the label of the attribute. It needs one label of one "
-            "query.",
+            "classifier sees in it is the label of the attribute. It needs one label "
+            "of one query.",
             tables=[
                 Table(
                     caption="Class-balanced accuracy in %: of the first seed on "
-                    "training "
-                    "classifiers, and mean (lowest-highest) over seeds on test "
-                    "classifiers. "
-                    "The column with † is the paper's.",
+                    "training classifiers, and mean (lowest-highest) over seeds on "
+                    "test classifiers. The column with † is the paper's.",
                     columns=[
                         *("attribute", "digit: value", "chance"),
                         *("training", "test", "† test"),
@@ -118,8 +115,8 @@ class Crafted(Experiment):
             pictures=[
                 Picture(
                     stem="images",
-                    caption="The images of the first seed, with their accuracy on test "
-                    "classifiers.",
+                    caption="The images of the first seed, with their accuracy on "
+                    "test classifiers.",
                 )
             ]
             if result["images"]

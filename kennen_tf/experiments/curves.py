@@ -64,8 +64,7 @@ def table(curves: Mapping[str, Any], x_label: str) -> Table:
         rows.append(row)
     return Table(
         caption="Average over attributes in %: mean (lowest-highest) over runs. "
-        "Scaled: "
-        "chance is 0, perfect is 100.",
+        "Scaled: chance is 0, perfect is 100.",
         columns=columns,
         rows=rows,
     )

@@ -135,18 +135,15 @@ class Embedding(Experiment):
         return Section(
             title="Embedding of the metamodels' inputs (appendix)",
             about="t-SNE of what kennen-o and kennen-io read: the log-probabilities "
-            "that "
-            f"{len(result['entries']):,} classifiers and ensembles, those to train on "
-            "and "
-            f"those to test on, answer to {result['num_queries']:,} queries. "
-            "Classifiers "
-            "that lie together answer alike; the axes mean nothing.",
+            f"that {len(result['entries']):,} classifiers and ensembles, those to "
+            f"train on and those to test on, answer to {result['num_queries']:,} "
+            "queries. Classifiers that lie together answer alike; the axes mean "
+            "nothing.",
             pictures=[
                 Picture(
                     stem="embedding",
                     caption="Each point is a classifier or an ensemble, its shape and "
-                    "shade "
-                    "the value of the attribute.",
+                    "shade the value of the attribute.",
                 )
             ]
             if result["embeddings"]

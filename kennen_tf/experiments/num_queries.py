@@ -56,18 +56,15 @@ class NumQueries(Experiment):
         return Section(
             title="Number of queries (Figure 4)",
             about="The same split of the zoo, read through more and more queries; "
-            "several "
-            "draws of them tell how much the choice matters (for kennen-io, of the "
-            "images "
-            "that it begins with). In the paper, 100 queries already tell much, and "
-            "accuracy saturates near 500.",
+            "several draws of them tell how much the choice matters (for kennen-io, "
+            "of the images that it begins with). In the paper, 100 queries already "
+            "tell much, and accuracy saturates near 500.",
             tables=[curves.table(result["curves"], _LABEL)],
             pictures=[
                 Picture(
                     stem="curves",
                     caption="Accuracy, scaled so that chance is 0 and perfect is 100; "
-                    "bars "
-                    "reach from the lowest draw of queries to the highest.",
+                    "bars reach from the lowest draw of queries to the highest.",
                 )
             ],
             notes=curves.notes(result["curves"]),

@@ -48,15 +48,13 @@ class NumTrain(Experiment):
         return Section(
             title="Number of training classifiers (Figure 4)",
             about="Metamodels are trained on fewer classifiers than there are, and "
-            "tested "
-            "on the same. In the paper, accuracy goes on rising up to 5,000.",
+            "tested on the same. In the paper, accuracy goes on rising up to 5,000.",
             tables=[curves.table(result["curves"], _LABEL)],
             pictures=[
                 Picture(
                     stem="curves",
                     caption="Accuracy, scaled so that chance is 0 and perfect is 100; "
-                    "bars "
-                    "reach from the lowest seed to the highest.",
+                    "bars reach from the lowest seed to the highest.",
                 )
             ],
             notes=curves.notes(result["curves"]),

@@ -75,10 +75,8 @@ class QueryChoice(Experiment):
         return Section(
             title="Choice of queries (appendix)",
             about=f"kennen-o with {len(summary['runs'])} draws of "
-            f"{result['num_queries']} "
-            "queries. Split and seed of the training stay the same, so that what "
-            "differs "
-            "is due to the queries.",
+            f"{result['num_queries']} queries. Split and seed of the training stay the "
+            "same, so that what differs is due to the queries.",
             tables=[
                 Table(
                     caption="Accuracy in % over the draws.",
@@ -89,9 +87,8 @@ class QueryChoice(Experiment):
             pictures=[
                 Picture(
                     stem="spread",
-                    caption="Each box holds half of the draws, its line is the median, "
-                    "and "
-                    "the whiskers reach to the lowest and the highest.",
+                    caption="Each box holds half of the draws, its line is the "
+                    "median, and the whiskers reach to the lowest and the highest.",
                 )
             ],
             notes=summary["refused"],

@@ -89,8 +89,9 @@ def _notes_on_seeds(rows: list[dict[str, Any]]) -> list[str]:
         return []
     mean = 100 * sum(score["accuracy"]["values"][:fewest]) / fewest
     return [
-        "Rows with fewer runs have the first seeds only, which may have easier splits. "
-        f"On the first {fewest}, kennen-o with probabilities has {mean:.1f} on average."
+        "Rows with fewer runs have the first seeds only, which may have easier "
+        f"splits. On the first {fewest}, kennen-o with probabilities has {mean:.1f} on "
+        "average."
     ]
 
 
@@ -110,8 +111,8 @@ def _notes(result: dict[str, Any]) -> list[str]:
     )
     return [
         *notes,
-        "Chance is 1 / number of values among the test classifiers; the paper's is 1 / "
-        "number of all values.",
+        "Chance is 1 / number of values among the test classifiers; the paper's is 1 "
+        "/ number of all values.",
         "kennen-i reads one label of one image for each attribute; all others read "
         f"{result['rows'][0]['num_queries']} queries.",
         f"† Table 2 of the paper ({'; '.join(sources)}): 5,000 classifiers of 100 "
@@ -235,12 +236,11 @@ class Table2(Experiment):
         return Section(
             title="Methods and outputs (Table 2)",
             about="Every metamodel on the R split: whole combinations of attribute "
-            "values "
-            "are held out at random.",
+            "values are held out at random.",
             tables=[
                 Table(
-                    caption="Class-balanced accuracy in %, mean over seeds; lowest and "
-                    "highest average of a seed. Rows with † are the paper's.",
+                    caption="Class-balanced accuracy in %, mean over seeds; lowest "
+                    "and highest average of a seed. Rows with † are the paper's.",
                     columns=columns,
                     rows=rows,
                     paper_rows=paper_rows,
@@ -249,9 +249,8 @@ class Table2(Experiment):
             pictures=[
                 Picture(
                     stem="averages",
-                    caption="Averages over the attributes that are scored, the paper's "
-                    "over "
-                    "the same.",
+                    caption="Averages over the attributes that are scored, the "
+                    "paper's over the same.",
                 )
             ],
             notes=_notes(result),

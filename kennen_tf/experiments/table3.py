@@ -173,7 +173,7 @@ class Table3(Experiment):
         notes = list(dict.fromkeys(reasons))
         if without:
             notes.append(
-                f"No normalized accuracy, as the R split is not above chance there: "
+                "No normalized accuracy, as the R split is not above chance there: "
                 f"{', '.join(without)}."
             )
         rules = "; ".join(
@@ -183,14 +183,13 @@ class Table3(Experiment):
             title="Extrapolation (Table 3)",
             about="Training and test classifiers differ in the values of one or two "
             "attributes. The score is the mean over the attributes that the split is "
-            "not "
-            "made by, scaled so that chance is 0 and the R split of the same seed is "
-            "100.",
+            "not made by, scaled so that chance is 0 and the R split of the same seed "
+            "is 100.",
             tables=[
                 Table(
                     caption="In %: mean (lowest-highest) over seeds. Accuracy is the "
-                    "average "
-                    "over the attributes scored; the column with † is the paper's.",
+                    "average over the attributes scored; the column with † is the "
+                    "paper's.",
                     columns=columns,
                     rows=rows,
                 )
@@ -199,11 +198,10 @@ class Table3(Experiment):
             notes=[
                 *notes,
                 f"Training values > test values: {rules}.",
-                f"Runs: {_say_runs(result['rows'])}. Where there are fewer, they are the "
-                "first seeds only.",
+                f"Runs: {_say_runs(result['rows'])}. Where there are fewer, they are "
+                "the first seeds only.",
                 "An E split leaves fewer classifiers to train on than R, which lowers "
-                "its "
-                "score, too.",
+                "its score, too.",
                 f"† Table 3 of the paper ({paper.SUBMISSION}). E-split is in its final "
                 "version only; which data is trained and tested on there is our "
                 "choice.",

@@ -43,15 +43,13 @@ class TopK(Experiment):
         return Section(
             title="Top-k ranking (Figure 4)",
             about="kennen-o reads the first k labels of each output in their order, "
-            "and "
-            "nothing else. In the paper, accuracy jumps at the second label.",
+            "and nothing else. In the paper, accuracy jumps at the second label.",
             tables=[curves.table(result["curves"], _LABEL)],
             pictures=[
                 Picture(
                     stem="curves",
                     caption="Accuracy, scaled so that chance is 0 and perfect is 100; "
-                    "bars "
-                    "reach from the lowest seed to the highest.",
+                    "bars reach from the lowest seed to the highest.",
                 )
             ],
             notes=curves.notes(result["curves"]),
