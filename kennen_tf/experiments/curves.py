@@ -105,6 +105,15 @@ def draw(
     num_rows = -(-len(names) // _COLUMNS)
     figure = figures.make_figure(2.6 * _COLUMNS, 2.1 * num_rows + 0.9)
     places = sorted({point["x"] for own in curves.values() for point in own})
+    lowest = min(
+        (
+            100 * point["scores"][name]["scaled"]["lowest"]
+            for own in curves.values()
+            for point in own
+            for name in summaries.scored(point)
+        ),
+        default=0.0,
+    )
     shared: Axes | None = None
     lines: dict[str, Any] = {}
     for place, name in enumerate(names, start=1):
@@ -138,7 +147,7 @@ def draw(
             fontsize=9,
             fontweight="bold" if is_average else "normal",
         )
-        axes.set_ylim(-25, 105)
+        axes.set_ylim(min(-25.0, lowest - 5), 105)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(x_label, fontsize=9)
