@@ -61,6 +61,11 @@ def define(
         "Number of entries of a training step, over all devices; 0 is the recipe's.",
     )
     flag.integer("seed", "Root seed of split, choice of queries and training.")
+    flag.integer(
+        "query_seed",
+        "Root seed of the choice of queries alone, or of where crafted ones begin, so "
+        "that it can vary while the split stays; -1 is --seed.",
+    )
     flag.string("query_dir", "Folder of the query outputs that query_zoo wrote.")
     flag.string(
         "zoo_dir",

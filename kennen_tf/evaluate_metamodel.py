@@ -10,19 +10,11 @@ queries of kennen-i and kennen-io are sent to the zoo's test classifiers.
 """
 
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flags import common
 from flags import evaluation as evaluation_flags
 from kennen_tf.configs.evaluation import EvaluationConfig
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from kennen_tf.metamodels.metamodel import Metamodel
-    from kennen_tf.query_outputs import QueryOutputsInfo
-    from kennen_tf.records import QueriedEntry
 
 
 def evaluate_metamodel(config: EvaluationConfig) -> None:
@@ -36,8 +28,10 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
 
     quiet.import_tensorflow()
 
+    from kennen_tf.metamodels import scoring
     from kennen_tf.metamodels.metamodel import Metamodel
     from kennen_tf.query_outputs import QueryOutputsInfo
+    from pipelines import query_outputs
 
     opened: dict[str, QueryOutputsInfo] = {}
     documents = []
@@ -46,8 +40,8 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
         query_dir = config.query_dir or metamodel.config.query_dir
         if query_dir not in opened:
             opened[query_dir] = QueryOutputsInfo.open(query_dir)
-        document = _evaluate(
-            metamodel, metamodel_dir, opened[query_dir], config.zoo_dir
+        document = scoring.score(
+            metamodel, opened[query_dir], query_outputs, config.zoo_dir
         )
         _write(document, pathlib.Path(metamodel_dir))
         documents.append(document)
@@ -62,70 +56,6 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
         table = reporting.summary_table(summaries)
         notes = reporting.summary_notes(summaries)
     reporting.print_table(table, notes)
-
-
-def _evaluate(
-    metamodel: "Metamodel", metamodel_dir: str, info: "QueryOutputsInfo", zoo_dir: str
-) -> dict[str, Any]:
-    """Returns what results.json holds."""
-    from kennen_tf import evaluation, reporting
-    from kennen_tf.errors import UserError
-    from kennen_tf.seeds import derive_seed
-
-    wanted = metamodel.fingerprints["query_outputs"]
-    if info.fingerprint != wanted:
-        raise UserError(
-            f"The metamodel in {metamodel_dir} must be scored on the query outputs it "
-            f"was trained on (fingerprint {wanted}). Received: {info.query_dir}, with "
-            f"fingerprint {info.fingerprint}. Name the right ones with --query_dir, or "
-            "train again."
-        )
-    test_ids = set(metamodel.split.test_ids)
-    entries = [entry for entry in info.entries if entry.id in test_ids]
-    probabilities, labels = _answers(metamodel, info, entries, zoo_dir)
-    results = evaluation.evaluate(
-        labels,
-        metamodel.predict(probabilities),
-        skip=metamodel.split.split_attributes,
-        combination_ids=[entry.combination_id for entry in entries],
-        seed=derive_seed(metamodel.config.seed, "bootstrap"),
-    )
-    return reporting.results_document(
-        results,
-        config=metamodel.config.to_json(),
-        fingerprints=metamodel.fingerprints,
-        num_train=len(metamodel.split.train_ids),
-    )
-
-
-def _answers(
-    metamodel: "Metamodel",
-    info: "QueryOutputsInfo",
-    entries: "Sequence[QueriedEntry]",
-    zoo_dir: str,
-) -> "tuple[np.ndarray, dict[str, np.ndarray]]":
-    """Returns probabilities `(entries, n, 10)` and labels of entries, sorted by id."""
-    import numpy as np
-
-    from kennen_tf import attributes
-    from kennen_tf.errors import UserError
-    from kennen_tf.zoo import black_boxes
-    from kennen_tf.zoo.store import Zoo
-    from pipelines import query_outputs
-
-    if not metamodel.config.is_crafted:
-        ids = [entry.id for entry in entries]
-        return query_outputs.load_arrays(info, ids, metamodel.query_indices, None)
-    try:
-        zoo = Zoo.open(zoo_dir or metamodel.config.zoo_dir)
-        info.check_zoo(zoo)
-    except UserError as error:
-        raise UserError(
-            f"{metamodel.config.method} sends its queries to the zoo. {error} If the "
-            "zoo was moved, say where to with --zoo_dir."
-        ) from error
-    labels = {n: np.array([e.labels[n] for e in entries]) for n in attributes.NAMES}
-    return black_boxes.ask(zoo, entries, metamodel.query_inputs.pixels), labels
 
 
 def _write(document: dict[str, Any], metamodel_dir: pathlib.Path) -> None:

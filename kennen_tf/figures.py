@@ -115,7 +115,7 @@ def confusion_figure(matrix: npt.ArrayLike, attribute: Attribute) -> Figure:
     figure = make_figure(
         1.6 + 0.45 * len(attribute.values), 1.4 + 0.45 * len(attribute.values)
     )
-    _draw_confusion(figure.add_subplot(), matrix, attribute)
+    draw_confusion(figure.add_subplot(), matrix, attribute)
     return figure
 
 
@@ -127,7 +127,7 @@ def confusion_sheet(results: Results, title: str = "") -> Figure:
     for position, result in enumerate(results.named, start=1):
         attribute = attributes.by_name(result.name)
         axes = figure.add_subplot(rows, columns, position)
-        _draw_confusion(axes, result.confusion, attribute)
+        draw_confusion(axes, result.confusion, attribute)
         if result.accuracy is None:
             axes.set_title(f"{attribute.code} (not scored)", fontsize=9)
         else:
@@ -259,7 +259,8 @@ def make_figure(width_inches: float, height_inches: float) -> Figure:
     return figure
 
 
-def _draw_confusion(axes: Axes, matrix: npt.ArrayLike, attribute: Attribute) -> None:
+def draw_confusion(axes: Axes, matrix: npt.ArrayLike, attribute: Attribute) -> None:
+    """Draws a confusion matrix of counts: shade is the share of its row."""
     counts = np.asarray(matrix)
     row_sums = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, row_sums, where=row_sums > 0, out=np.zeros(counts.shape))

@@ -25,6 +25,7 @@ KIND = "results"
 # Fields of a metamodel's config that do not make it another kind of metamodel.
 _PER_RUN = (
     "seed",
+    "query_seed",
     "query_dir",
     "zoo_dir",
     "max_memory_mb",

@@ -13,6 +13,7 @@ from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.labeled_images import NUM_CLASSES, LabeledImages
 from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.query_zoo import query_zoo
 from kennen_tf.records import QueriedEntry
 from kennen_tf.zoo import classifiers, store
 from kennen_tf.zoo.specs import NUM_COMBINATIONS, ClassifierSpec
@@ -175,6 +176,36 @@ def make_zoo(
     for spec in specs:
         add_classifier(zoo_dir, spec, bias=(biases or {}).get(spec))
     return store.Zoo.open(zoo_dir)
+
+
+def make_betraying_zoo(
+    folder: Path, shuffled: bool = False, num_combinations: int = 30
+) -> pathlib.Path:
+    """Makes a zoo where each classifier's favourite digit betrays its optimizer.
+
+    Digits 4 to 6, not 0 to 2: what a digit means has to be learned. With `shuffled`, it
+    is the optimizer of another one, drawn at random.
+
+    Returns:
+        The folder, with the zoo in "zoo" and answers to 12 queries in "q".
+    """
+    specs = make_small_specs(num_combinations)
+    order = np.arange(len(specs))
+    if shuffled:
+        order = np.random.default_rng(0).permutation(len(specs))
+    alg = attributes.by_name("alg")
+    biases = {
+        spec: 2.0 * np.eye(10)[4 + alg.label(specs[other]["alg"])]
+        for spec, other in zip(specs, order, strict=True)
+    }
+    folder = pathlib.Path(folder)
+    make_zoo(folder / "zoo", specs, biases=biases)
+    query_zoo(
+        QueryConfig(
+            zoo_dir=str(folder / "zoo"), query_dir=str(folder / "q"), num_queries=12
+        )
+    )
+    return folder
 
 
 def add_classifier(

@@ -29,40 +29,16 @@ from kennen_tf.zoo import store
 from kennen_tf.zoo.gradients import GradientBank
 
 METHODS = ("kennen-i", "kennen-io")
-ALG = attributes.by_name("alg")
-
-
-def make_zoo(folder, shuffled=False):
-    """Makes a zoo where each classifier's favourite digit betrays its optimizer.
-
-    Digits 4 to 6, not 0 to 2: what a digit means has to be learned. With `shuffled`,
-    it is the optimizer of another one, drawn at random.
-    """
-    specs = fakes.make_small_specs(30)
-    order = np.arange(len(specs))
-    if shuffled:
-        order = np.random.default_rng(0).permutation(len(specs))
-    biases = {
-        spec: 2.0 * np.eye(10)[4 + ALG.label(specs[other]["alg"])]
-        for spec, other in zip(specs, order, strict=True)
-    }
-    fakes.make_zoo(folder / "zoo", specs, biases=biases)
-    query_zoo(
-        QueryConfig(
-            zoo_dir=str(folder / "zoo"), query_dir=str(folder / "q"), num_queries=12
-        )
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    return make_zoo(tmp_path_factory.mktemp("planted"))
+    return fakes.make_betraying_zoo(tmp_path_factory.mktemp("planted"))
 
 
 @pytest.fixture(scope="module")
 def shuffled(tmp_path_factory):
-    return make_zoo(tmp_path_factory.mktemp("shuffled"), shuffled=True)
+    return fakes.make_betraying_zoo(tmp_path_factory.mktemp("shuffled"), shuffled=True)
 
 
 def make_config(folder, metamodel_dir, method, **settings):
@@ -143,7 +119,7 @@ def test_labels_shuffled_over_classifiers_are_read_at_chance(
 ):
     train_metamodel(make_config(shuffled, tmp_path, method, num_test=40))
     lower, upper = score(tmp_path)["alg"]["interval"]
-    assert lower - 0.01 < ALG.chance < upper + 0.01
+    assert lower - 0.01 < attributes.by_name("alg").chance < upper + 0.01
 
 
 class Stopped(Exception):

@@ -19,6 +19,7 @@ BINARIES = {
     "kennen_tf.evaluate_metamodel",
     "kennen_tf.export_metamodel",
     "kennen_tf.reveal_black_box",
+    "kennen_tf.reproduce",
     "kennen_tf.predict_family",
     "kennen_tf.generate_aips",
     "kennen_tf.attack_black_box",

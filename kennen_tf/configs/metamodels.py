@@ -127,6 +127,8 @@ class MetamodelConfig(base.Config):
             is the recipe's number.
         batch_size: Entries of a step, over all replicas; 0 is the recipe's number.
         seed: Root seed of the split, the choice of queries, and the training.
+        query_seed: Root seed of the choice of queries alone, so that it can vary while
+            the split stays; -1: `seed`.
 
     What it reads:
         query_dir: Folder of the query outputs.
@@ -157,6 +159,7 @@ class MetamodelConfig(base.Config):
     image_epochs: int = 0
     batch_size: int = 0
     seed: int = 0
+    query_seed: int = -1
     query_dir: str = "queries"
     zoo_dir: str = ""
     num_queries: int = 100
@@ -181,6 +184,7 @@ class MetamodelConfig(base.Config):
         base.check_range("image_epochs", self.image_epochs, 0)
         base.check_range("batch_size", self.batch_size, 0)
         base.check_range("seed", self.seed, 0)
+        base.check_range("query_seed", self.query_seed, -1)
         base.check_given("query_dir", self.query_dir)
         base.check_range("num_queries", self.num_queries, 1)
         base.check_choice("representation", self.representation, REPRESENTATIONS)
@@ -222,6 +226,11 @@ class MetamodelConfig(base.Config):
     def is_crafted(self) -> bool:
         """Whether the queries are made, and not drawn from validation images."""
         return self.method in CRAFTED
+
+    @property
+    def seed_of_queries(self) -> int:
+        """Root seed of the choice of queries, and of where crafted ones begin."""
+        return self.seed if self.query_seed < 0 else self.query_seed
 
     @property
     def attribute_names(self) -> tuple[str, ...]:

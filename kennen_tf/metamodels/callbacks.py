@@ -1,6 +1,7 @@
 """What happens between the epochs of a training: evaluation, checkpoints, a bar."""
 
 import pathlib
+import time
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -31,13 +32,32 @@ class EveryFewEpochs(keras.callbacks.Callback):
             self._function(done)
 
 
+class EveryFewSeconds(keras.callbacks.Callback):
+    """Calls a function with the number of epochs done, when enough time has passed."""
+
+    def __init__(self, function: Callable[[int], object], seconds: float):
+        super().__init__()
+        self._function = function
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if time.monotonic() - self._last >= self._seconds:
+            self._function(epoch + 1)
+            self._last = time.monotonic()
+
+
 class ProgressBar(keras.callbacks.Callback):
     """A bar over the epochs."""
 
     def __init__(self, first_epoch: int, num_epochs: int, name: str):
         super().__init__()
         self._bar = tqdm.tqdm(
-            total=num_epochs, initial=first_epoch, desc=name, unit="epoch"
+            total=num_epochs,
+            initial=first_epoch,
+            desc=name,
+            unit="epoch",
+            leave=None,  # Only if no other bar stands above.
         )
 
     def set_note(self, text: str) -> None:
@@ -114,5 +134,10 @@ def damaged(path: pathlib.Path, error: Exception) -> UserError:
     )
 
 
+def state_of(model: keras.Model) -> list[keras.Variable]:
+    """Returns all that a training of a compiled model changes."""
+    return [*model.variables, *model.optimizer.variables]
+
+
 def _variables(model: keras.Model) -> list[tuple[int, keras.Variable]]:
-    return list(enumerate([*model.variables, *model.optimizer.variables]))
+    return list(enumerate(state_of(model)))

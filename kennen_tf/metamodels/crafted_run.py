@@ -18,6 +18,7 @@ from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import heads
 from kennen_tf.metamodels.metrics import MetricsLog, Side
+from kennen_tf.metamodels.training import CompiledModels
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.query_outputs import QueryOutputsInfo
 from kennen_tf.records import QueriedEntry
@@ -63,6 +64,7 @@ class CraftedRun:
         split_attributes: What has no accuracy; see `Split`.
         stored_queries: Validation images to begin with, in the seed's order: the first
             are those that kennen-o would read.
+        compiled: Models of earlier trainings, to be trained again.
     """
 
     config: MetamodelConfig
@@ -72,6 +74,7 @@ class CraftedRun:
     test_entries: tuple[QueriedEntry, ...]
     split_attributes: tuple[str, ...]
     stored_queries: QueryInputs
+    compiled: CompiledModels | None = None
 
     @classmethod
     def open(
@@ -80,6 +83,7 @@ class CraftedRun:
         info: QueryOutputsInfo,
         split: Split,
         strategy: tf.distribute.Strategy,
+        compiled: CompiledModels | None = None,
     ) -> "CraftedRun":
         """Opens the zoo.
 
@@ -97,8 +101,11 @@ class CraftedRun:
             test_entries=tuple(by_id[i] for i in split.test_ids),
             split_attributes=split.split_attributes,
             stored_queries=info.query_inputs.take(
-                folder_lib.choose_queries(info, info.num_queries, config.seed)
+                folder_lib.choose_queries(
+                    info, info.num_queries, config.seed_of_queries
+                )
             ),
+            compiled=compiled,
         )
 
     @property

@@ -35,16 +35,18 @@ def add_features(
     if standardize:
         mean, variance = _moments(train_features, center)
         floor = deviation_floor**2 * variance.mean()
-        layer = keras.layers.Normalization(axis=(1, 2), name="standardize")
-        layer.build((None, *train_features.shape[1:]))
-        # As weights and not as arguments, which would put them into the config.
-        layer.adapt_mean.assign(mean)
-        # Where nothing varies at all, nothing is divided.
-        layer.adapt_variance.assign(
-            np.maximum(variance, floor) if floor else 1 + variance
+        x = keras.layers.Flatten(name="flatten")(x)
+        # Its moments are variables, where those of `Normalization` become constants of
+        # a compiled step, which other trainings could not share.
+        layer = keras.layers.BatchNormalization(
+            center=False, scale=False, epsilon=0.0, trainable=False, name="standardize"
         )
-        layer.finalize_state()
-        x = layer(x)
+        layer.build(x.shape)
+        layer.moving_mean.assign(mean.ravel())
+        # Where nothing varies at all, nothing is divided.
+        variance = np.maximum(variance, floor) if floor else 1 + variance
+        layer.moving_variance.assign(variance.ravel())
+        return layer(x)
     return keras.layers.Flatten(name="flatten")(x)
 
 

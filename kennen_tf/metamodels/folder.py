@@ -53,6 +53,8 @@ _FREE_FIELDS = (
     "checkpoint_every",
     "max_memory_mb",
 )
+# Of a description, all but what it is.
+_PARTS = ("config", "recipe", "crafting", "fingerprints")
 
 
 def choose_queries(info: QueryOutputsInfo, num_queries: int, seed: int) -> list[int]:
@@ -88,6 +90,13 @@ def describe(
             "zoo": info.zoo_fingerprint,
         },
     }
+
+
+def deciding(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what of a description decides what is trained."""
+    parts = {part: description[part] for part in _PARTS}
+    config = {k: v for k, v in parts["config"].items() if k not in _FREE_FIELDS}
+    return {**parts, "config": config}
 
 
 def state(folder: pathlib.Path, description: Mapping[str, Any], resume: bool) -> str:
@@ -191,7 +200,7 @@ def _listing(folder: pathlib.Path) -> list[pathlib.Path]:
 def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Says what of two descriptions differs and matters."""
     found = []
-    for part in ("config", "recipe", "crafting", "fingerprints"):
+    for part in _PARTS:
         before, now = stored.get(part, {}), wanted[part]
         for name in sorted({*before, *now}):
             if part == "config" and name in _FREE_FIELDS:

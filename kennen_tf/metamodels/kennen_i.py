@@ -70,7 +70,9 @@ class _Training:
         kinds = list(self._recipe.starts) * len(self._attributes)
         stored = run.stored_queries
         validation = stored.take([place % len(stored) for place in range(len(kinds))])
-        self._starts = start_images.make_starts(kinds, validation, config.seed)
+        self._starts = start_images.make_starts(
+            kinds, validation, config.seed_of_queries
+        )
         self._bank = run.open_bank()
         self._descent = Descent(
             self._recipe,
@@ -89,7 +91,11 @@ class _Training:
         if not self._log.rows:
             self._evaluate()
         with tqdm.tqdm(
-            total=num_epochs, initial=descent.epoch, desc=config.method, unit="epoch"
+            total=num_epochs,
+            initial=descent.epoch,
+            desc=config.method,
+            unit="epoch",
+            leave=None,
         ) as bar:
             while descent.epoch < num_epochs:
                 loss = descent.run_epoch(objective)

@@ -88,11 +88,11 @@ class _Training:
         self._trainer: training.Trainer | None = None
 
     def _make_starts(self) -> QueryInputs:
-        starts, stored = self._recipe.starts, self._run.stored_queries
-        places = range(self._run.config.num_queries)
+        config, stored = self._run.config, self._run.stored_queries
+        starts, places = self._recipe.starts, range(config.num_queries)
         kinds = [starts[place % len(starts)] for place in places]
         validation = stored.take([place % len(stored) for place in places])
-        return start_images.make_starts(kinds, validation, self._run.config.seed)
+        return start_images.make_starts(kinds, validation, config.seed_of_queries)
 
     def _draw_held_out(self) -> npt.NDArray[np.bool_]:
         """Says which training entries the images do not descend through."""
@@ -132,6 +132,7 @@ class _Training:
             initial=descent.epoch - first,
             desc=f"{config.method}, images",
             unit="epoch",
+            leave=None,
         ) as bar:
             while descent.epoch < phase.image_epochs:
                 if descent.epoch == 0:
@@ -210,6 +211,8 @@ class _Training:
     def _open_trainer(
         self, phase: Phase, features: npt.NDArray[np.float32]
     ) -> training.Trainer:
+        # A metamodel that goes on from another one must not take its place.
+        is_only = sum(p.name != IMAGES for p in self._phases) == 1
         return training.Trainer.start(
             dataclasses.replace(self._run.config.make_recipe(), epochs=phase.length),
             features,
@@ -217,6 +220,7 @@ class _Training:
             seed=derive_seed(self._run.config.seed, "phase", phase.number),
             strategy=self._run.strategy,
             checkpoint_path=self._checkpoint_of(phase),
+            compiled=self._run.compiled if is_only else None,
         )
 
     def _make_objective(self, phase: Phase) -> ReaderObjective:

@@ -14,6 +14,9 @@ def build(
 ) -> tuple[keras.Model, keras.Model]:
     """Builds an untrained metamodel of layers of Keras only.
 
+    What depends on the features or the seed is in variables, so that a step compiled
+    for one training serves others of the recipe (`training.CompiledModels`).
+
     Args:
         recipe: What it reads and its layers.
         train_features: Represented outputs `(entries, num_queries, 10)`.

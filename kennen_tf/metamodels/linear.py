@@ -43,7 +43,9 @@ def fit(
     standardized = keras.Model(inputs, x).predict(
         train_features, batch_size=1024, verbose=0
     )
-    for attribute in tqdm.tqdm(attributes.ATTRIBUTES, "linear", unit="attribute"):
+    for attribute in tqdm.tqdm(
+        attributes.ATTRIBUTES, "linear", unit="attribute", leave=None
+    ):
         models[0].get_layer(f"{attribute.name}_logits").set_weights(
             _fit_head(
                 standardized,

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,10 +18,45 @@ from kennen_tf.metamodels import callbacks, heads, kennen_o
 # XLA takes some seconds to compile, so short trainings are faster without.
 _LEAST_STEPS_FOR_XLA = 3000
 _PREDICT_BATCH = 1000
+_MOST_COMPILED = 4  # Bounds memory. Experiments run what shares a step in a row.
 
 # Makes an endless dataset of (features, {attribute: labels}) from a batch size and the
 # epoch it starts at. The order in an epoch depends on the epoch's number only.
 MakeStream = Callable[[int, int], tf.data.Dataset]
+
+
+class CompiledModels:
+    """Models that were trained before, to be trained again from the beginning.
+
+    To trace and compile a step takes longer than a short training. Trainings that
+    differ only in seed, entries and queries share the step: what tells them apart is in
+    variables (see `kennen_o.build`), which a new training fills with its own.
+    """
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[Any, ...], tuple[keras.Model, keras.Model]] = {}
+
+    def share(
+        self, key: tuple[Any, ...], answering: keras.Model, model: keras.Model
+    ) -> tuple[keras.Model, keras.Model]:
+        """Returns models with the state of these, which take their place.
+
+        Args:
+            key: Says which trainings have the same step.
+            answering: The metamodel.
+            model: The model that is trained; compiled.
+        """
+        if key in self._models:
+            shared = self._models[key]
+            for variable, value in zip(
+                callbacks.state_of(shared[1]), callbacks.state_of(model), strict=True
+            ):
+                variable.assign(value)
+            return shared
+        if len(self._models) == _MOST_COMPILED:
+            del self._models[next(iter(self._models))]
+        self._models[key] = answering, model
+        return answering, model
 
 
 @dataclasses.dataclass
@@ -53,6 +89,7 @@ class Trainer:
         seed: int,
         strategy: tf.distribute.Strategy,
         checkpoint_path: pathlib.Path,
+        compiled: CompiledModels | None = None,
     ) -> "Trainer":
         """Builds the models, and restores a checkpoint if there is one.
 
@@ -63,6 +100,7 @@ class Trainer:
             seed: Root seed.
             strategy: Under which to build and train.
             checkpoint_path: File of the checkpoint.
+            compiled: Models of earlier trainings, to be trained again.
 
         Raises:
             UserError: If there are too few entries for the devices, or the checkpoint
@@ -86,6 +124,9 @@ class Trainer:
                 jit_compile=recipe.compile_with_xla and is_one_device and is_long,
             )
             model.optimizer.build(model.trainable_variables)
+            if compiled is not None and is_one_device:
+                key = (recipe, features.shape[1:], batch_size, steps)
+                answering, model = compiled.share(key, answering, model)
             first_epoch = callbacks.restore_checkpoint(checkpoint_path, model)
         return cls(
             answering=answering,

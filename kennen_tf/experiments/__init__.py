@@ -1,0 +1,1 @@
+"""The paper's experiments on MNIST-NET: each a module, all on shared runs."""

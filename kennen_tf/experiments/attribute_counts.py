@@ -1,0 +1,223 @@
+"""attributes: what the zoo is made of, and how good its classifiers are (appendix)."""
+
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from matplotlib.figure import Figure
+
+from kennen_tf import attributes, figures
+from kennen_tf.attributes import Facts
+from kennen_tf.experiments.experiment import Experiment
+from kennen_tf.experiments.runs import Runs
+from kennen_tf.experiments.sections import Picture, Section, Table
+from kennen_tf.experiments.summaries import summarize
+from kennen_tf.zoo.store import ACCEPTED, ClassifierRecord
+
+_COLUMNS = 4
+_QUARTILES = (0, 0.25, 0.5, 0.75, 1)
+
+
+def _values(record: ClassifierRecord) -> dict[str, Any]:
+    facts = Facts(combination=record.spec.combination, num_params=record.num_params)
+    return attributes.all_values(facts)
+
+
+def _count(records: list[ClassifierRecord]) -> dict[str, Any]:
+    """Counts the accepted and the rejected, and summarises accuracies in [0, 1]."""
+    accepted = [r.accuracy for r in records if r.status == ACCEPTED]
+    result: dict[str, Any] = {
+        "num_accepted": len(accepted),
+        "num_rejected": len(records) - len(accepted),
+        "accepted_share": None,
+        "accepted_interval": None,
+        "accuracy": None,
+        "quartiles": None,
+        "accuracy_of_all": None,
+    }
+    if records:
+        test = scipy.stats.binomtest(len(accepted), len(records))
+        interval = test.proportion_ci(method="wilson")
+        result["accepted_share"] = len(accepted) / len(records)
+        result["accepted_interval"] = [float(interval.low), float(interval.high)]
+        result["accuracy_of_all"] = float(np.mean([r.accuracy for r in records]))
+    if accepted:
+        summary = summarize(accepted)
+        del summary["values"]  # They are in the zoo's manifest.
+        result["accuracy"] = summary
+        result["quartiles"] = np.quantile(accepted, _QUARTILES).tolist()
+    return result
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    share, accuracy = "-", "-"
+    if row["accepted_interval"]:
+        lower, upper = row["accepted_interval"]
+        share = (
+            f"{100 * row['accepted_share']:.0f} ({100 * lower:.0f}-{100 * upper:.0f})"
+        )
+    if row["accuracy"]:
+        own = row["accuracy"]
+        accuracy = (
+            f"{100 * own['mean']:.1f} "
+            f"({100 * own['lowest']:.1f}-{100 * own['highest']:.1f})"
+        )
+    of_all = row["accuracy_of_all"]
+    return [
+        f"{row['num_accepted']:,}",
+        f"{row['num_rejected']:,}",
+        share,
+        accuracy,
+        "-" if of_all is None else f"{100 * of_all:.1f}",
+        f"{row['num_entries']:,}",
+    ]
+
+
+class AttributeCounts(Experiment):
+    """The zoo's attributes: distribution and accuracy by value."""
+
+    name = "attributes"
+
+    def measure(self, runs: Runs) -> dict[str, Any]:
+        # Counts classifiers and entries by value, and summarises accuracies.
+        records = runs.zoo.records
+        values = [_values(record) for record in records]
+        rows = []
+        for attribute in attributes.ATTRIBUTES:
+            for value in attribute.values:
+                own = [
+                    record
+                    for record, found in zip(records, values, strict=True)
+                    if found[attribute.name] == value
+                ]
+                entries = [
+                    e for e in runs.info.entries if e.values[attribute.name] == value
+                ]
+                rows.append(
+                    {
+                        "attribute": attribute.name,
+                        "value": value,
+                        "num_entries": len(entries),
+                        **_count(own),
+                    }
+                )
+        return {
+            "rows": rows,
+            "num_entries": len(runs.info.entries),
+            "min_accuracy": runs.zoo.config.min_accuracy,
+            "epochs": runs.zoo.config.epochs,
+            **_count(records),
+        }
+
+    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+        by_attribute = {
+            a: [row for row in result["rows"] if row["attribute"] == a.name]
+            for a in attributes.ATTRIBUTES
+        }
+        num_rows = -(-len(by_attribute) // _COLUMNS)
+        size = (2.6 * _COLUMNS, 2.2 * num_rows + 0.6)
+        counts, accuracies = figures.make_figure(*size), figures.make_figure(*size)
+        for place, (attribute, rows) in enumerate(by_attribute.items(), start=1):
+            names = [str(value) for value in attribute.values]
+            places = range(len(names))
+            axes = counts.add_subplot(num_rows, _COLUMNS, place)
+            accepted = [row["num_accepted"] for row in rows]
+            rejected = [row["num_rejected"] for row in rows]
+            bars: list[Any] = [
+                axes.bar(places, accepted, color="0.75", edgecolor="black"),
+                axes.bar(
+                    places,
+                    rejected,
+                    bottom=accepted,
+                    color="white",
+                    edgecolor="black",
+                    hatch="///",
+                ),
+            ]
+            if place == 1:
+                counts.legend(
+                    bars,
+                    ["accepted", "rejected"],
+                    loc="outside upper right",
+                    ncols=2,
+                    frameon=False,
+                )
+            boxes = accuracies.add_subplot(num_rows, _COLUMNS, place)
+            keys = ("whislo", "q1", "med", "q3", "whishi")
+            shown = [i for i in places if rows[i]["quartiles"]]
+            boxes.bxp(
+                [
+                    {
+                        k: 100 * q
+                        for k, q in zip(keys, rows[i]["quartiles"], strict=True)
+                    }
+                    for i in shown
+                ],
+                positions=shown,
+                showfliers=False,
+                widths=0.6,
+                medianprops={"color": "black", "linewidth": 2},
+            )
+            for panel in (axes, boxes):
+                panel.set_title(
+                    f"{attribute.code}: {attribute.description.split(',')[0]}",
+                    fontsize=8,
+                )
+                panel.set_xticks(places, names, fontsize=7)
+                panel.set_xlim(-0.6, len(names) - 0.4)
+                if max(map(len, names)) > 3 and len(names) > 3:
+                    panel.tick_params(axis="x", rotation=90)
+                panel.tick_params(axis="y", labelsize=7)
+                panel.spines[["top", "right"]].set_visible(False)
+        counts.supylabel("classifiers", fontsize=9)
+        accuracies.supylabel(
+            "validation accuracy of accepted classifiers (%)", fontsize=9
+        )
+        for figure in (counts, accuracies):
+            figure.supxlabel("value", fontsize=9)
+        return {"counts": counts, "accuracies": accuracies}
+
+    def show(self, result: dict[str, Any]) -> Section:
+        rows = [
+            [
+                attributes.by_name(row["attribute"]).code,
+                str(row["value"]),
+                *_cells(row),
+            ]
+            for row in result["rows"]
+        ]
+        return Section(
+            title="The zoo's attributes (appendix)",
+            about=f"{result['num_accepted']:,} classifiers of {result['epochs']} "
+            f"epoch{'s' if result['epochs'] > 1 else ''} were accepted and "
+            f"{result['num_rejected']:,} rejected, the threshold being "
+            f"{100 * result['min_accuracy']:.0f}% validation accuracy. With their "
+            f"ensembles the accepted make the {result['num_entries']:,} entries that "
+            "metamodels learn from and are tested on.",
+            tables=[
+                Table(
+                    caption="Classifiers by value, the accepted in % with 95% "
+                    "interval; validation accuracy in %: mean of the accepted "
+                    "(lowest-highest), and mean of all that were trained.",
+                    columns=[
+                        *("attribute", "value", "accepted", "rejected", "accepted %"),
+                        *("accuracy", "of all", "entries"),
+                    ],
+                    rows=[*rows, ["all", "", *_cells(result)]],
+                )
+            ],
+            pictures=[
+                Picture(
+                    stem="counts", caption="Accepted and rejected classifiers by value."
+                ),
+                Picture(
+                    stem="accuracies",
+                    caption="Accuracy of the accepted by value: quartiles, and "
+                    "whiskers to the lowest and the highest.",
+                ),
+            ],
+            notes=[
+                "Single classifiers have no ensembles among them: for ens, see the "
+                "entries."
+            ],
+        )

@@ -1,0 +1,118 @@
+"""The experiments by name, and how they are run one after the other."""
+
+import pathlib
+import time
+from typing import Any
+
+from absl import logging
+
+from kennen_tf import artifacts
+from kennen_tf.configs import crafting, metamodels
+from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
+from kennen_tf.experiments import (
+    attribute_counts,
+    confusion,
+    crafted,
+    embedding,
+    num_queries,
+    num_train,
+    query_choice,
+    report,
+    table2,
+    table3,
+    top_k,
+)
+from kennen_tf.experiments.experiment import Experiment
+from kennen_tf.experiments.runs import Runs
+from kennen_tf.metamodels.making import Pipeline
+from kennen_tf.query_outputs import QueryOutputsInfo
+from kennen_tf.zoo import store
+from kennen_tf.zoo.store import Zoo
+
+_ALL: tuple[Experiment, ...] = (
+    attribute_counts.AttributeCounts(),
+    table2.Table2(),
+    table3.Table3(),
+    num_train.NumTrain(),
+    num_queries.NumQueries(),
+    top_k.TopK(),
+    query_choice.QueryChoice(),
+    embedding.Embedding(),
+    confusion.Confusion(),
+    crafted.Crafted(),
+)
+BY_NAME = {experiment.name: experiment for experiment in _ALL}
+
+
+def run(config: ReproductionConfig, pipeline: Pipeline) -> list[pathlib.Path]:
+    """Runs experiments and writes the report of all that were run so far.
+
+    What an experiment found stays, unless settings, zoo or query outputs are others.
+
+    Args:
+        config: Settings.
+        pipeline: What reads query outputs.
+
+    Returns:
+        The files of the report.
+
+    Raises:
+        UserError: If the zoo or its query outputs are missing or do not belong
+            together.
+    """
+    info = QueryOutputsInfo.open(config.query_dir)
+    zoo = Zoo.open(config.zoo_dir)
+    info.check_zoo(zoo)
+    folder = artifacts.make_folder(config.report_dir)
+    with artifacts.folder_lock(folder, "running experiments"):
+        runs = Runs(config, info, zoo, pipeline)
+        made_from = _made_from(config, info)
+        for name in config.experiments:
+            experiment = BY_NAME[name]
+            document = report.read(folder, name)
+            if document is None or document["made_from"] != made_from:
+                started = time.monotonic()
+                trained_before = runs.num_trained
+                result = experiment.measure(runs)
+                document = report.make_document(
+                    name,
+                    result,
+                    command=config.command(name),
+                    made_from=made_from,
+                    seconds=time.monotonic() - started,
+                    num_trained=runs.num_trained - trained_before,
+                )
+                report.write(folder, document)
+            report.write_figures(folder, name, experiment.draw(document["result"]))
+            logging.info("%s: %s", name, folder / name)
+        documents = [report.read(folder, name) for name in EXPERIMENTS]
+        return report.write_pages(
+            folder,
+            [
+                (document, BY_NAME[document["experiment"]].show(document["result"]))
+                for document in documents
+                if document is not None
+            ],
+        )
+
+
+def _made_from(config: ReproductionConfig, info: QueryOutputsInfo) -> dict[str, Any]:
+    """Returns all that decides what an experiment finds."""
+    recipes = {
+        "metamodels": {n: r.to_json() for n, r in metamodels.RECIPES.items()},
+        "crafting": {
+            method: {name: recipe.to_json() for name, recipe in own.items()}
+            for method, own in crafting.RECIPES.items()
+        },
+    }
+    return {
+        "settings": config.deciding(),
+        "recipes": artifacts.fingerprint(recipes),
+        "query_outputs": info.fingerprint,
+        "query_inputs": info.query_inputs.fingerprint,
+        "zoo": info.zoo_fingerprint,
+        # The rejected are in no fingerprint of the zoo.
+        "manifest": artifacts.sha256_of_file(
+            pathlib.Path(config.zoo_dir) / store.MANIFEST_NAME
+        )[:16],
+    }

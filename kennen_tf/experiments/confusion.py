@@ -1,0 +1,81 @@
+"""confusion: which values are taken for which (appendix)."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from kennen_tf import attributes, figures
+from kennen_tf.experiments.experiment import Experiment
+from kennen_tf.experiments.runs import Refused, Runs
+from kennen_tf.experiments.sections import Picture, Section
+
+METHODS = ("kennen-o", "kennen-io")
+_SEED = 0
+_PAIRS_IN_A_ROW = 2
+
+
+class Confusion(Experiment):
+    """Confusion matrices of two metamodels side by side."""
+
+    name = "confusion"
+
+    def measure(self, runs: Runs) -> dict[str, Any]:
+        # Takes the confusion matrices of both metamodels, of the first seed.
+        configs = [runs.make_config(method, _SEED) for method in METHODS]
+        results = dict(zip(METHODS, runs.train(self.name, configs), strict=True))
+        methods = {}
+        for method, run in results.items():
+            if isinstance(run, Refused):
+                continue
+            keys = ("accuracy", "interval", "chance", "confusion", "not_scored")
+            methods[method] = {
+                "run": run.name,
+                "num_train": run.document["num_train"],
+                "num_test": run.document["num_test"],
+                "attributes": {
+                    a["name"]: {key: a[key] for key in keys}
+                    for a in run.document["attributes"]
+                },
+            }
+        reasons = [run.reason for run in results.values() if isinstance(run, Refused)]
+        return {"methods": methods, "refused": sorted(set(reasons))}
+
+    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+        methods = result["methods"]
+        if not methods:
+            return {}
+        columns = _PAIRS_IN_A_ROW * len(methods)
+        num_rows = -(-len(attributes.ATTRIBUTES) // _PAIRS_IN_A_ROW)
+        figure = figures.make_figure(2.9 * columns, 2.9 * num_rows + 0.4)
+        place = 0
+        for attribute in attributes.ATTRIBUTES:
+            for method, found in methods.items():
+                place += 1
+                own = found["attributes"][attribute.name]
+                axes = figure.add_subplot(num_rows, columns, place)
+                figures.draw_confusion(axes, own["confusion"], attribute)
+                accuracy = own["accuracy"]
+                text = "not scored" if accuracy is None else f"{100 * accuracy:.0f}%"
+                axes.set_title(f"{attribute.code}, {method}: {text}", fontsize=9)
+        figure.suptitle("numbers: test entries; shade: share of the row", fontsize=10)
+        return {"confusion": figure}
+
+    def show(self, result: dict[str, Any]) -> Section:
+        methods = result["methods"]
+        count = next((found["num_test"] for found in methods.values()), 0)
+        return Section(
+            title="Confusion matrices (appendix)",
+            about=f"What kennen-o and kennen-io take {count:,} test classifiers for, "
+            "on the R split, seed 0. In the paper, values that are alike are confused "
+            "most.",
+            pictures=[
+                Picture(
+                    stem="confusion",
+                    caption="True value by row, named value by column; beside the "
+                    "name, class-balanced accuracy.",
+                )
+            ]
+            if methods
+            else [],
+            notes=result["refused"],
+        )

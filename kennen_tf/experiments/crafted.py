@@ -1,0 +1,128 @@
+"""crafted: the images of kennen-i, and how well each names its attribute (Figure 3)."""
+
+import base64
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kennen_tf import artifacts, attributes, figures, paper
+from kennen_tf.experiments import summaries
+from kennen_tf.experiments.experiment import Experiment
+from kennen_tf.experiments.runs import Refused, Run, Runs
+from kennen_tf.experiments.sections import Picture, Section, Table
+from kennen_tf.labeled_images import IMAGE_SHAPE
+from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.metamodels.metamodel import Metamodel
+
+_METHOD = "kennen-i"
+_COLUMNS = 4
+
+
+def _images(run: Run) -> dict[str, Any]:
+    """Returns each attribute's image, base64 of 28 x 28 bytes, and its accuracies."""
+    queries = Metamodel.load(run.folder).query_inputs
+    rows = artifacts.read_json_lines(run.folder / folder_lib.METRICS_NAME)
+    trained = rows[-1]["train"]["accuracy"]
+    tested = {a["name"]: a for a in run.document["attributes"]}
+    return {
+        name: {
+            "pixels": base64.b64encode(image.tobytes()).decode(),
+            "train_accuracy": trained.get(name),
+            "test_accuracy": tested[name]["accuracy"],
+            "test_interval": tested[name]["interval"],
+            "chance": tested[name]["chance"],
+        }
+        for name, image in zip(attributes.NAMES, queries.images, strict=True)
+    }
+
+
+class Crafted(Experiment):
+    """The images of kennen-i."""
+
+    name = "crafted"
+
+    def measure(self, runs: Runs) -> dict[str, Any]:
+        # Crafts an image for each attribute, for each seed; keeps those of the first.
+        configs = [runs.make_config(_METHOD, s) for s in runs.config.seeds(_METHOD)]
+        results = runs.train(self.name, configs)
+        first = results[0]
+        row = paper.table_2_row(_METHOD, configs[0].representation, configs[0].split)
+        return {
+            "summary": summaries.summarize_runs(results),
+            "images": {} if isinstance(first, Refused) else _images(first),
+            "paper": {n: row.accuracy(n) if row else None for n in attributes.NAMES},
+            "paper_source": row.source if row else "",
+        }
+
+    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+        if not result["images"]:
+            return {}
+        num_rows = -(-len(result["images"]) // _COLUMNS)
+        figure = figures.make_figure(2.0 * _COLUMNS, 2.45 * num_rows)
+        for place, (name, own) in enumerate(result["images"].items(), start=1):
+            axes = figure.add_subplot(num_rows, _COLUMNS, place)
+            pixels = np.frombuffer(base64.b64decode(own["pixels"]), np.uint8)
+            image = pixels.reshape(IMAGE_SHAPE[:2])
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            accuracy, chance = own["test_accuracy"], own["chance"]
+            text = "not scored"
+            if accuracy is not None:
+                text = f"{100 * accuracy:.0f}% (chance {100 * chance:.0f}%)"
+            axes.set_title(attributes.by_name(name).code, fontsize=10)
+            axes.set_xlabel(text, fontsize=9)
+        return {"images": figure}
+
+    def show(self, result: dict[str, Any]) -> Section:
+        scores = result["summary"]["scores"]
+        rows = []
+        for name in attributes.NAMES:
+            attribute, score = attributes.by_name(name), scores[name]
+            own = result["images"].get(name, {})
+            trained, beside = own.get("train_accuracy"), result["paper"][name]
+            digits = ", ".join(
+                f"{i}: {value}" for i, value in enumerate(attribute.values)
+            )
+            rows.append(
+                [
+                    attribute.code,
+                    digits,
+                    "-" if score is None else f"{100 * score['chance']:.1f}",
+                    "-" if trained is None else f"{100 * trained:.1f}",
+                    summaries.say(score and score["accuracy"]),
+                    "-" if beside is None else f"{beside:.1f}",
+                ]
+            )
+        return Section(
+            title="Crafted images (kennen-i)",
+            about="One image for each attribute, made so that the digit which a "
+            "classifier sees in it is the label of the attribute. It needs one label "
+            "of one query.",
+            tables=[
+                Table(
+                    caption="Class-balanced accuracy in %: of the first seed on "
+                    "training classifiers, and mean (lowest-highest) over seeds on "
+                    "test classifiers. The column with † is the paper's.",
+                    columns=[
+                        *("attribute", "digit: value", "chance"),
+                        *("training", "test", "† test"),
+                    ],
+                    rows=rows,
+                )
+            ],
+            pictures=[
+                Picture(
+                    stem="images",
+                    caption="The images of the first seed, with their accuracy on "
+                    "test classifiers.",
+                )
+            ]
+            if result["images"]
+            else [],
+            notes=[
+                *result["summary"]["refused"],
+                f"† Table 2 of the paper ({result['paper_source']}).",
+            ],
+        )

@@ -1,0 +1,182 @@
+"""Curves: accuracy against something, for one method or several (paper, Figure 4)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from kennen_tf import attributes, figures
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.experiments import summaries
+from kennen_tf.experiments.runs import Runs
+from kennen_tf.experiments.sections import Table
+
+# What is at each place of a curve: the number on the axis and the runs.
+Plan = Mapping[str, Sequence[tuple[int, Sequence[MetamodelConfig]]]]
+
+_COLUMNS = 4
+# By place of the method; tells them apart without colours.
+_STYLES: tuple[dict[str, Any], ...] = (
+    {"linestyle": "-", "marker": "o", "color": "0.0"},
+    {"linestyle": "--", "marker": "s", "color": "0.35", "markerfacecolor": "white"},
+    {"linestyle": "-.", "marker": "^", "color": "0.2", "markerfacecolor": "0.7"},
+)
+
+
+def measure(runs: Runs, experiment: str, plan: Plan) -> dict[str, Any]:
+    """Trains the runs of all points.
+
+    Returns:
+        For each method a list of points, each what `summaries.summarize_runs` returns
+        and "x".
+    """
+    configs = [c for points in plan.values() for _, own in points for c in own]
+    results = iter(runs.train(experiment, configs))
+    return {
+        method: [
+            {"x": x, **summaries.summarize_runs([next(results) for _ in own])}
+            for x, own in points
+        ]
+        for method, points in plan.items()
+    }
+
+
+def table(curves: Mapping[str, Any], x_label: str) -> Table:
+    """Returns the averages over attributes, one row for each place."""
+    places = sorted({point["x"] for points in curves.values() for point in points})
+    by_place = {m: {point["x"]: point for point in curves[m]} for m in curves}
+    columns = [x_label]
+    for method in curves:
+        columns += [f"{method}: runs", "accuracy", "scaled"]
+    rows = []
+    for x in places:
+        row = [f"{x:,}"]
+        for method in curves:
+            point = by_place[method].get(x)
+            score = point["scores"][summaries.AVERAGE] if point else None
+            row += [
+                str(len(point["runs"])) if point else "-",
+                summaries.say(score and score["accuracy"]),
+                summaries.say(score and score["scaled"]),
+            ]
+        rows.append(row)
+    return Table(
+        caption="Average over attributes in %: mean (lowest-highest) over runs. "
+        "Scaled: chance is 0, perfect is 100.",
+        columns=columns,
+        rows=rows,
+    )
+
+
+def notes(curves: Mapping[str, Any]) -> list[str]:
+    """Returns why points are missing, and which attributes have no curve."""
+    points = [point for own in curves.values() for point in own]
+    reasons = dict.fromkeys(r for point in points for r in point["refused"])
+    scored = {name for point in points for name in summaries.scored(point)}
+    missing = [attributes.by_name(n).code for n in attributes.NAMES if n not in scored]
+    found = list(reasons)
+    if missing:
+        found.append(
+            f"Not scored, as all test classifiers have one value: {', '.join(missing)}."
+        )
+    counts = {len(point["runs"]) for point in points if point["runs"]}
+    if len(counts) > 1:
+        found.append(
+            "Where there are fewer runs, they are the first seeds or draws only: look "
+            "at how far those of the other method differ before comparing means."
+        )
+    return found
+
+
+def draw(
+    curves: Mapping[str, Any], x_label: str, title: str, log: bool = True
+) -> Figure:
+    """Draws a panel for the average and each attribute, chance 0 and perfect 100.
+
+    Args:
+        curves: What `measure` returned.
+        x_label: Of the axis.
+        title: Above all.
+        log: Whether the axis is logarithmic.
+    """
+    names = [summaries.AVERAGE, *attributes.NAMES]
+    num_rows = -(-len(names) // _COLUMNS)
+    figure = figures.make_figure(2.6 * _COLUMNS, 2.1 * num_rows + 0.9)
+    places = sorted({point["x"] for own in curves.values() for point in own})
+    lowest = min(
+        (
+            100 * point["scores"][name]["scaled"]["lowest"]
+            for own in curves.values()
+            for point in own
+            for name in summaries.scored(point)
+        ),
+        default=0.0,
+    )
+    shared: Axes | None = None
+    lines: dict[str, Any] = {}
+    for place, name in enumerate(names, start=1):
+        axes = figure.add_subplot(num_rows, _COLUMNS, place, sharex=shared)
+        shared = shared or axes
+        lines["chance"] = axes.axhline(0, color="black", linestyle=":", linewidth=1)
+        is_empty = True
+        for method, style in zip(curves, _STYLES, strict=False):
+            points = [
+                (point["x"], point["scores"][name]["scaled"])
+                for point in curves[method]
+                if point["scores"][name]
+            ]
+            if points:
+                is_empty = False
+                lines[method] = _draw_line(axes, points, style)
+        if is_empty:
+            axes.text(
+                *(0.5, 0.5, "not scored"),
+                ha="center",
+                va="center",
+                transform=axes.transAxes,
+            )
+        if log:
+            axes.set_xscale("log")
+        axes.set_xticks(places, [f"{x:,}" for x in places])
+        axes.xaxis.set_minor_locator(NullLocator())
+        is_average = name == summaries.AVERAGE
+        axes.set_title(
+            "average" if is_average else attributes.by_name(name).code,
+            fontsize=9,
+            fontweight="bold" if is_average else "normal",
+        )
+        axes.set_ylim(min(-25.0, lowest - 5), 105)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel(x_label, fontsize=9)
+    figure.supylabel("accuracy (%), chance 0, perfect 100", fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    # The grid leaves this corner empty.
+    figure.legend(
+        list(lines.values()),
+        list(lines),
+        loc="lower center",
+        bbox_to_anchor=(0.63, 0.1),
+        frameon=False,
+        fontsize=11,
+    )
+    return figure
+
+
+def _draw_line(
+    axes: Axes,
+    points: Sequence[tuple[int, Mapping[str, Any]]],
+    style: Mapping[str, Any],
+) -> Any:
+    """Draws means with bars from the lowest to the highest run."""
+    x = [place for place, _ in points]
+    mean = [100 * s["mean"] for _, s in points]
+    reach = [
+        [100 * (s["mean"] - s["lowest"]) for _, s in points],
+        [100 * (s["highest"] - s["mean"]) for _, s in points],
+    ]
+    return axes.errorbar(
+        x, mean, yerr=reach, markersize=3.5, linewidth=1, capsize=2, **style
+    )

@@ -1,0 +1,152 @@
+"""embedding: t-SNE of what metamodels read, by attribute (appendix)."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.preprocessing import StandardScaler
+
+from kennen_tf import attributes, figures, outputs
+from kennen_tf.attributes import Attribute
+from kennen_tf.experiments.experiment import Experiment
+from kennen_tf.experiments.runs import Refused, Runs
+from kennen_tf.experiments.sections import Picture, Section
+from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.seeds import derive_seed
+from kennen_tf.zoo import black_boxes
+
+METHODS = ("kennen-o", "kennen-io")
+_SEED = 0
+_MOST_COMPONENTS = 50  # Before t-SNE, as is usual.
+_PERPLEXITY = 30.0
+_LEAST_ENTRIES = 5
+_PAIRS_IN_A_ROW = 2
+_MARKERS = "osD^vP*X"
+
+
+def _embed(probabilities: npt.NDArray[np.float32]) -> list[list[float]]:
+    """Returns a place in the plane for each entry, from `(entries, n, 10)`."""
+    features = np.log(np.maximum(probabilities, outputs.PROBABILITY_FLOOR))
+    features = StandardScaler().fit_transform(features.reshape(len(features), -1))
+    num_components = min(_MOST_COMPONENTS, *features.shape)
+    reduced = PCA(num_components, random_state=_SEED).fit_transform(features)
+    places = TSNE(
+        perplexity=min(_PERPLEXITY, (len(reduced) - 1) / 3),
+        init="pca",
+        random_state=derive_seed(_SEED, "t-SNE"),
+    ).fit_transform(reduced)
+    return places.tolist()
+
+
+def _draw_places(
+    axes: Axes,
+    places: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.integer],
+    attribute: Attribute,
+) -> None:
+    colors = colormaps["viridis"](np.linspace(0, 0.95, len(attribute.values)))
+    for label, value in enumerate(attribute.values):
+        own = places[labels == label]
+        axes.scatter(
+            own[:, 0],
+            own[:, 1],
+            s=14,
+            marker=_MARKERS[label],
+            color=colors[label],
+            edgecolor="black",
+            linewidth=0.3,
+            label=str(value),
+        )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel("t-SNE 1", fontsize=7)
+    axes.set_ylabel("t-SNE 2", fontsize=7)
+
+
+class Embedding(Experiment):
+    """t-SNE of the inputs of metamodels."""
+
+    name = "embedding"
+
+    def measure(self, runs: Runs) -> dict[str, Any]:
+        # The outputs of all entries, for the queries of both metamodels.
+        configs = [runs.make_config(method, _SEED) for method in METHODS]
+        results = dict(zip(METHODS, runs.train(self.name, configs), strict=True))
+        entries = runs.info.entries
+        labels = {n: [entry.labels[n] for entry in entries] for n in attributes.NAMES}
+        embeddings: dict[str, Any] = {}
+        refused = {}
+        for method, run in results.items():
+            if isinstance(run, Refused):
+                refused[method] = run.reason
+            elif len(entries) < _LEAST_ENTRIES:
+                refused[method] = f"t-SNE needs at least {_LEAST_ENTRIES} entries."
+            elif run.config.is_crafted:
+                queries = Metamodel.load(run.folder).query_inputs
+                answers = black_boxes.ask(runs.zoo, entries, queries.pixels)
+                embeddings[method] = _embed(answers)
+            else:
+                ids = [entry.id for entry in entries]
+                indices = runs.query_indices(run.config)
+                answers, _ = runs.outputs.load_arrays(runs.info, ids, indices, None)
+                embeddings[method] = _embed(answers)
+        return {
+            "entries": [entry.id for entry in entries],
+            "labels": labels,
+            "embeddings": embeddings,
+            "refused": refused,
+            "num_queries": configs[0].num_queries,
+            "runs": [
+                run.name for run in results.values() if not isinstance(run, Refused)
+            ],
+        }
+
+    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+        embeddings = result["embeddings"]
+        if not embeddings:
+            return {}
+        columns = _PAIRS_IN_A_ROW * len(embeddings)
+        num_rows = -(-len(attributes.ATTRIBUTES) // _PAIRS_IN_A_ROW)
+        figure = figures.make_figure(2.7 * columns, 2.5 * num_rows)
+        place = 0
+        for attribute in attributes.ATTRIBUTES:
+            labels = np.array(result["labels"][attribute.name])
+            for number, (method, places) in enumerate(embeddings.items()):
+                place += 1
+                axes = figure.add_subplot(num_rows, columns, place)
+                _draw_places(axes, np.array(places), labels, attribute)
+                axes.set_title(f"{attribute.code}, {method}", fontsize=9)
+                if number == len(embeddings) - 1:
+                    axes.legend(
+                        loc="center left",
+                        bbox_to_anchor=(1.0, 0.5),
+                        fontsize=7,
+                        frameon=False,
+                        handletextpad=0.1,
+                    )
+        return {"embedding": figure}
+
+    def show(self, result: dict[str, Any]) -> Section:
+        return Section(
+            title="Embedding of the metamodels' inputs (appendix)",
+            about="t-SNE of what kennen-o and kennen-io read: the log-probabilities "
+            f"that {len(result['entries']):,} classifiers and ensembles, those to "
+            f"train on and those to test on, answer to {result['num_queries']:,} "
+            "queries. Classifiers that lie together answer alike; the axes mean "
+            "nothing.",
+            pictures=[
+                Picture(
+                    stem="embedding",
+                    caption="Each point is a classifier or an ensemble, its shape and "
+                    "shade the value of the attribute.",
+                )
+            ]
+            if result["embeddings"]
+            else [],
+            notes=[f"{method}: {why}" for method, why in result["refused"].items()],
+        )

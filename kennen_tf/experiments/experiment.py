@@ -1,0 +1,31 @@
+"""What an experiment is."""
+
+import abc
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from kennen_tf.experiments.runs import Runs
+from kennen_tf.experiments.sections import Section
+
+
+class Experiment(abc.ABC):
+    """A table or a figure of the paper.
+
+    Attributes:
+        name: As flags and folders spell it.
+    """
+
+    name: str
+
+    @abc.abstractmethod
+    def measure(self, runs: Runs) -> dict[str, Any]:
+        """Trains what is missing; returns all numbers, as JSON holds them."""
+
+    @abc.abstractmethod
+    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+        """Draws what `measure` returned; the keys are the stems of the files."""
+
+    @abc.abstractmethod
+    def show(self, result: dict[str, Any]) -> Section:
+        """Says what `measure` returned."""

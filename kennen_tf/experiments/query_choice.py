@@ -1,0 +1,95 @@
+"""query-choice: how much it matters which queries are sent (appendix)."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from kennen_tf import attributes, figures
+from kennen_tf.experiments import num_queries, summaries
+from kennen_tf.experiments.experiment import Experiment
+from kennen_tf.experiments.runs import Runs
+from kennen_tf.experiments.sections import Picture, Section, Table
+
+_METHOD = "kennen-o"
+
+
+class QueryChoice(Experiment):
+    """Spread over draws of queries."""
+
+    name = "query-choice"
+
+    def measure(self, runs: Runs) -> dict[str, Any]:
+        # Trains kennen-o on many draws of queries; the split and the seed stay.
+        configs = [
+            num_queries.draw_queries(runs, _METHOD, draw)
+            for draw in range(runs.config.query_draws)
+        ]
+        summary = summaries.summarize_runs(runs.train(self.name, configs))
+        return {"summary": summary, "num_queries": runs.config.num_queries}
+
+    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+        scores = result["summary"]["scores"]
+        names = [n for n in (*attributes.NAMES, summaries.AVERAGE) if scores[n]]
+        if not names:
+            return {}
+        figure = figures.make_figure(8.0, 3.8)
+        axes = figure.add_subplot()
+        axes.boxplot(
+            [[100 * v for v in scores[name]["accuracy"]["values"]] for name in names],
+            whis=(0, 100),
+            widths=0.6,
+            medianprops={"color": "black", "linewidth": 2},
+        )
+        for place, name in enumerate(names, start=1):
+            chance = 100 * scores[name]["chance"]
+            line = axes.hlines(chance, place - 0.45, place + 0.45, "black", ":")
+            line.set_label("chance" if place == 1 else "")
+        labels = [
+            n if n == summaries.AVERAGE else attributes.by_name(n).code for n in names
+        ]
+        axes.set_xticks(range(1, len(names) + 1), labels)
+        axes.set_xlabel("attribute")
+        axes.set_ylabel("class-balanced accuracy (%)")
+        axes.set_ylim(0, 102)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="upper right")
+        count = len(result["summary"]["runs"])
+        axes.set_title(
+            f"kennen-o, {count} draws of {result['num_queries']} queries", fontsize=10
+        )
+        return {"spread": figure}
+
+    def show(self, result: dict[str, Any]) -> Section:
+        summary = result["summary"]
+        rows = []
+        for name in (*attributes.NAMES, summaries.AVERAGE):
+            score = summary["scores"][name]
+            label = name if name == summaries.AVERAGE else attributes.by_name(name).code
+            if score is None:
+                rows.append([label, *["-"] * 5])
+                continue
+            own = score["accuracy"]
+            numbers = [own["mean"], own["std"], own["lowest"], own["highest"]]
+            cells = ["-" if n is None else f"{100 * n:.1f}" for n in numbers]
+            rows.append([label, f"{100 * score['chance']:.1f}", *cells])
+        return Section(
+            title="Choice of queries (appendix)",
+            about=f"kennen-o with {len(summary['runs'])} draws of "
+            f"{result['num_queries']} queries. Split and seed of the training stay the "
+            "same, so that what differs is due to the queries.",
+            tables=[
+                Table(
+                    caption="Accuracy in % over the draws.",
+                    columns=["", "chance", "mean", "deviation", "lowest", "highest"],
+                    rows=rows,
+                )
+            ],
+            pictures=[
+                Picture(
+                    stem="spread",
+                    caption="Each box holds half of the draws, its line is the "
+                    "median, and the whiskers reach to the lowest and the highest.",
+                )
+            ],
+            notes=summary["refused"],
+        )

@@ -1,0 +1,257 @@
+"""table2: every method and output representation on the R split (Table 2)."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from kennen_tf import attributes, figures, paper, splits
+from kennen_tf.experiments import summaries
+from kennen_tf.experiments.experiment import Experiment
+from kennen_tf.experiments.runs import Runs
+from kennen_tf.experiments.sections import Picture, Section, Table
+
+# Settings of the rows.
+_ROWS: tuple[dict[str, str], ...] = (
+    {"method": "linear"},
+    {"method": "kennen-o"},
+    {"method": "kennen-o", "recipe": "paper"},
+    {"method": "kennen-o", "representation": "ranking"},
+    {"method": "kennen-o", "representation": "bottom-1"},
+    {"method": "kennen-o", "representation": "top-1"},
+    {"method": "kennen-i"},
+    {"method": "kennen-io"},
+)
+
+
+def _paper_scores(row: paper.Row, summary: dict[str, Any]) -> dict[str, Any]:
+    """Returns the paper's numbers in per cent, their average over what is scored."""
+    return {
+        "output": row.output,
+        "source": row.source,
+        "accuracies": {name: row.accuracy(name) for name in attributes.NAMES},
+        "average": row.average,
+        "average_over_scored": row.average_over(summaries.scored(summary)),
+    }
+
+
+def _paper_chance() -> dict[str, float]:
+    """Returns 1 / number of values in per cent, which is the paper's chance."""
+    chances = {a.name: 100 * a.chance for a in attributes.ATTRIBUTES}
+    return {**chances, summaries.AVERAGE: sum(chances.values()) / len(chances)}
+
+
+_BARS = "95% intervals over test classifiers, of all seeds"
+
+
+def _once(place: int, label: str) -> str:
+    return label if place == 0 else ""
+
+
+def _label(row: dict[str, Any]) -> str:
+    recipe = " (paper's recipe)" if row["recipe"] == "paper" else ""
+    return f"{row['method']}{recipe}, {row['representation']}"
+
+
+_ALL = (*attributes.NAMES, summaries.AVERAGE)
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    scores = row["scores"]
+    average = scores[summaries.AVERAGE]
+    own = average["accuracy"] if average else None
+    extent = "-"
+    if own and len(own["values"]) > 1:
+        extent = f"{100 * own['lowest']:.1f}-{100 * own['highest']:.1f}"
+    return [
+        row["method"] + (", paper's recipe" if row["recipe"] == "paper" else ""),
+        row["representation"],
+        summaries.say_range(row["num_train"]),
+        str(len(row["runs"])),
+        *(summaries.say_mean(scores[n] and scores[n]["accuracy"]) for n in _ALL),
+        extent,
+    ]
+
+
+def _paper_row(row: dict[str, Any]) -> list[str]:
+    beside = row["paper"]
+    numbers = [beside["accuracies"][name] for name in attributes.NAMES]
+    average = beside["average_over_scored"]
+    cells = ["-" if n is None else f"{n:.1f}" for n in [*numbers, average]]
+    return [f"† {row['method']}", beside["output"], "5,000", "", *cells, ""]
+
+
+def _notes_on_seeds(rows: list[dict[str, Any]]) -> list[str]:
+    """Returns what kennen-o has on the seeds of the rows that have fewer."""
+    [reference] = [row for row in rows if _label(row) == "kennen-o, probabilities"]
+    score = reference["scores"][summaries.AVERAGE]
+    fewest = min((len(row["runs"]) for row in rows if row["runs"]), default=0)
+    if score is None or not 0 < fewest < len(score["accuracy"]["values"]):
+        return []
+    mean = 100 * sum(score["accuracy"]["values"][:fewest]) / fewest
+    return [
+        "Rows with fewer runs have the first seeds only, which may have easier "
+        f"splits. On the first {fewest}, kennen-o with probabilities has {mean:.1f} on "
+        "average."
+    ]
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    notes = list(dict.fromkeys(r for row in result["rows"] for r in row["refused"]))
+    scored = {len(summaries.scored(row)) for row in result["rows"] if row["runs"]}
+    if scored and min(scored) < len(attributes.NAMES):
+        notes.append(
+            "An attribute without a number has one value only among the test "
+            "classifiers of every seed. Averages are over the others, the paper's too."
+        )
+    notes += _notes_on_seeds(result["rows"])
+    sources = dict.fromkeys(
+        f"{row['paper']['output']}: {row['paper']['source']}"
+        for row in result["rows"]
+        if row["paper"]
+    )
+    return [
+        *notes,
+        "Chance is 1 / number of values among the test classifiers; the paper's is 1 "
+        "/ number of all values.",
+        "kennen-i reads one label of one image for each attribute; all others read "
+        f"{result['rows'][0]['num_queries']} queries.",
+        f"† Table 2 of the paper ({'; '.join(sources)}): 5,000 classifiers of 100 "
+        f"epochs to train, 1,000 to test, split {splits.RANDOM}, 100 queries.",
+    ]
+
+
+class Table2(Experiment):
+    """Every method and output representation on the R split."""
+
+    name = "table2"
+
+    def measure(self, runs: Runs) -> dict[str, Any]:
+        # Trains every row's metamodel once for each seed.
+        plan = [
+            [
+                runs.make_config(seed=seed, **row)
+                for seed in runs.config.seeds(row["method"])
+            ]
+            for row in _ROWS
+        ]
+        results = iter(
+            runs.train(self.name, [config for own in plan for config in own])
+        )
+        rows = []
+        for own in plan:
+            config = own[0]
+            summary = summaries.summarize_runs([next(results) for _ in own])
+            beside = paper.table_2_row(
+                config.method, config.representation, config.split
+            )
+            # A linear metamodel has none; the paper's kennen-o stands one row below.
+            is_own = beside is not None and beside.method == config.method
+            rows.append(
+                {
+                    "method": config.method,
+                    "recipe": None if config.method == "linear" else config.recipe,
+                    "representation": config.representation,
+                    "num_queries": config.num_queries,
+                    **summary,
+                    "paper": _paper_scores(beside, summary)
+                    if beside and is_own
+                    else None,
+                }
+            )
+        return {"rows": rows, "paper_chance": _paper_chance()}
+
+    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+        rows = [row for row in result["rows"] if row["scores"][summaries.AVERAGE]]
+        if not rows:
+            return {}
+        figure = figures.make_figure(8.0, 0.45 * len(rows) + 1.4)
+        axes = figure.add_subplot()
+        for place, row in enumerate(rows):
+            score = row["scores"][summaries.AVERAGE]
+            mean = 100 * score["accuracy"]["mean"]
+            lower = min(interval[0] for interval in score["test_intervals"])
+            upper = max(interval[1] for interval in score["test_intervals"])
+            reach = [[max(mean - 100 * lower, 0)], [max(100 * upper - mean, 0)]]
+            axes.barh(place, mean, height=0.6, color="0.8", edgecolor="black")
+            axes.errorbar(
+                mean,
+                place,
+                xerr=reach,
+                color="black",
+                capsize=3,
+                label=_once(place, _BARS),
+            )
+            axes.vlines(
+                100 * score["chance"],
+                place - 0.4,
+                place + 0.4,
+                "black",
+                ":",
+                label=_once(place, "chance"),
+            )
+            if row["paper"] and row["paper"]["average_over_scored"] is not None:
+                value = row["paper"]["average_over_scored"]
+                axes.plot(value, place, "kD", markerfacecolor="white")
+        axes.plot([], [], "kD", markerfacecolor="white", label="the paper")
+        axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("class-balanced accuracy, average over attributes (%)")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        return {"averages": figure}
+
+    def show(self, result: dict[str, Any]) -> Section:
+        codes = [attributes.by_name(name).code for name in attributes.NAMES]
+        columns = [
+            "method",
+            "output",
+            "to train",
+            "runs",
+            *codes,
+            "avg",
+            "lowest-highest",
+        ]
+        first = next((row for row in result["rows"] if row["runs"]), None)
+        chances = (
+            {n: s and s["chance"] for n, s in first["scores"].items()} if first else {}
+        )
+        rows = [
+            ["chance", "", "", ""]
+            + [
+                "-" if chances.get(n) is None else f"{100 * chances[n]:.1f}"
+                for n in _ALL
+            ]
+            + [""],
+            ["† chance", "", "", ""]
+            + [f"{result['paper_chance'][name]:.1f}" for name in _ALL]
+            + [""],
+        ]
+        paper_rows = [1]
+        for row in result["rows"]:
+            rows.append(_row(row))
+            if row["paper"]:
+                paper_rows.append(len(rows))
+                rows.append(_paper_row(row))
+        return Section(
+            title="Methods and outputs (Table 2)",
+            about="Every metamodel on the R split: whole combinations of attribute "
+            "values are held out at random.",
+            tables=[
+                Table(
+                    caption="Class-balanced accuracy in %, mean over seeds; lowest "
+                    "and highest average of a seed. Rows with † are the paper's.",
+                    columns=columns,
+                    rows=rows,
+                    paper_rows=paper_rows,
+                )
+            ],
+            pictures=[
+                Picture(
+                    stem="averages",
+                    caption="Averages over the attributes that are scored, the "
+                    "paper's over the same.",
+                )
+            ],
+            notes=_notes(result),
+        )

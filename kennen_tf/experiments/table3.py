@@ -1,0 +1,209 @@
+"""table3: training and test classifiers differ in attributes (Table 3)."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from kennen_tf import attributes, figures, paper, splits
+from kennen_tf.evaluation import Results
+from kennen_tf.experiments import summaries
+from kennen_tf.experiments.experiment import Experiment
+from kennen_tf.experiments.runs import Refused, Run, Runs
+from kennen_tf.experiments.sections import Picture, Section, Table
+
+METHODS = ("kennen-o", "kennen-io")
+_SPLITS = (splits.RANDOM, *splits.EXTRAPOLATIONS)
+_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": "0.9", "hatch": ""},
+    {"color": "0.6", "hatch": "//"},
+)
+
+
+def _normalize(
+    results: list[Run | Refused], random: list[Run | Refused]
+) -> dict[str, Any]:
+    """Returns "normalized", a summary of fractions or None, and "over"."""
+    scores, over = [], set()
+    for own, reference in zip(results, random, strict=True):
+        if isinstance(own, Run) and isinstance(reference, Run):
+            score, names = normalized(
+                Results.from_json(_results(own)), Results.from_json(_results(reference))
+            )
+            over.update(names)
+            if score is not None:
+                scores.append(score)
+    return {
+        "normalized": summaries.summarize(scores) if scores else None,
+        "over": [name for name in attributes.NAMES if name in over],
+    }
+
+
+def _results(run: Run) -> dict[str, Any]:
+    keys = ("attributes", "num_entries", "num_combinations", "average")
+    return {key: run.document[key] for key in keys}
+
+
+def normalized(own: Results, random: Results) -> tuple[float | None, list[str]]:
+    """Returns a score where chance is 0 and the R split is 1 (paper, Table 3).
+
+    It is the mean above chance over the attributes that both score, which leaves out
+    those that the split is made by, over the same of the R split.
+
+    Returns:
+        The score, None if the R split itself is not above chance, and the attributes.
+    """
+    names = [a.name for a in own.scored if random[a.name].accuracy is not None]
+
+    def above_chance(results: Results) -> float:
+        scores = [results[name] for name in names]
+        return sum((s.accuracy or 0.0) - (s.chance or 0.0) for s in scores)
+
+    reference = above_chance(random)
+    return (above_chance(own) / reference if reference > 0 else None), names
+
+
+def _say_runs(rows: list[dict[str, Any]]) -> str:
+    counts = {m: max(len(row[m]["runs"]) for row in rows) for m in METHODS}
+    return ", ".join(f"{count} of {method}" for method, count in counts.items())
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    first = row[METHODS[0]]
+    codes = [attributes.by_name(name).code for name in first["over"]]
+    is_all = len(codes) == len(attributes.NAMES)
+    cells = [
+        row["split"],
+        summaries.say_range(first["num_train"]),
+        summaries.say_range(first["num_test"]),
+        "all" if is_all else ", ".join(codes) or "-",
+    ]
+    for method in METHODS:
+        average = row[method]["scores"][summaries.AVERAGE]
+        cells += [
+            summaries.say(average and average["accuracy"]),
+            summaries.say(row[method]["normalized"]),
+        ]
+    score = row[METHODS[1]]["paper"]
+    return [*cells, "-" if score is None else f"{score:.1f}"]
+
+
+class Table3(Experiment):
+    """Every extrapolation split."""
+
+    name = "table3"
+
+    def measure(self, runs: Runs) -> dict[str, Any]:
+        # Trains every method on every split.
+        plan = {
+            (method, split, seed): runs.make_config(method, seed, split=split)
+            for method in METHODS
+            for split in _SPLITS
+            for seed in runs.config.seeds(method)
+        }
+        results = dict(
+            zip(plan, runs.train(self.name, list(plan.values())), strict=True)
+        )
+        rows = []
+        for split in _SPLITS:
+            row: dict[str, Any] = {
+                "split": split,
+                "rules": splits.EXTRAPOLATIONS.get(split, ""),
+            }
+            for method in METHODS:
+                seeds = runs.config.seeds(method)
+                own = [results[method, split, seed] for seed in seeds]
+                random = [results[method, splits.RANDOM, seed] for seed in seeds]
+                row[method] = {
+                    **summaries.summarize_runs(own),
+                    **_normalize(own, random),
+                    "paper": paper.table_3_score(method, split),
+                }
+            rows.append(row)
+        return {"rows": rows}
+
+    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+        figure = figures.make_figure(8.0, 3.8)
+        axes = figure.add_subplot()
+        width = 0.8 / len(METHODS)
+        for number, (method, style) in enumerate(zip(METHODS, _STYLES, strict=True)):
+            label = method
+            for place, row in enumerate(result["rows"]):
+                x = place + (number - (len(METHODS) - 1) / 2) * width
+                score = row[method]["normalized"]
+                if row[method]["paper"] is not None:
+                    axes.plot(x, row[method]["paper"], "kD", markerfacecolor="white")
+                if score is None:
+                    axes.text(x, 2, "none", ha="center", fontsize=7, rotation=90)
+                    continue
+                mean = 100 * score["mean"]
+                reach = [
+                    [mean - 100 * score["lowest"]],
+                    [100 * score["highest"] - mean],
+                ]
+                axes.bar(x, mean, width, edgecolor="black", label=label, **style)
+                axes.errorbar(x, mean, yerr=reach, color="black", capsize=2)
+                label = ""
+        axes.axhline(0, color="black", linestyle=":", label="chance")
+        axes.axhline(100, color="black", linestyle="--", linewidth=0.8, label="R split")
+        axes.plot([], [], "kD", markerfacecolor="white", label="the paper's kennen-io")
+        axes.set_xticks(
+            range(len(result["rows"])), [row["split"] for row in result["rows"]]
+        )
+        axes.set_xlabel("split")
+        axes.set_ylabel("normalized accuracy (%)")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+        return {"splits": figure}
+
+    def show(self, result: dict[str, Any]) -> Section:
+        columns = ["split", "to train", "to test", "scored on"]
+        for method in METHODS:
+            columns += [f"{method}: accuracy", "normalized"]
+        columns.append("† kennen-io")
+        rows = [_row(row) for row in result["rows"]]
+        reasons = [
+            r for row in result["rows"] for m in METHODS for r in row[m]["refused"]
+        ]
+        without = [
+            f"{row['split']} of {method}"
+            for row in result["rows"]
+            for method in METHODS
+            if row[method]["runs"] and row[method]["normalized"] is None
+        ]
+        notes = list(dict.fromkeys(reasons))
+        if without:
+            notes.append(
+                "No normalized accuracy, as the R split is not above chance there: "
+                f"{', '.join(without)}."
+            )
+        rules = "; ".join(
+            f"{name}: {rule}" for name, rule in splits.EXTRAPOLATIONS.items()
+        )
+        return Section(
+            title="Extrapolation (Table 3)",
+            about="Training and test classifiers differ in the values of one or two "
+            "attributes. The score is the mean over the attributes that the split is "
+            "not made by, scaled so that chance is 0 and the R split of the same seed "
+            "is 100.",
+            tables=[
+                Table(
+                    caption="In %: mean (lowest-highest) over seeds. Accuracy is the "
+                    "average over the attributes scored; the column with † is the "
+                    "paper's.",
+                    columns=columns,
+                    rows=rows,
+                )
+            ],
+            pictures=[Picture(stem="splits", caption="Normalized accuracy by split.")],
+            notes=[
+                *notes,
+                f"Training values > test values: {rules}.",
+                f"Runs: {_say_runs(result['rows'])}. Where there are fewer, they are "
+                "the first seeds only.",
+                "An E split leaves fewer classifiers to train on than R, which lowers "
+                "its score, too.",
+                f"† Table 3 of the paper ({paper.SUBMISSION}). E-split is in its final "
+                "version only; which data is trained and tested on there is our "
+                "choice.",
+            ],
+        )

@@ -1,0 +1,293 @@
+"""Making a metamodel in its folder, whatever the method; stopped, and gone on with."""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from kennen_tf import artifacts, distribution, splits
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.metamodels import callbacks, kennen_i, kennen_io, linear, training
+from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.metamodels.crafted_run import CraftedRun
+from kennen_tf.metamodels.metrics import MetricsLog, Side
+from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.query_outputs import QueryOutputsInfo
+from kennen_tf.seeds import derive_seed
+from kennen_tf.splits import Split
+
+# Between checkpoints of a training that keeps no curves; most end before the first.
+_SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+
+class Pipeline(Protocol):
+    """What reads query outputs, as `pipelines.query_outputs` does.
+
+    Libraries do not import pipelines; binaries hand them in.
+    """
+
+    def load_arrays(
+        self,
+        info: QueryOutputsInfo,
+        entry_ids: Sequence[str],
+        query_indices: Sequence[int],
+        representation: str | None,
+        top_k: int = ...,
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]: ...
+
+    def make_dataset(
+        self,
+        info: QueryOutputsInfo,
+        entry_ids: Sequence[str],
+        query_indices: Sequence[int],
+        representation: str | None,
+        top_k: int = ...,
+        *,
+        batch_size: int,
+        shuffle_seed: int | None = ...,
+        first_epoch: int | None = ...,
+    ) -> tf.data.Dataset: ...
+
+    def make_array_dataset(
+        self,
+        features: np.ndarray,
+        labels: Any,
+        *,
+        batch_size: int,
+        shuffle_seed: int,
+        first_epoch: int,
+    ) -> tf.data.Dataset: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training ends with.
+
+    Attributes:
+        model: From features to a dict from attribute to probabilities.
+        crafted: The queries, if they were crafted.
+        last: The last row of the metrics; empty if none were kept.
+    """
+
+    model: keras.Model
+    crafted: QueryInputs | None = None
+    last: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """A metamodel to make.
+
+    Attributes:
+        config: Settings.
+        info: The query outputs.
+        pipeline: What reads them.
+        strategy: Under which to train.
+        keeps_curves: Whether metrics.jsonl, logs for TensorBoard, regular checkpoints
+            and a bar are wanted. They take longer than a short training itself, so
+            experiments of hundreds of runs go without; kennen-i and kennen-io keep
+            them always.
+        compiled: Models of earlier trainings, to be trained again.
+    """
+
+    config: MetamodelConfig
+    info: QueryOutputsInfo
+    pipeline: Pipeline
+    strategy: tf.distribute.Strategy
+    keeps_curves: bool = True
+    compiled: training.CompiledModels | None = None
+
+    @functools.cached_property
+    def split(self) -> Split:
+        """Who is trained on. Raises `UserError` if a side has too few entries."""
+        config = self.config
+        return splits.make_split(
+            self.info.entries,
+            config.split,
+            config.seed,
+            config.num_train,
+            config.num_test,
+        )
+
+    @functools.cached_property
+    def query_indices(self) -> list[int]:
+        """Which queries are read. Raises `UserError` if there are not that many."""
+        config = self.config
+        return folder_lib.choose_queries(
+            self.info, config.num_queries, config.seed_of_queries
+        )
+
+    @functools.cached_property
+    def description(self) -> dict[str, Any]:
+        """What config.json holds, but for its provenance."""
+        return folder_lib.describe(self.config, self.config.make_recipe(), self.info)
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return pathlib.Path(self.config.metamodel_dir)
+
+
+def make(job: Job) -> Trained | None:
+    """Trains a metamodel in its folder, or goes on training it.
+
+    Returns:
+        What was trained; None if the folder holds it finished, or if another process
+        of the strategy is the one that writes.
+
+    Raises:
+        UserError: If there are too few queries or entries, or the folder holds
+            something else.
+    """
+    config, folder = job.config, job.folder
+    is_chief = distribution.is_chief(job.strategy)
+    split, query_indices = job.split, job.query_indices
+    if folder_lib.state(folder, job.description, True) == folder_lib.FINISHED:
+        return None
+    with contextlib.ExitStack() as stack:
+        if is_chief:
+            folder_lib.state(folder, job.description, config.resume)
+            artifacts.make_folder(folder)
+            stack.enter_context(artifacts.folder_lock(folder, "training a metamodel"))
+            artifacts.remove_incomplete(folder)
+            folder_lib.write_description(
+                folder, job.description, split, query_indices, job.info.query_inputs
+            )
+        # Where there are no curves there is a bar over many runs, and it names them.
+        log = logging.info if job.keeps_curves else logging.debug
+        log(
+            "Training %s in %s: %d entries to train on, %d to test on, %d queries, %d "
+            "device(s), seed %d.",
+            *(config.method, folder, len(split.train_ids), len(split.test_ids)),
+            *(config.num_queries, job.strategy.num_replicas_in_sync, config.seed),
+        )
+        started = time.monotonic()
+        trained = {
+            "kennen-o": _train_kennen_o,
+            "kennen-i": _train_crafted,
+            "kennen-io": _train_crafted,
+            "linear": _train_linear,
+        }[config.method](job)
+        if not is_chief:
+            return None
+        # Without curves, the caller scores the model in memory and keeps the scores.
+        if job.keeps_curves or config.is_crafted:
+            summary = {"last": trained.last, "seconds": time.monotonic() - started}
+            folder_lib.finish(folder, trained.model, summary, trained.crafted)
+        return trained
+
+
+def say(row: dict[str, Any]) -> str:
+    """Returns the average accuracies of a row of metrics, for people."""
+
+    def percent(side: str) -> str:
+        average = row[side]["average"]
+        return "not scored" if average is None else f"{100 * average:.1f}%"
+
+    return f"class-balanced accuracy {percent('train')} train, {percent('test')} test"
+
+
+def _train_kennen_o(job: Job) -> Trained:
+    config = job.config
+    train, test = _load_sides(job)
+    checkpoint_path = (
+        job.folder / folder_lib.CHECKPOINTS_NAME / callbacks.CHECKPOINT_NAME
+    )
+    trainer = training.Trainer.start(
+        config.make_recipe(),
+        train.features,
+        train.labels,
+        seed=config.seed,
+        strategy=job.strategy,
+        checkpoint_path=checkpoint_path,
+        compiled=job.compiled,
+    )
+
+    def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
+        return job.pipeline.make_dataset(
+            job.info,
+            job.split.train_ids,
+            job.query_indices,
+            config.representation,
+            config.top_k,
+            batch_size=batch_size,
+            shuffle_seed=derive_seed(config.seed, "order of training"),
+            first_epoch=first_epoch,
+        )
+
+    def save(epoch: int) -> None:
+        callbacks.save_checkpoint(checkpoint_path, trainer.model, epoch)
+
+    if not distribution.is_chief(job.strategy):
+        trainer.fit(make_stream, [])
+        return Trained(model=trainer.answering)
+    if not job.keeps_curves:
+        by_clock = callbacks.EveryFewSeconds(save, _SECONDS_BETWEEN_CHECKPOINTS)
+        trainer.fit(make_stream, [by_clock])
+        return Trained(model=trainer.answering)
+    log = _open_log(job, trainer.first_epoch)
+    bar = callbacks.ProgressBar(trainer.first_epoch, trainer.num_epochs, config.method)
+
+    def evaluate(epoch: int) -> None:
+        log.evaluate(epoch, trainer.predict_logits, train, test)
+        bar.set_note(say(log.rows[-1]))
+
+    # A checkpoint comes after its epoch's row, so that no row is missing after it.
+    every = callbacks.EveryFewEpochs
+    trainer.fit(
+        make_stream,
+        [
+            every(evaluate, config.evaluate_every, trainer.num_epochs),
+            every(save, config.checkpoint_every, trainer.num_epochs),
+            bar,
+        ],
+    )
+    log.end(trainer.num_epochs, trainer.predict_logits, test)
+    return Trained(model=trainer.answering, last=log.rows[-1])
+
+
+def _train_linear(job: Job) -> Trained:
+    # The strategy does not matter: it takes one process seconds.
+    train, test = _load_sides(job)
+    answering, model = linear.fit(
+        job.config.make_recipe(), train.features, train.labels
+    )
+    if not job.keeps_curves:
+        return Trained(model=answering)
+    log = _open_log(job, 0)
+    predict = functools.partial(training.predict_logits, model)
+    log.evaluate(1, predict, train, test)
+    log.end(1, predict, test)
+    return Trained(model=answering, last=log.rows[-1])
+
+
+def _train_crafted(job: Job) -> Trained:
+    run = CraftedRun.open(job.config, job.info, job.split, job.strategy, job.compiled)
+    if job.config.method == "kennen-i":
+        model, crafted, last = kennen_i.train(run)
+    else:
+        model, crafted, last = kennen_io.train(run, job.pipeline.make_array_dataset)
+    return Trained(model=model, crafted=crafted, last=last)
+
+
+def _load_sides(job: Job) -> tuple[Side, Side]:
+    config = job.config
+    reading = (job.query_indices, config.representation, config.top_k)
+    load = job.pipeline.load_arrays
+    return (
+        Side(*load(job.info, job.split.train_ids, *reading)),
+        Side(*load(job.info, job.split.test_ids, *reading)),
+    )
+
+
+def _open_log(job: Job, last_epoch: int) -> MetricsLog:
+    # The recipe last: it has the numbers that hold, where the config says 0.
+    settings = {**job.config.to_json(), **job.config.make_recipe().to_json()}
+    return MetricsLog(job.folder, settings, job.split.split_attributes, last_epoch)

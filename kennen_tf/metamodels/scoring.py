@@ -1,0 +1,82 @@
+"""Scores of a metamodel on the entries that were kept from its training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kennen_tf import attributes, evaluation, reporting
+from kennen_tf.errors import UserError
+from kennen_tf.metamodels.making import Pipeline
+from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.query_outputs import QueryOutputsInfo
+from kennen_tf.records import QueriedEntry
+from kennen_tf.seeds import derive_seed
+from kennen_tf.zoo import black_boxes
+from kennen_tf.zoo.store import Zoo
+
+
+def score(
+    metamodel: Metamodel, info: QueryOutputsInfo, pipeline: Pipeline, zoo_dir: str = ""
+) -> dict[str, Any]:
+    """Scores a metamodel; crafted queries are sent to the zoo's test classifiers.
+
+    Args:
+        metamodel: It is finished.
+        info: The query outputs that it was trained on.
+        pipeline: What reads them.
+        zoo_dir: Folder of the zoo; "" is the one used in training.
+
+    Returns:
+        What results.json holds.
+
+    Raises:
+        UserError: If the query outputs or the zoo are not those of the training.
+    """
+    wanted = metamodel.fingerprints["query_outputs"]
+    if info.fingerprint != wanted:
+        raise UserError(
+            f"The metamodel in {metamodel.config.metamodel_dir} must be scored on the "
+            f"query outputs it was trained on (fingerprint {wanted}). Received: "
+            f"{info.query_dir}, with fingerprint {info.fingerprint}. Name the right "
+            "ones with --query_dir, or train again."
+        )
+    test_ids = set(metamodel.split.test_ids)
+    entries = [entry for entry in info.entries if entry.id in test_ids]
+    probabilities, labels = _answers(metamodel, info, entries, pipeline, zoo_dir)
+    results = evaluation.evaluate(
+        labels,
+        metamodel.predict(probabilities),
+        skip=metamodel.split.split_attributes,
+        combination_ids=[entry.combination_id for entry in entries],
+        seed=derive_seed(metamodel.config.seed, "bootstrap"),
+    )
+    return reporting.results_document(
+        results,
+        config=metamodel.config.to_json(),
+        fingerprints=metamodel.fingerprints,
+        num_train=len(metamodel.split.train_ids),
+    )
+
+
+def _answers(
+    metamodel: Metamodel,
+    info: QueryOutputsInfo,
+    entries: Sequence[QueriedEntry],
+    pipeline: Pipeline,
+    zoo_dir: str,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Returns probabilities `(entries, n, 10)` and labels of entries, sorted by id."""
+    if not metamodel.config.is_crafted:
+        ids = [entry.id for entry in entries]
+        return pipeline.load_arrays(info, ids, metamodel.query_indices, None)
+    try:
+        zoo = Zoo.open(zoo_dir or metamodel.config.zoo_dir)
+        info.check_zoo(zoo)
+    except UserError as error:
+        raise UserError(
+            f"{metamodel.config.method} sends its queries to the zoo. {error} If the "
+            "zoo was moved, say where to with --zoo_dir."
+        ) from error
+    labels = {n: np.array([e.labels[n] for e in entries]) for n in attributes.NAMES}
+    return black_boxes.ask(zoo, entries, metamodel.query_inputs.pixels), labels

@@ -1,0 +1,40 @@
+r"""Runs the paper's experiments on a zoo, and prints ours beside the paper's.
+
+    python -m kennen_tf.reproduce --experiment=table2 --zoo_dir=zoo \
+        --query_dir=queries --report_dir=report
+    python -m kennen_tf.reproduce --experiment=all --zoo_dir=zoo \
+        --query_dir=queries --report_dir=report
+
+Writes report/NAME/result.json with every number and how it came about, and the figures
+beside it; report/index.html and report/README.md have a section for every experiment
+that was run so far. Each metamodel is a run in report/runs, and is trained once,
+whichever experiments use it. Killed at any moment, the same command goes on; with
+larger numbers, it adds what is missing.
+"""
+
+from flags import common
+from flags import reproduction as reproduction_flags
+from kennen_tf.configs.reproduction import ReproductionConfig
+
+
+def reproduce(config: ReproductionConfig) -> None:
+    """Runs experiments and writes their report.
+
+    Raises:
+        UserError: If the zoo or its query outputs are missing or do not belong
+            together.
+    """
+    from kennen_tf import quiet
+
+    quiet.import_tensorflow()
+
+    from kennen_tf.experiments import catalog
+    from pipelines import query_outputs
+
+    paths = catalog.run(config, query_outputs)
+    for path in paths:
+        print(path)
+
+
+if __name__ == "__main__":
+    common.run(reproduce, reproduction_flags.define)
