@@ -98,9 +98,9 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes indented JSON with sorted keys, atomically."""
-    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
+    """Writes indented JSON, atomically; `sort_keys` is whether order means nothing."""
+    text = json.dumps(value, indent=1, sort_keys=sort_keys, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text)
 

@@ -291,7 +291,8 @@ def test_a_second_call_trains_nothing_and_finds_the_same(planted, report, monkey
     monkeypatch.setattr(making, "make", lambda job: pytest.fail(str(job.folder)))
     page = (report / "index.html").read_bytes()
     reproduce(make_config(planted, report))
-    assert (report / "index.html").read_bytes() == page
+    # Not ==, whose explanation takes minutes where megabytes differ.
+    assert hash((report / "index.html").read_bytes()) == hash(page)
     # Nor does it if the numbers have to be found again.
     before = read_result(report, "top-k")
     (report / "top-k" / "result.json").unlink()

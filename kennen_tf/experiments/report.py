@@ -65,7 +65,8 @@ def write(folder: pathlib.Path, document: Mapping[str, Any]) -> None:
     """Writes an experiment's numbers."""
     own = artifacts.make_folder(folder / document["experiment"])
     artifacts.remove_incomplete(own)
-    artifacts.write_json(own / RESULT_NAME, document)
+    # In the order of the report, which is drawn from the file as from the document.
+    artifacts.write_json(own / RESULT_NAME, document, sort_keys=False)
 
 
 def read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
