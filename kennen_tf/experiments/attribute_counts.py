@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from kennen_tf import attributes, figures
 from kennen_tf.attributes import Facts
+from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
 from kennen_tf.experiments.sections import Picture, Section, Table
-from kennen_tf.experiments.summaries import summarize
 from kennen_tf.zoo.store import ACCEPTED, ClassifierRecord
 
 _COLUMNS = 4
@@ -42,7 +42,7 @@ def _count(records: list[ClassifierRecord]) -> dict[str, Any]:
         result["accepted_interval"] = [float(interval.low), float(interval.high)]
         result["accuracy_of_all"] = float(np.mean([r.accuracy for r in records]))
     if accepted:
-        summary = summarize(accepted)
+        summary = summaries.summarize(accepted)
         del summary["values"]  # They are in the zoo's manifest.
         result["accuracy"] = summary
         result["quartiles"] = np.quantile(accepted, _QUARTILES).tolist()
@@ -58,10 +58,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         )
     if row["accuracy"]:
         own = row["accuracy"]
-        accuracy = (
-            f"{100 * own['mean']:.1f} "
-            f"({100 * own['lowest']:.1f}-{100 * own['highest']:.1f})"
-        )
+        accuracy = f"{summaries.say_mean(own)} ({summaries.say_extent(own)})"
     of_all = row["accuracy_of_all"]
     return [
         f"{row['num_accepted']:,}",

@@ -11,7 +11,7 @@ from kennen_tf import attributes, figures
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.runs import Runs
-from kennen_tf.experiments.sections import Table
+from kennen_tf.experiments.sections import Picture, Section, Table
 
 # What is at each place of a curve: the number on the axis and the runs.
 Plan = Mapping[str, Sequence[tuple[int, Sequence[MetamodelConfig]]]]
@@ -43,15 +43,49 @@ def measure(runs: Runs, experiment: str, plan: Plan) -> dict[str, Any]:
     }
 
 
+def section(
+    curves: Mapping[str, Any], x_label: str, *, title: str, about: str, runs: str
+) -> Section:
+    """Returns what there is to say of curves.
+
+    Args:
+        curves: What `measure` returned.
+        x_label: Of the axis and the table's first column.
+        title: Heading of the section.
+        about: What was done.
+        runs: What the runs of a point differ in, e.g. "seed".
+    """
+    return Section(
+        title=title,
+        about=about,
+        tables=[table(curves, x_label)],
+        pictures=[
+            Picture(
+                stem="curves",
+                caption="Accuracy, scaled so that chance is 0 and perfect is 100; bars "
+                f"reach from the lowest {runs} to the highest.",
+            )
+        ],
+        notes=notes(curves),
+    )
+
+
+def _points(curves: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [point for own in curves.values() for point in own]
+
+
+def _places(curves: Mapping[str, Any]) -> list[int]:
+    return sorted({point["x"] for point in _points(curves)})
+
+
 def table(curves: Mapping[str, Any], x_label: str) -> Table:
     """Returns the averages over attributes, one row for each place."""
-    places = sorted({point["x"] for points in curves.values() for point in points})
     by_place = {m: {point["x"]: point for point in curves[m]} for m in curves}
     columns = [x_label]
     for method in curves:
         columns += [f"{method}: runs", "accuracy", "scaled"]
     rows = []
-    for x in places:
+    for x in _places(curves):
         row = [f"{x:,}"]
         for method in curves:
             point = by_place[method].get(x)
@@ -72,7 +106,7 @@ def table(curves: Mapping[str, Any], x_label: str) -> Table:
 
 def notes(curves: Mapping[str, Any]) -> list[str]:
     """Returns why points are missing, and which attributes have no curve."""
-    points = [point for own in curves.values() for point in own]
+    points = _points(curves)
     reasons = dict.fromkeys(r for point in points for r in point["refused"])
     scored = {name for point in points for name in summaries.scored(point)}
     missing = [attributes.by_name(n).code for n in attributes.NAMES if n not in scored]
@@ -104,12 +138,11 @@ def draw(
     names = [summaries.AVERAGE, *attributes.NAMES]
     num_rows = -(-len(names) // _COLUMNS)
     figure = figures.make_figure(2.6 * _COLUMNS, 2.1 * num_rows + 0.9)
-    places = sorted({point["x"] for own in curves.values() for point in own})
+    places = _places(curves)
     lowest = min(
         (
             100 * point["scores"][name]["scaled"]["lowest"]
-            for own in curves.values()
-            for point in own
+            for point in _points(curves)
             for name in summaries.scored(point)
         ),
         default=0.0,

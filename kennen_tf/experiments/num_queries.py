@@ -9,7 +9,7 @@ from kennen_tf.configs.reproduction import NUM_QUERIES_METHODS
 from kennen_tf.experiments import curves
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
-from kennen_tf.experiments.sections import Picture, Section
+from kennen_tf.experiments.sections import Section
 
 _SEED = 0  # Of the split, which stays the same while the queries change.
 _LABEL = "queries"
@@ -53,19 +53,13 @@ class NumQueries(Experiment):
         return {"curves": curves.draw(result["curves"], _LABEL, title)}
 
     def show(self, result: dict[str, Any]) -> Section:
-        return Section(
+        return curves.section(
+            result["curves"],
+            _LABEL,
             title="Number of queries (Figure 4)",
             about="The same split of the zoo, read through more and more queries; "
             "several draws of them tell how much the choice matters (for kennen-io, "
             "of the images that it begins with). In the paper, 100 queries already "
             "tell much, and accuracy saturates near 500.",
-            tables=[curves.table(result["curves"], _LABEL)],
-            pictures=[
-                Picture(
-                    stem="curves",
-                    caption="Accuracy, scaled so that chance is 0 and perfect is 100; "
-                    "bars reach from the lowest draw of queries to the highest.",
-                )
-            ],
-            notes=curves.notes(result["curves"]),
+            runs="draw of queries",
         )

@@ -8,7 +8,7 @@ from kennen_tf.errors import UserError
 from kennen_tf.experiments import curves
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
-from kennen_tf.experiments.sections import Picture, Section
+from kennen_tf.experiments.sections import Section
 
 METHODS = ("kennen-o", "kennen-io")
 _LABEL = "training classifiers"
@@ -45,17 +45,11 @@ class NumTrain(Experiment):
         return {"curves": curves.draw(result["curves"], _LABEL, title)}
 
     def show(self, result: dict[str, Any]) -> Section:
-        return Section(
+        return curves.section(
+            result["curves"],
+            _LABEL,
             title="Number of training classifiers (Figure 4)",
             about="Metamodels are trained on fewer classifiers than there are, and "
             "tested on the same. In the paper, accuracy goes on rising up to 5,000.",
-            tables=[curves.table(result["curves"], _LABEL)],
-            pictures=[
-                Picture(
-                    stem="curves",
-                    caption="Accuracy, scaled so that chance is 0 and perfect is 100; "
-                    "bars reach from the lowest seed to the highest.",
-                )
-            ],
-            notes=curves.notes(result["curves"]),
+            runs="seed",
         )

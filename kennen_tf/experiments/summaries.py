@@ -93,13 +93,17 @@ def say(summary: dict[str, Any] | None) -> str:
         return "-"
     if len(summary["values"]) == 1:
         return f"{100 * summary['mean']:.1f}"
-    lowest, highest = 100 * summary["lowest"], 100 * summary["highest"]
-    return f"{100 * summary['mean']:.1f} ({lowest:.1f}-{highest:.1f})"
+    return f"{say_mean(summary)} ({say_extent(summary)})"
 
 
 def say_mean(summary: dict[str, Any] | None) -> str:
     """Returns e.g. "63.9" for a summary of fractions; "-" for None."""
     return "-" if summary is None else f"{100 * summary['mean']:.1f}"
+
+
+def say_extent(summary: dict[str, Any]) -> str:
+    """Returns e.g. "60.4-66.9" for a summary of fractions."""
+    return f"{100 * summary['lowest']:.1f}-{100 * summary['highest']:.1f}"
 
 
 def say_range(numbers: Sequence[int]) -> str:

@@ -61,7 +61,7 @@ def _row(row: dict[str, Any]) -> list[str]:
     own = average["accuracy"] if average else None
     extent = "-"
     if own and len(own["values"]) > 1:
-        extent = f"{100 * own['lowest']:.1f}-{100 * own['highest']:.1f}"
+        extent = summaries.say_extent(own)
     return [
         row["method"] + (", paper's recipe" if row["recipe"] == "paper" else ""),
         row["representation"],

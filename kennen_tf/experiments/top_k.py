@@ -8,7 +8,7 @@ from kennen_tf.configs.metamodels import NUM_CLASSES, MetamodelConfig
 from kennen_tf.experiments import curves
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
-from kennen_tf.experiments.sections import Picture, Section
+from kennen_tf.experiments.sections import Section
 
 _METHOD = "kennen-o"
 _LABEL = "labels of the ranking"
@@ -40,17 +40,11 @@ class TopK(Experiment):
         return {"curves": curves.draw(result["curves"], _LABEL, title, log=False)}
 
     def show(self, result: dict[str, Any]) -> Section:
-        return Section(
+        return curves.section(
+            result["curves"],
+            _LABEL,
             title="Top-k ranking (Figure 4)",
             about="kennen-o reads the first k labels of each output in their order, "
             "and nothing else. In the paper, accuracy jumps at the second label.",
-            tables=[curves.table(result["curves"], _LABEL)],
-            pictures=[
-                Picture(
-                    stem="curves",
-                    caption="Accuracy, scaled so that chance is 0 and perfect is 100; "
-                    "bars reach from the lowest seed to the highest.",
-                )
-            ],
-            notes=curves.notes(result["curves"]),
+            runs="seed",
         )

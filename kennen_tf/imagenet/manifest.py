@@ -68,13 +68,12 @@ def open_manifest(path: artifacts.Path) -> registry.Families:
             numbers of classes apart.
     """
     path = pathlib.Path(path)
+    members = [_make_member(path, row) for row in _read_rows(path)]
     families: dict[str, list[Member]] = {}
-    for row in _read_rows(path):
-        member = _make_member(path, row)
+    for member in members:
         families.setdefault(member.family, []).append(member)
-    result = {family: tuple(members) for family, members in families.items()}
+    result = {family: tuple(own) for family, own in families.items()}
     registry.check_names(result)
-    members = [member for family in families.values() for member in family]
     _check_classes(path, members)
     _check_files(path, members)
     return result
@@ -170,7 +169,7 @@ def _check_files(path: pathlib.Path, members: Sequence[Member]) -> None:
     """One of two twins, held out, would be known from the other."""
     names: dict[str, str] = {}
     for member in members:
-        other = names.setdefault(member.identity.split()[0], member.name)
+        other = names.setdefault(member.content, member.name)
         if other != member.name:
             raise UserError(
                 f"Classifiers in {path} must be different ones. Received: {other} and "

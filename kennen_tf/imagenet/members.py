@@ -29,6 +29,11 @@ class Member:
     identity: str
     opener: Callable[[], "PixelModel"] = dataclasses.field(compare=False, repr=False)
 
+    @property
+    def content(self) -> str:
+        """The SHA-256 of its file, however the file is used, if it has one."""
+        return self.identity.split()[0]
+
     def open(self) -> "PixelModel":
         """Builds the classifier and loads its weights.
 

@@ -88,13 +88,13 @@ class Registry:
 
         Args:
             identities: Of what is left out. A SHA-256 alone leaves out its file however
-                it is used (`Member.identity`).
+                it is used (`Member.content`).
         """
         families = {
             family: tuple(
                 member
                 for member in members
-                if not {member.identity, member.identity.split()[0]} & {*identities}
+                if not {member.identity, member.content} & {*identities}
             )
             for family, members in self.families.items()
         }

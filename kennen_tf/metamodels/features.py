@@ -32,10 +32,10 @@ def add_features(
         x = keras.layers.Subtract(name="center")(
             [x, keras.ops.mean(x, axis=-1, keepdims=True)]
         )
+    x = keras.layers.Flatten(name="flatten")(x)
     if standardize:
         mean, variance = _moments(train_features, center)
         floor = deviation_floor**2 * variance.mean()
-        x = keras.layers.Flatten(name="flatten")(x)
         # Its moments are variables, where those of `Normalization` become constants of
         # a compiled step, which other trainings could not share.
         layer = keras.layers.BatchNormalization(
@@ -46,8 +46,8 @@ def add_features(
         # Where nothing varies at all, nothing is divided.
         variance = np.maximum(variance, floor) if floor else 1 + variance
         layer.moving_variance.assign(variance.ravel())
-        return layer(x)
-    return keras.layers.Flatten(name="flatten")(x)
+        x = layer(x)
+    return x
 
 
 def _moments(
