@@ -24,10 +24,10 @@ def define(
     flag.choice(
         "method",
         METHODS,
-        "kennen-o reads outputs for validation images with an MLP; kennen-i crafts an "
-        "image for each attribute and reads its label; kennen-io crafts images that "
-        "an MLP reads; linear is logistic regression on kennen-o's features, a "
-        "yardstick.",
+        "kennen-o reads outputs for validation images with MLPs; kennen-s chooses the "
+        "images that tell most; kennen-i crafts an image for each attribute and reads "
+        "its label; kennen-io crafts images that the MLPs read; linear is logistic "
+        "regression on kennen-o's features, a yardstick.",
     )
     flag.string(
         "attribute",

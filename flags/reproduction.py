@@ -39,8 +39,8 @@ def define(
     )
     flag.integer(
         "curve_crafted_draws",
-        "Number of draws at each point of num-queries of metamodels that craft "
-        "queries.",
+        "Number of draws at each point of num-queries of metamodels that choose or "
+        "craft queries.",
     )
     flag.integer("num_queries", "Number of queries of all experiments but num-queries.")
     flag.integer(
@@ -54,7 +54,8 @@ def define(
     flag.string("query_counts", "Points of num-queries, separated by commas.")
     flag.string(
         "crafted_query_counts",
-        "Points of num-queries of metamodels that craft queries, separated by commas.",
+        "Points of num-queries of metamodels that choose or craft queries, separated "
+        "by commas.",
     )
     flag.integer(
         "epochs",

@@ -47,7 +47,7 @@ def write_metamodel(metamodel_dir, query_dir, model=None, **settings):
         query_dir=str(query_dir), metamodel_dir=str(metamodel_dir), **settings
     )
     info = QueryOutputsInfo.open(query_dir)
-    query_indices = folder_lib.choose_queries(info, config.num_queries, config.seed)
+    query_indices = folder_lib.draw_queries(info, config.num_queries, config.seed)
     split = splits.make_split(
         info.entries, config.split, config.seed, config.num_train, config.num_test
     )

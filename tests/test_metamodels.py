@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import special
 
 from kennen_tf import attributes
 from kennen_tf.configs.metamodels import RECIPES, MetamodelConfig, Recipe
@@ -35,7 +36,7 @@ def test_the_loss_is_the_sum_of_twelve_cross_entropies():
     logits = np.random.default_rng(0).normal(0, 20, (30, sum(heads.NUM_VALUES)))
     logits = logits.astype(np.float32)
     targets = heads.encode_targets(labels, tf.constant(plain_table(labels)))
-    loss = heads.JointCrossEntropy(30)(targets, logits)
+    loss = heads.JointCrossEntropy(30)(targets, logits[:, np.newaxis])
     expected = sum(
         keras.losses.sparse_categorical_crossentropy(
             labels[name], own, from_logits=True
@@ -47,9 +48,28 @@ def test_the_loss_is_the_sum_of_twelve_cross_entropies():
     assert score["loss"] == pytest.approx(expected.mean(), rel=1e-5)
 
 
+def test_each_member_has_the_loss_of_its_own():
+    _, labels = make_arrays(30)
+    logits = np.random.default_rng(0).normal(size=(30, 3, sum(heads.NUM_VALUES)))
+    targets = heads.encode_targets(labels, tf.constant(plain_table(labels)))
+    loss = heads.JointCrossEntropy(30)
+    own = [float(loss(targets, logits[:, [member]])) for member in range(3)]
+    assert len(set(own)) == 3
+    assert float(loss(targets, logits)) == pytest.approx(np.mean(own), rel=1e-5)
+
+
+def test_members_are_joined_by_their_mean_probabilities():
+    logits = np.random.default_rng(0).normal(size=(5, 3, sum(heads.NUM_VALUES)))
+    joined = heads.split_logits(heads.join_members(logits))
+    by_member = [heads.split_logits(logits[:, member]) for member in range(3)]
+    for name, own in joined.items():
+        mean = np.mean([special.softmax(m[name], axis=1) for m in by_member], axis=0)
+        np.testing.assert_allclose(special.softmax(own, axis=1), mean, rtol=1e-5)
+
+
 def test_the_loss_of_parts_of_a_batch_adds_up_to_that_of_the_batch():
     _, labels = make_arrays(30)
-    logits = np.random.default_rng(0).normal(size=(30, sum(heads.NUM_VALUES)))
+    logits = np.random.default_rng(0).normal(size=(30, 2, sum(heads.NUM_VALUES)))
     targets = heads.encode_targets(labels, tf.constant(plain_table(labels)))
     loss = heads.JointCrossEntropy(30)
     parts = [loss(targets[a:b], logits[a:b]) for a, b in ((0, 11), (11, 30))]
@@ -59,7 +79,7 @@ def test_the_loss_of_parts_of_a_batch_adds_up_to_that_of_the_batch():
 def test_the_loss_is_finite_at_the_corners():
     _, labels = make_arrays(4)
     targets = heads.encode_targets(labels, tf.constant(plain_table(labels)))
-    logits = tf.Variable(np.tile([1e4, -1e4], (4, sum(heads.NUM_VALUES) // 2)))
+    logits = tf.Variable(np.tile([1e4, -1e4], (4, 1, sum(heads.NUM_VALUES) // 2)))
     with tf.GradientTape() as tape:
         loss = heads.JointCrossEntropy(4)(targets, logits)
     assert np.isfinite(loss)
@@ -99,6 +119,19 @@ def test_features_are_standardised_over_the_training_entries(center):
     assert np.abs(made[:, 3]).max() < 1e-3
 
 
+def test_the_scale_of_an_output_is_told_beside_its_proportions():
+    x, _ = make_arrays(20)
+    how = {"center": True, "separate_scale": True}
+    related = np.asarray(features.relate(x, **how))
+    tripled = np.asarray(features.relate(3 * x, **how))
+    assert related.shape == (20, NUM_QUERIES, 11)
+    np.testing.assert_allclose(tripled[..., :10], related[..., :10], atol=1e-4)
+    np.testing.assert_allclose(tripled[..., 10] - related[..., 10], np.log(3), 1e-4)
+    np.testing.assert_allclose(np.square(related[..., :10]).mean(-1), 1, rtol=1e-4)
+    # A black box that names all digits alike.
+    assert np.isfinite(features.relate(np.full((1, 1, 10), -2.3), **how)).all()
+
+
 def test_a_feature_that_hardly_varied_in_training_does_not_explode():
     x, _ = make_arrays(50)
     x[:, 3] = -2.5
@@ -124,8 +157,11 @@ def test_the_papers_recipe_reads_log_probabilities_as_they_are():
     x, _ = make_arrays(20)
     answering, trained = kennen_o.build(RECIPES["paper"], x, seed=0)
     names = [type(layer).__name__ for layer in answering.layers]
-    assert names[:4] == ["InputLayer", "Flatten", "Dense", "Dense"]
-    assert [layer.units for layer in answering.layers[2:4]] == [1000, 1000]
+    assert names[:4] == ["InputLayer", "Flatten", "EinsumDense", "EinsumDense"]
+    # One network.
+    assert [layer.output.shape[1:] for layer in answering.layers[2:4]] == [
+        (1, 1000)
+    ] * 2
     # Every head is trained, unlike in the published code.
     assert len(trained.trainable_variables) == 2 * (2 + len(attributes.NAMES))
 
@@ -159,6 +195,37 @@ def test_the_seed_decides_the_initial_weights():
     assert (weights[0][0] != weights[2][0]).any()
 
 
+def test_networks_of_the_default_recipe_do_not_touch_each_other():
+    x, _ = make_arrays(20)
+    recipe = RECIPES["default"]
+    answering, trained = kennen_o.build(recipe, x, seed=0)
+    before = {n: p.numpy() for n, p in answering(x).items()}
+    logits = trained(x).numpy()
+    assert logits.shape == (20, recipe.members, sum(heads.NUM_VALUES))
+    assert (logits[:, 0] != logits[:, 1]).any()
+    np.testing.assert_allclose(
+        special.softmax(heads.split_logits(heads.join_members(logits))["fc"], axis=1),
+        before["fc"],
+        rtol=1e-4,
+    )
+    # The last network is the last member of the last group.
+    kernel = answering.get_layer("hidden1").kernel
+    kernel.assign(np.concatenate([kernel[:-1], -kernel[-1:]]))
+    changed = {n for n, p in answering(x).items() if (p.numpy() != before[n]).any()}
+    assert changed == set(recipe.groups[-1])
+    assert (trained(x).numpy()[:, :-1] == logits[:, :-1]).all()
+
+
+def test_each_network_is_initialised_as_if_it_were_alone():
+    x, _ = make_arrays(20)
+    answering, _ = kennen_o.build(RECIPES["default"], x, seed=0)
+    units = RECIPES["default"].hidden_units[0]
+    kernel = answering.get_layer("hidden0").kernel.numpy()
+    limit = np.sqrt(6 / (len(kernel) + units))
+    np.testing.assert_allclose(np.abs(kernel).max(axis=(0, 2)), limit, rtol=1e-2)
+    assert len(np.unique(kernel[0])) == kernel[0].size
+
+
 def test_the_linear_metamodel_reads_a_planted_zoo_and_answers_as_sklearn_does():
     from sklearn.linear_model import LogisticRegression
 
@@ -178,7 +245,7 @@ def test_the_linear_metamodel_reads_a_planted_zoo_and_answers_as_sklearn_does():
             regression.predict_proba(standardized[500:]),
             atol=2e-3,
         )
-    logits = trained(x[500:]).numpy()
+    logits = heads.join_members(trained(x[500:]).numpy())
     score = metrics.score({n: v[500:] for n, v in labels.items()}, logits, skip=())
     # Chance is 0.36; with so few entries, strong regularisation takes its toll.
     assert score["average"] > 0.65
@@ -210,6 +277,12 @@ def test_recipes_and_configs_survive_json():
     assert MetamodelConfig.from_json(config.to_json()) == config
 
 
+def test_groups_have_every_attribute_once():
+    groups = (("act", "drop"), attributes.NAMES[1:])
+    with pytest.raises(UserError, match="groups must name each of"):
+        dataclasses.replace(RECIPES["default"], groups=groups)
+
+
 def test_given_numbers_replace_those_of_the_recipe():
     recipe = MetamodelConfig(recipe="paper", epochs=7).make_recipe()
     assert (recipe.epochs, recipe.batch_size) == (7, 100)
@@ -226,6 +299,10 @@ def test_given_numbers_replace_those_of_the_recipe():
         ({"top_k": 11}, "top_k must be at least 1 and at most 10"),
         ({"strategy": "tpu"}, "--strategy must be one of"),
         ({"metamodel_dir": ""}, "--metamodel_dir must be given"),
+        (
+            {"method": "kennen-s", "strategy": "multi_worker"},
+            "--strategy of kennen-s must be one of one_device, mirrored, auto",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):

@@ -143,6 +143,7 @@ def test_what_is_planted_is_read_and_the_rest_is_not_scored(report):
         ("kennen-o", "default", "ranking"),
         ("kennen-o", "default", "bottom-1"),
         ("kennen-o", "default", "top-1"),
+        ("kennen-s", "default", "probabilities"),
         ("kennen-i", "default", "top-1"),
         ("kennen-io", "default", "probabilities"),
     ]
@@ -208,6 +209,7 @@ def test_training_sizes_share_the_test_classifiers(report):
 def test_query_draws_share_the_split_and_differ_in_queries(report):
     curves = read_result(report, "num-queries")["result"]["curves"]
     assert [p["x"] for p in curves["kennen-o"]] == [1, 6, 50]
+    assert [p["x"] for p in curves["kennen-s"]] == [1, 6]
     assert [p["x"] for p in curves["kennen-io"]] == [1, 6]
     assert curves["kennen-o"][2]["runs"] == []  # 12 are stored.
     assert "at most the number of queries" in curves["kennen-o"][2]["refused"][0]
@@ -224,6 +226,21 @@ def test_a_method_joins_the_curves_by_its_name(planted, report, monkeypatch):
         open_runs(make_config(planted, report, curve_draws=1, query_counts="6"))
     )
     assert len(result["curves"]["linear"][0]["runs"]) == 1
+
+
+def test_readers_are_scored_on_the_same_classifiers(report):
+    result = read_result(report, "readers")["result"]
+    readers = result["readers"]
+    assert list(readers) == [
+        *("kennen-o", "kennen-o, paper's recipe"),
+        *("logistic regression", "support vector machine", "extra trees"),
+    ]
+    rows = read_result(report, "table2")["result"]["rows"]
+    ours = rows[1]["scores"]["average"]["accuracy"]["mean"]
+    assert readers["kennen-o"]["average"]["mean"] == ours
+    for name in ("support vector machine", "extra trees"):
+        assert readers[name]["alg"]["mean"] > 0.9
+        assert readers[name]["act"] is None
 
 
 def test_rankings_run_from_one_label_to_all(report):

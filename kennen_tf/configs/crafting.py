@@ -1,6 +1,7 @@
 """Recipes by which kennen-i and kennen-io craft their queries."""
 
 import dataclasses
+import itertools
 
 from kennen_tf.configs import base
 
@@ -22,6 +23,8 @@ class CraftingRecipe(base.Config):
             deals its images out to them, kennen-i tries each of them for each image.
         keeps_validation: Whether images of kennen-io that begin as validation images
             stay what they are.
+        chooses_validation: Whether those that begin as validation images are those that
+            tell most, as kennen-s chooses them, and not random ones.
         phases: What is learned in turn: (`IMAGES` or `METAMODEL`, passes over the
             training entries). kennen-i has images only.
         objective: What images of kennen-io are to make small, one of `OBJECTIVES`:
@@ -40,6 +43,7 @@ class CraftingRecipe(base.Config):
 
     starts: tuple[str, ...] = ("validation",)
     keeps_validation: bool = False
+    chooses_validation: bool = False
     phases: tuple[tuple[str, int], ...]
     objective: str = "metamodel"
     held_out_share: float = 0.0
@@ -48,6 +52,11 @@ class CraftingRecipe(base.Config):
     learning_rate: float
     image_noise: float = 0.0
     ridge: float = 0.1
+
+    def chosen_places(self, num_queries: int) -> list[bool]:
+        """Says which of so many images begin as validation images that are chosen."""
+        starts = itertools.islice(itertools.cycle(self.starts), num_queries)
+        return [self.chooses_validation and start == "validation" for start in starts]
 
     def __post_init__(self) -> None:
         # JSON makes lists of them.
@@ -88,7 +97,8 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
                 *("validation", "shifted", "blended", "overlaid"),
             ),
             keeps_validation=True,
-            phases=((IMAGES, 6), (METAMODEL, 150)),
+            chooses_validation=True,
+            phases=((IMAGES, 6), (METAMODEL, 100)),
             objective="left-out",
             held_out_share=0.2,
             optimizer="adam",

@@ -4,12 +4,13 @@ import dataclasses
 import shlex
 
 from kennen_tf.configs import base
-from kennen_tf.configs.metamodels import CRAFTED
+from kennen_tf.configs.metamodels import CRAFTED, MADE
 from kennen_tf.errors import UserError
 
 EXPERIMENTS = (
     "attributes",
     "table2",
+    "readers",
     "table3",
     "num-train",
     "num-queries",
@@ -21,7 +22,7 @@ EXPERIMENTS = (
 )
 ALL = "all"
 # Whose curves num-queries draws.
-NUM_QUERIES_METHODS = ("kennen-o", "kennen-io")
+NUM_QUERIES_METHODS = ("kennen-o", "kennen-s", "kennen-io")
 
 # What changes neither a number nor which runs there are.
 _FREE_FIELDS = ("experiment", "zoo_dir", "query_dir", "report_dir", "max_memory_mb")
@@ -43,7 +44,7 @@ class ReproductionConfig(base.Config):
         num_crafted_seeds: The same for kennen-i and kennen-io, which take far longer.
         query_draws: Draws of queries of query-choice.
         curve_draws: Draws of queries at each point of num-queries.
-        curve_crafted_draws: The same for metamodels that craft queries.
+        curve_crafted_draws: The same for metamodels that choose or craft queries.
 
     How large:
         num_queries: Queries of all experiments but num-queries.
@@ -52,7 +53,7 @@ class ReproductionConfig(base.Config):
         train_sizes: Points of num-train, separated by commas; all training entries
             are one more.
         query_counts: Points of num-queries, separated by commas.
-        crafted_query_counts: The same for metamodels that craft queries.
+        crafted_query_counts: The same for metamodels that choose or craft queries.
         epochs, image_epochs: Passes over the training entries in each phase; 0 is the
             recipe's number.
         max_memory_mb: Bound on what crafting keeps of the zoo's classifiers, in MB.
@@ -109,12 +110,12 @@ class ReproductionConfig(base.Config):
 
     def draws(self, method: str) -> range:
         """Returns the draws of queries at each point of num-queries."""
-        is_crafted = method in CRAFTED
-        return range(self.curve_crafted_draws if is_crafted else self.curve_draws)
+        is_drawn = method not in MADE
+        return range(self.curve_draws if is_drawn else self.curve_crafted_draws)
 
     def counts_of_queries(self, method: str) -> tuple[int, ...]:
         """Returns the points of num-queries."""
-        if method in CRAFTED:
+        if method in MADE:
             return _parse_counts("crafted_query_counts", self.crafted_query_counts)
         return _parse_counts("query_counts", self.query_counts)
 

@@ -17,6 +17,7 @@ from kennen_tf.experiments import (
     num_queries,
     num_train,
     query_choice,
+    readers,
     report,
     table2,
     table3,
@@ -32,6 +33,7 @@ from kennen_tf.zoo.store import Zoo
 _ALL: tuple[Experiment, ...] = (
     attribute_counts.AttributeCounts(),
     table2.Table2(),
+    readers.Readers(),
     table3.Table3(),
     num_train.NumTrain(),
     num_queries.NumQueries(),

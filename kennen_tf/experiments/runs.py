@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tqdm
 
 from kennen_tf import artifacts, distribution, reporting
@@ -140,6 +141,21 @@ class Runs:
     def query_indices(self, config: MetamodelConfig) -> list[int]:
         """Returns which of the stored queries a run reads."""
         return self._make_job(config).query_indices
+
+    def load_sides(
+        self, config: MetamodelConfig
+    ) -> tuple[tuple[np.ndarray, dict[str, np.ndarray]], ...]:
+        """Returns features and labels that a run trains on, and tests on.
+
+        Raises:
+            UserError: If a side has too few entries, or there are too few queries.
+        """
+        job = self._make_job(config)
+        reading = (job.query_indices, config.representation, config.top_k)
+        return tuple(
+            self.outputs.load_arrays(self.info, ids, *reading)
+            for ids in (job.split.train_ids, job.split.test_ids)
+        )
 
     def split_sizes(self, config: MetamodelConfig) -> tuple[int, int]:
         """Returns how many entries a run trains on and tests on.

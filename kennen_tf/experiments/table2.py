@@ -18,6 +18,7 @@ _ROWS: tuple[dict[str, str], ...] = (
     {"method": "kennen-o", "representation": "ranking"},
     {"method": "kennen-o", "representation": "bottom-1"},
     {"method": "kennen-o", "representation": "top-1"},
+    {"method": "kennen-s"},
     {"method": "kennen-i"},
     {"method": "kennen-io"},
 )

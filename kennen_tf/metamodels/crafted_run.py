@@ -62,8 +62,9 @@ class CraftedRun:
         strategy: Under which to train; its devices share the classifiers, too.
         train_entries, test_entries: Sorted by id.
         split_attributes: What has no accuracy; see `Split`.
-        stored_queries: Validation images to begin with, in the seed's order: the first
-            are those that kennen-o would read.
+        stored_queries: Validation images to begin with, all that are stored: first
+            those that the metamodel is to begin with, then the others in the seed's
+            order.
         compiled: Models of earlier trainings, to be trained again.
     """
 
@@ -82,16 +83,27 @@ class CraftedRun:
         config: MetamodelConfig,
         info: QueryOutputsInfo,
         split: Split,
+        query_indices: Sequence[int],
         strategy: tf.distribute.Strategy,
         compiled: CompiledModels | None = None,
     ) -> "CraftedRun":
         """Opens the zoo.
+
+        Args:
+            config: Settings.
+            info: The query outputs.
+            split: Who is trained on.
+            query_indices: The stored queries to begin with; kennen-i goes on to others.
+            strategy: Under which to train.
+            compiled: Models of earlier trainings, to be trained again.
 
         Raises:
             UserError: If there is none, or it is not the one that was queried.
         """
         zoo = Zoo.open(config.zoo_dir)
         info.check_zoo(zoo)
+        drawn = folder_lib.draw_queries(info, info.num_queries, config.seed_of_queries)
+        others = [place for place in drawn if place not in query_indices]
         by_id = {entry.id: entry for entry in info.entries}
         return cls(
             config=config,
@@ -100,11 +112,7 @@ class CraftedRun:
             train_entries=tuple(by_id[i] for i in split.train_ids),
             test_entries=tuple(by_id[i] for i in split.test_ids),
             split_attributes=split.split_attributes,
-            stored_queries=info.query_inputs.take(
-                folder_lib.choose_queries(
-                    info, info.num_queries, config.seed_of_queries
-                )
-            ),
+            stored_queries=info.query_inputs.take([*query_indices, *others]),
             compiled=compiled,
         )
 

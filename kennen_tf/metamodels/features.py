@@ -1,8 +1,36 @@
 """From represented outputs to what the first layer of a metamodel reads."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import numpy.typing as npt
+
+# Of a centred output that is all zero: a black box that names all digits alike.
+_LEAST_SCALE = 1e-3
+
+
+def relate(outputs: Any, *, center: bool, separate_scale: bool) -> Any:
+    """Relates the numbers of each output to each other, output by output.
+
+    Args:
+        outputs: Represented outputs `(..., 10)`: an array or a tensor of Keras.
+        center: Whether their mean over the classes is taken off.
+        separate_scale: Whether they are divided by their root mean square over the
+            classes, whose logarithm becomes a feature of its own. How far a classifier
+            sets digits apart, and in which proportion, then are told separately.
+
+    Returns:
+        `(..., 10)`, with `separate_scale` `(..., 11)`.
+    """
+    ops = keras.ops
+    if center:
+        outputs = outputs - ops.mean(outputs, axis=-1, keepdims=True)
+    if separate_scale:
+        square = ops.mean(ops.square(outputs), axis=-1, keepdims=True)
+        scale = ops.sqrt(square + _LEAST_SCALE**2)
+        outputs = ops.concatenate([outputs / scale, ops.log(scale)], axis=-1)
+    return outputs
 
 
 def add_features(
@@ -10,31 +38,30 @@ def add_features(
     train_features: npt.NDArray[np.float32],
     *,
     center: bool,
+    separate_scale: bool = False,
     standardize: bool,
     deviation_floor: float,
 ) -> keras.KerasTensor:
-    """Adds the layers that center, standardize and flatten.
+    """Adds the layers that relate, flatten and standardize.
 
     Args:
         inputs: `(batch, num_queries, 10)`.
         train_features: `(entries, num_queries, 10)`, where means and deviations come
             from.
-        center: Whether each output's mean over its classes is taken off.
+        center, separate_scale: See `relate`.
         standardize: Whether features get mean 0 and deviation 1 in training.
         deviation_floor: Least deviation to divide by, as a share of the root mean
             square of all features' deviations.
 
     Returns:
-        `(batch, num_queries * 10)`.
+        `(batch, num_queries * 10)`, with `separate_scale` `(batch, num_queries * 11)`.
     """
-    x = inputs
-    if center:
-        x = keras.layers.Subtract(name="center")(
-            [x, keras.ops.mean(x, axis=-1, keepdims=True)]
-        )
+    x = relate(inputs, center=center, separate_scale=separate_scale)
     x = keras.layers.Flatten(name="flatten")(x)
     if standardize:
-        mean, variance = _moments(train_features, center)
+        mean, variance = moments(
+            train_features, center=center, separate_scale=separate_scale
+        )
         floor = deviation_floor**2 * variance.mean()
         # Its moments are variables, where those of `Normalization` become constants of
         # a compiled step, which other trainings could not share.
@@ -50,15 +77,25 @@ def add_features(
     return x
 
 
-def _moments(
-    features: npt.NDArray[np.float32], center: bool
+def moments(
+    features: npt.NDArray[np.float32], *, center: bool, separate_scale: bool
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Returns means and variances over entries of what `relate` returns.
+
+    Args:
+        features: Represented outputs `(entries, num_queries, 10)`.
+        center, separate_scale: See `relate`.
+
+    Returns:
+        Both `(num_queries, 10)`, with `separate_scale` `(num_queries, 11)`.
+    """
     # Query by query: float64 copies of all features may not fit.
     means, variances = [], []
     for query in range(features.shape[1]):
-        values = features[:, query].astype(np.float64)
-        if center:
-            values -= values.mean(axis=-1, keepdims=True)
+        related = relate(
+            features[:, query], center=center, separate_scale=separate_scale
+        )
+        values = np.asarray(related, np.float64)
         means.append(values.mean(axis=0))
         variances.append(values.var(axis=0))
     return np.stack(means), np.stack(variances)

@@ -57,7 +57,7 @@ _FREE_FIELDS = (
 _PARTS = ("config", "recipe", "crafting", "fingerprints")
 
 
-def choose_queries(info: QueryOutputsInfo, num_queries: int, seed: int) -> list[int]:
+def draw_queries(info: QueryOutputsInfo, num_queries: int, seed: int) -> list[int]:
     """Draws which of the stored queries are read; with more, the first stay the same.
 
     Raises:
@@ -143,6 +143,15 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
         )
     artifacts.check_schema(stored, SCHEMA_VERSION, path)
     return stored
+
+
+def read_query_indices(folder: pathlib.Path) -> list[int]:
+    """Reads which queries a metamodel reads; of a new folder, none."""
+    path = folder / SPLIT_NAME
+    if not path.exists():
+        return []
+    split = artifacts.read_json(path, wanted="split", make_with=MAKE_WITH)
+    return [int(place) for place in split["query_indices"]]
 
 
 def write_description(

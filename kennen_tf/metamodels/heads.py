@@ -3,6 +3,9 @@
 Metamodels answer with a dict from attribute to probabilities. Training works on the
 logits of all heads side by side instead: one loss of a few large operations, where
 twelve losses of Keras would take longer than the network itself.
+
+A metamodel may be an ensemble, whose members learn side by side: logits have an axis of
+members, each of which has the loss of its own, and probabilities are the members' mean.
 """
 
 from collections.abc import Mapping
@@ -11,9 +14,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from scipy import special
 
 from kennen_tf import attributes
-from kennen_tf.seeds import derive_seed
 
 NUM_VALUES = tuple(len(attribute.values) for attribute in attributes.ATTRIBUTES)
 MOST_VALUES = max(NUM_VALUES)
@@ -25,36 +28,30 @@ _NEVER = -1e9
 Labels = Mapping[str, npt.NDArray[np.integer]]
 
 
-def add_heads(x: keras.KerasTensor, seed: int) -> list[keras.KerasTensor]:
-    """Adds a linear layer for each attribute; returns their logits."""
-    return [
-        keras.layers.Dense(
-            len(attribute.values),
-            kernel_initializer=keras.initializers.GlorotUniform(
-                derive_seed(seed, "initialisation", attribute.name)
-            ),
-            name=f"{attribute.name}_logits",
-        )(x)
-        for attribute in attributes.ATTRIBUTES
-    ]
-
-
 def make_models(
-    features: keras.KerasTensor, logits: list[keras.KerasTensor], name: str
+    features: keras.KerasTensor, logits: Mapping[str, keras.KerasTensor], name: str
 ) -> tuple[keras.Model, keras.Model]:
     """Makes two models with the same weights.
 
+    Args:
+        features: `(batch, num_queries, 10)`.
+        logits: Of each attribute, `(batch, members, values)`.
+        name: Of the metamodel.
+
     Returns:
-        The metamodel, from features `(batch, num_queries, 10)` to a dict from
-        attribute to probabilities `(batch, values)`, and the model to train, from the
-        same to the logits of all heads, `(batch, sum of values)`.
+        The metamodel, from features to a dict from attribute to probabilities
+        `(batch, values)`, and the model to train, from the same to the logits of all
+        heads, `(batch, members, sum of values)`.
     """
-    probabilities = {
-        attribute.name: keras.layers.Softmax(name=attribute.name)(head)
-        for attribute, head in zip(attributes.ATTRIBUTES, logits, strict=True)
-    }
+    probabilities = {}
+    for attribute in attributes.NAMES:
+        own = keras.layers.Softmax(name=f"{attribute}_members")(logits[attribute])
+        mean = keras.layers.GlobalAveragePooling1D(name=attribute)
+        probabilities[attribute] = mean(own)
     answering = keras.Model(features, probabilities, name=name)
-    joint = keras.layers.Concatenate(name="logits")(logits)
+    joint = keras.layers.Concatenate(name="logits")(
+        [logits[attribute] for attribute in attributes.NAMES]
+    )
     return answering, keras.Model(features, joint, name=f"{name}_logits")
 
 
@@ -110,26 +107,46 @@ def joint_cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
     Args:
         targets: `(entries, 12, 8)`, from `encode_targets`.
-        logits: Of all heads side by side, `(entries, sum of values)`.
+        logits: Of all heads side by side, `(entries, members, sum of values)`.
 
     Returns:
-        `(entries,)`.
+        `(entries,)`: the mean over members of the cross-entropy of each.
     """
     padded = _pad(logits)
+    targets = targets[:, tf.newaxis]
     log_normalizer = tf.reduce_logsumexp(padded, axis=-1)
     weight = tf.reduce_sum(targets, axis=-1)
     chosen = tf.reduce_sum(targets * padded, axis=-1)
-    return tf.reduce_sum(weight * log_normalizer - chosen, axis=-1)
+    own = tf.reduce_sum(weight * log_normalizer - chosen, axis=-1)
+    return tf.reduce_mean(own, axis=-1)
+
+
+def join_members(
+    logits: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Returns logits of the members' mean probabilities.
+
+    Args:
+        logits: Of all heads side by side, `(entries, members, sum of values)`.
+
+    Returns:
+        `(entries, sum of values)`: the logarithms of probabilities.
+    """
+    parts = []
+    for own in np.split(logits, _OFFSETS[1:-1], axis=-1):
+        log_probabilities = own - special.logsumexp(own, axis=-1, keepdims=True)
+        parts.append(special.logsumexp(log_probabilities, axis=1))
+    return np.concatenate(parts, axis=-1) - np.float32(np.log(logits.shape[1]))
 
 
 def _pad(logits: tf.Tensor) -> tf.Tensor:
-    """Returns logits as `(batch, 12, 8)`, `_NEVER` where there is no value."""
+    """Returns logits as `(batch, members, 12, 8)`, `_NEVER` where there is no value."""
     end = _OFFSETS[-1]
     places = np.full((len(NUM_VALUES), MOST_VALUES), end)
     for index, values in enumerate(NUM_VALUES):
         places[index, :values] = np.arange(_OFFSETS[index], _OFFSETS[index + 1])
-    with_never = tf.pad(logits, [[0, 0], [0, 1]], constant_values=_NEVER)
-    return tf.gather(with_never, places, axis=1)
+    with_never = tf.pad(logits, [[0, 0], [0, 0], [0, 1]], constant_values=_NEVER)
+    return tf.gather(with_never, places, axis=-1)
 
 
 def split_logits(logits: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:

@@ -1,9 +1,14 @@
-"""kennen-o: an MLP that reads the outputs for fixed queries (paper, section 4)."""
+"""kennen-o: an MLP that reads the outputs for fixed queries (paper, section 4).
+
+The paper's is one network. Ours are several side by side, for groups of attributes that
+do not disturb each other, and of each group members that differ in their chance.
+"""
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from kennen_tf import attributes
 from kennen_tf.configs.metamodels import Recipe
 from kennen_tf.metamodels import features, heads
 from kennen_tf.seeds import derive_seed
@@ -30,6 +35,7 @@ def build(
         inputs,
         train_features,
         center=recipe.center,
+        separate_scale=recipe.separate_scale,
         standardize=recipe.standardize,
         deviation_floor=recipe.deviation_floor,
     )
@@ -37,22 +43,77 @@ def build(
         x = keras.layers.GaussianNoise(
             recipe.input_noise, seed=derive_seed(seed, "noise"), name="noise"
         )(x)
+    # Networks side by side: the members of the first group of attributes, and so on.
+    num_networks = len(recipe.groups) * recipe.members
     for index, units in enumerate(recipe.hidden_units):
-        x = keras.layers.Dense(
+        x = _add_dense(
+            x,
+            num_networks,
             units,
-            activation=recipe.activation,
-            kernel_initializer=keras.initializers.GlorotUniform(
-                derive_seed(seed, "initialisation", index)
-            ),
             name=f"hidden{index}",
-        )(x)
+            seed=derive_seed(seed, "initialisation", index),
+            activation=recipe.activation,
+        )
         if recipe.dropout:
             x = keras.layers.Dropout(
                 recipe.dropout,
                 seed=derive_seed(seed, "dropout", index),
                 name=f"dropout{index}",
             )(x)
-    return heads.make_models(inputs, heads.add_heads(x, seed), "kennen_o")
+    logits = {}
+    for place, group in enumerate(recipe.groups):
+        own = x[:, place * recipe.members : (place + 1) * recipe.members]
+        for name in group:
+            logits[name] = _add_dense(
+                own,
+                recipe.members,
+                len(attributes.by_name(name).values),
+                name=f"{name}_logits",
+                seed=derive_seed(seed, "initialisation", name),
+            )
+    return heads.make_models(inputs, logits, "kennen_o")
+
+
+def _add_dense(
+    x: keras.KerasTensor,
+    num_networks: int,
+    units: int,
+    *,
+    name: str,
+    seed: int,
+    activation: str | None = None,
+) -> keras.KerasTensor:
+    """Adds a dense layer of networks side by side.
+
+    Args:
+        x: What all of them read, `(batch, features)`, or each its own, `(batch,
+            networks, features)`.
+        num_networks: How many there are.
+        units: Outputs of each.
+        name: Of the layer.
+        seed: Of the initialisation.
+        activation: Any name that Keras knows.
+
+    Returns:
+        `(batch, networks, units)`.
+    """
+    equation = "bnf,nfu->bnu" if len(x.shape) == 3 else "bf,fnu->bnu"
+    layer = keras.layers.EinsumDense(
+        equation,
+        (num_networks, units),
+        activation=activation,
+        bias_axes="nu",
+        name=name,
+    )
+    layer.build(x.shape)
+    # Keras takes the fans of the whole kernel; each network has its own.
+    kernels = [
+        keras.initializers.GlorotUniform(derive_seed(seed, place))((x.shape[-1], units))
+        for place in range(num_networks)
+    ]
+    axis = equation.split(",")[1].index("n")
+    layer.kernel.assign(keras.ops.stack(kernels, axis=axis))
+    return layer(x)
 
 
 def make_optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:

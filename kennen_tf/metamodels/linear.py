@@ -39,14 +39,22 @@ def fit(
         standardize=True,
         deviation_floor=recipe.deviation_floor,
     )
-    models = heads.make_models(inputs, heads.add_heads(x, 0), "linear")
+    layers = {
+        attribute.name: keras.layers.Dense(
+            len(attribute.values), name=f"{attribute.name}_logits"
+        )
+        for attribute in attributes.ATTRIBUTES
+    }
+    # One member.
+    only = {n: keras.ops.expand_dims(layer(x), axis=1) for n, layer in layers.items()}
+    models = heads.make_models(inputs, only, "linear")
     standardized = keras.Model(inputs, x).predict(
         train_features, batch_size=1024, verbose=0
     )
     for attribute in tqdm.tqdm(
         attributes.ATTRIBUTES, "linear", unit="attribute", leave=None
     ):
-        models[0].get_layer(f"{attribute.name}_logits").set_weights(
+        layers[attribute.name].set_weights(
             _fit_head(
                 standardized,
                 labels[attribute.name],

@@ -15,7 +15,14 @@ from absl import logging
 
 from kennen_tf import artifacts, distribution, splits
 from kennen_tf.configs.metamodels import MetamodelConfig
-from kennen_tf.metamodels import callbacks, kennen_i, kennen_io, linear, training
+from kennen_tf.metamodels import (
+    callbacks,
+    kennen_i,
+    kennen_io,
+    kennen_s,
+    linear,
+    training,
+)
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.crafted_run import CraftedRun
 from kennen_tf.metamodels.metrics import MetricsLog, Side
@@ -119,10 +126,44 @@ class Job:
 
     @functools.cached_property
     def query_indices(self) -> list[int]:
-        """Which queries are read. Raises `UserError` if there are not that many."""
+        """Which of the stored queries are read, or begun with if queries are crafted.
+
+        Raises `UserError` if there are not that many.
+        """
         config = self.config
-        return folder_lib.choose_queries(
+        drawn = folder_lib.draw_queries(
             self.info, config.num_queries, config.seed_of_queries
+        )
+        is_chosen = [config.method == "kennen-s"] * len(drawn)
+        if config.method == "kennen-io":
+            is_chosen = config.make_crafting_recipe().chosen_places(len(drawn))
+        if not any(is_chosen):
+            return drawn
+        # Stopped, a training goes on with what it has chosen.
+        stored = folder_lib.read_query_indices(self.folder)
+        if stored:
+            return stored
+        chosen = self._choose_queries(sum(is_chosen))
+        others = iter([place for place in drawn if place not in chosen])
+        told = iter(chosen)
+        return [next(told) if own else next(others) for own in is_chosen]
+
+    def _choose_queries(self, num_queries: int) -> list[int]:
+        config, info, train_ids = self.config, self.info, self.split.train_ids
+        outputs, labels = self.pipeline.load_arrays(
+            info,
+            train_ids,
+            range(info.num_queries),
+            config.representation,
+            config.top_k,
+        )
+        combination_of = {entry.id: entry.combination_id for entry in info.entries}
+        return kennen_s.choose(
+            outputs,
+            labels,
+            [combination_of[entry_id] for entry_id in train_ids],
+            num_queries,
+            config.seed_of_queries,
         )
 
     @functools.cached_property
@@ -171,6 +212,7 @@ def make(job: Job) -> Trained | None:
         started = time.monotonic()
         trained = {
             "kennen-o": _train_kennen_o,
+            "kennen-s": _train_kennen_o,
             "kennen-i": _train_crafted,
             "kennen-io": _train_crafted,
             "linear": _train_linear,
@@ -269,7 +311,14 @@ def _train_linear(job: Job) -> Trained:
 
 
 def _train_crafted(job: Job) -> Trained:
-    run = CraftedRun.open(job.config, job.info, job.split, job.strategy, job.compiled)
+    run = CraftedRun.open(
+        job.config,
+        job.info,
+        job.split,
+        job.query_indices,
+        job.strategy,
+        job.compiled,
+    )
     if job.config.method == "kennen-i":
         model, crafted, last = kennen_i.train(run)
     else:

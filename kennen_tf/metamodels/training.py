@@ -15,8 +15,8 @@ from kennen_tf import distribution
 from kennen_tf.configs.metamodels import Recipe
 from kennen_tf.metamodels import callbacks, heads, kennen_o
 
-# XLA takes some seconds to compile, so short trainings are faster without.
-_LEAST_STEPS_FOR_XLA = 3000
+# XLA takes some seconds to compile, so the shortest trainings are faster without.
+_LEAST_STEPS_FOR_XLA = 150
 _PREDICT_BATCH = 1000
 _MOST_COMPILED = 4  # Bounds memory. Experiments run what shares a step in a row.
 
@@ -188,6 +188,12 @@ class _MultiWorkerModel(keras.Model):
 def predict_logits(
     model: keras.Model, features: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Calls a model that gives the logits of all heads, some entries at a time."""
+    """Calls a model that gives the logits of all heads, some entries at a time.
+
+    Returns:
+        `(entries, sum of values)`: those of the members' mean probabilities.
+    """
     parts = np.array_split(features, math.ceil(len(features) / _PREDICT_BATCH))
-    return np.concatenate([model(part, training=False).numpy() for part in parts])
+    return np.concatenate(
+        [heads.join_members(model(part, training=False).numpy()) for part in parts]
+    )

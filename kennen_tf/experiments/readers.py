@@ -1,0 +1,199 @@
+"""readers: kennen-o beside the paper's recipe and beside scikit-learn's classifiers.
+
+All read the same features of the same outputs, on the same split: those that the
+default recipe of kennen-o makes of an output before its first layer.
+"""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tqdm
+from matplotlib.figure import Figure
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+
+from kennen_tf import artifacts, attributes, evaluation, figures
+from kennen_tf.configs.metamodels import RECIPES, MetamodelConfig
+from kennen_tf.errors import UserError
+from kennen_tf.experiments import summaries
+from kennen_tf.experiments.experiment import Experiment
+from kennen_tf.experiments.runs import Run, Runs
+from kennen_tf.experiments.sections import Picture, Section, Table
+from kennen_tf.metamodels import features as features_lib
+from kennen_tf.seeds import derive_seed
+
+_METAMODELS = {
+    "kennen-o": {"method": "kennen-o"},
+    "kennen-o, paper's recipe": {"method": "kennen-o", "recipe": "paper"},
+}
+_OURS = "kennen-o"
+_NAMES = (*attributes.NAMES, summaries.AVERAGE)
+
+
+def _make_readers(seed: int) -> dict[str, ClassifierMixin]:
+    """Makes the readers of one attribute; values count alike, as in the evaluation."""
+    return {
+        "logistic regression": LogisticRegression(
+            C=3e-4, class_weight="balanced", max_iter=5_000
+        ),
+        "support vector machine": SVC(class_weight="balanced"),
+        "extra trees": ExtraTreesClassifier(
+            400,
+            class_weight="balanced",
+            n_jobs=-1,
+            random_state=derive_seed(seed, "extra trees") % 2**32,
+        ),
+    }
+
+
+def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
+    """Returns the accuracies of all readers, by attribute and on average.
+
+    Raises:
+        UserError: If the zoo does not allow the split or the queries.
+    """
+    (x, labels), (x_test, labels_test) = runs.load_sides(config)
+    recipe = RECIPES["default"]
+    how = {"center": recipe.center, "separate_scale": recipe.separate_scale}
+    mean, variance = features_lib.moments(x, **how)
+    deviation = np.sqrt(
+        np.maximum(variance, recipe.deviation_floor**2 * variance.mean())
+    )
+
+    def standardize(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        related = np.asarray(features_lib.relate(outputs, **how))
+        return ((related - mean) / deviation).reshape(len(outputs), -1)
+
+    x, x_test = standardize(x), standardize(x_test)
+    names = [n for n in attributes.NAMES if len(np.unique(labels_test[n])) > 1]
+    readers = _make_readers(config.seed)
+    accuracies: dict[str, dict[str, float]] = {name: {} for name in readers}
+    with tqdm.tqdm(total=len(readers) * len(names), leave=None) as bar:
+        for reader, estimator in readers.items():
+            bar.set_description(reader)
+            for name in names:
+                answers = np.full(len(x_test), labels[name][0])
+                if len(np.unique(labels[name])) > 1:
+                    answers = estimator.fit(x, labels[name]).predict(x_test)
+                accuracy = evaluation.class_balanced_accuracy(
+                    labels_test[name],
+                    answers,
+                    len(attributes.by_name(name).values),
+                )
+                accuracies[reader][name] = float(accuracy or 0.0)
+                bar.update()
+            average = float(np.mean(list(accuracies[reader].values())))
+            accuracies[reader][summaries.AVERAGE] = average
+    return accuracies
+
+
+def _read_once(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
+    """Returns what `_read` does; kept beside the runs, as they are."""
+    own = pathlib.Path(config.metamodel_dir)
+    path = own.with_name(f"readers-{own.name}.json")
+    if not path.exists():
+        artifacts.write_json(path, _read(runs, config))
+    return artifacts.read_json(path, wanted="accuracies", make_with="reproduce")
+
+
+class Readers(Experiment):
+    """kennen-o beside other readers of the same outputs."""
+
+    name = "readers"
+
+    def measure(self, runs: Runs) -> dict[str, Any]:
+        # The metamodels are those of table2.
+        seeds = runs.config.seeds(_OURS)
+        plan = {
+            label: [runs.make_config(seed=seed, **settings) for seed in seeds]
+            for label, settings in _METAMODELS.items()
+        }
+        results = iter(
+            runs.train(self.name, [config for own in plan.values() for config in own])
+        )
+        found: dict[str, list[dict[str, float]]] = {}
+        refused: set[str] = set()
+        for label, configs in plan.items():
+            own = [next(results) for _ in configs]
+            found[label] = [_accuracies(r) for r in own if isinstance(r, Run)]
+        for config in plan[_OURS]:
+            try:
+                for reader, accuracies in _read_once(runs, config).items():
+                    found.setdefault(reader, []).append(accuracies)
+            except UserError as error:
+                refused.add(str(error))
+        return {
+            "readers": {
+                label: {
+                    name: summaries.summarize([a[name] for a in own if name in a])
+                    if any(name in a for a in own)
+                    else None
+                    for name in _NAMES
+                }
+                for label, own in found.items()
+            },
+            "num_queries": plan[_OURS][0].num_queries,
+            "refused": sorted(refused),
+        }
+
+    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+        rows = {r: s[summaries.AVERAGE] for r, s in result["readers"].items()}
+        rows = {reader: score for reader, score in rows.items() if score}
+        if not rows:
+            return {}
+        figure = figures.make_figure(8.0, 0.45 * len(rows) + 1.0)
+        axes = figure.add_subplot()
+        for place, score in enumerate(rows.values()):
+            axes.barh(place, 100 * score["mean"], 0.6, color="0.8", edgecolor="black")
+            values = [100 * value for value in score["values"]]
+            axes.plot(values, [place] * len(values), "k|", markersize=9)
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("class-balanced accuracy, average over attributes (%)")
+        axes.spines[["top", "right"]].set_visible(False)
+        return {"averages": figure}
+
+    def show(self, result: dict[str, Any]) -> Section:
+        readers = result["readers"]
+        ours = readers[_OURS][summaries.AVERAGE]
+        rows = []
+        for reader, scores in readers.items():
+            average = scores[summaries.AVERAGE]
+            lead = "-"
+            if ours and average and reader != _OURS:
+                lead = f"{100 * (ours['mean'] - average['mean']):+.1f}"
+            cells = [summaries.say_mean(scores[name]) for name in attributes.NAMES]
+            rows.append([reader, *cells, summaries.say(average), lead])
+        codes = [attributes.by_name(name).code for name in attributes.NAMES]
+        return Section(
+            title="Readers of the same outputs",
+            about="kennen-o's default recipe, the paper's with its heads trained, and "
+            "scikit-learn's classifiers, one for each attribute, on the features that "
+            "the default recipe makes of the outputs.",
+            tables=[
+                Table(
+                    caption="Class-balanced accuracy in %, mean (lowest-highest) over "
+                    "seeds; by how many points kennen-o leads on average.",
+                    columns=["reader", *codes, "avg", "lead"],
+                    rows=rows,
+                )
+            ],
+            pictures=[
+                Picture(
+                    stem="averages",
+                    caption="Averages over attributes; a stroke for each seed.",
+                )
+            ],
+            notes=result["refused"],
+        )
+
+
+def _accuracies(run: Run) -> dict[str, float]:
+    scores = {a["name"]: a.get("accuracy") for a in run.document["attributes"]}
+    scores[summaries.AVERAGE] = run.document["average"].get("accuracy")
+    return {name: score for name, score in scores.items() if score is not None}

@@ -1,0 +1,159 @@
+"""kennen-s: natural queries that tell most, instead of random ones.
+
+The paper names the choice of natural images as future work (section 5): they are as
+stealthy as kennen-o's. Ours are added one after the other, each the one with which a
+ridge regression, from all outputs so far to the values of all attributes, errs least on
+training entries that it was not fitted to. The metamodel is kennen-o's.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import tqdm
+
+from kennen_tf import attributes
+from kennen_tf.metamodels import features as features_lib
+from kennen_tf.metamodels import heads
+from kennen_tf.seeds import derive_seed
+
+# Strength of the regularisation, for features of variance 1: the errors are least at
+# 1000 of 100, 1000 and 10,000, from ten queries to a hundred.
+RIDGE = 1000.0
+NUM_FOLDS = 4
+# Features that hardly vary must not explode; a share of the mean variance.
+_LEAST_VARIANCE = 0.01
+
+Array = npt.NDArray[np.float32]
+
+
+def choose(
+    outputs: Array,
+    labels: heads.Labels,
+    combination_ids: Sequence[str],
+    num_queries: int,
+    seed: int,
+) -> list[int]:
+    """Chooses queries for the entries of a training.
+
+    With more, the first stay the same. Memory: outputs times `NUM_FOLDS` + 2.
+
+    Args:
+        outputs: What training entries answered to all stored queries, represented,
+            `(entries, stored queries, 10)`.
+        labels: Of the entries; for each attribute, `(entries,)`.
+        combination_ids: Of the entries; there are at least two different ones. Entries
+            of one combination are fitted to, or left out, together.
+        num_queries: How many to choose, at most those stored.
+        seed: Root seed of who is left out when.
+
+    Returns:
+        Places among the stored queries, the most telling first.
+    """
+    candidates = _standardize(outputs)
+    targets, weights = _make_targets(labels)
+    folds = [
+        _Fold(candidates, targets, weights, is_held_out)
+        for is_held_out in _draw_folds(combination_ids, seed)
+    ]
+    chosen: list[int] = []
+    for _ in tqdm.trange(num_queries, desc="choosing queries", leave=None):
+        errors = np.sum([fold.errors() for fold in folds], axis=0)
+        errors[chosen] = np.inf
+        chosen.append(int(errors.argmin()))
+        for fold in folds:
+            fold.add(chosen[-1])
+    return chosen
+
+
+class _Fold:
+    """A regression that leaves some entries out, as queries are added to it.
+
+    What a query adds depends only on what those before it do not explain: of the
+    targets, and of the query's own features. So these residuals are all that is kept,
+    and to add a query is to solve for its few features alone, without the others.
+
+    Args:
+        candidates: Features `(stored queries, entries, d)`.
+        targets, weights: `(entries, values)`.
+        is_held_out: bool `(entries,)`.
+    """
+
+    def __init__(
+        self,
+        candidates: Array,
+        targets: Array,
+        weights: Array,
+        is_held_out: npt.NDArray[np.bool_],
+    ):
+        self._fitted = candidates[:, ~is_held_out].transpose(0, 2, 1) / RIDGE
+        self._features = candidates[:, ~is_held_out]
+        self._features_out = candidates[:, is_held_out]
+        self._targets = targets[~is_held_out]
+        self._targets_out = targets[is_held_out]
+        self._weights_out = weights[is_held_out]
+
+    def errors(self) -> npt.NDArray[np.float64]:
+        """Returns the error on the entries left out with each query, if it is added."""
+        gram = np.eye(self._fitted.shape[1]) + self._fitted @ self._features
+        reading = np.linalg.solve(gram, self._fitted @ self._targets)
+        left = self._targets_out - self._features_out @ reading.astype(np.float32)
+        return np.einsum("nv,qnv,qnv->q", self._weights_out, left, left)
+
+    def add(self, query: int) -> None:
+        """Adds a query to the regression."""
+        own, own_out = self._features[query], self._features_out[query]
+        gram = np.eye(own.shape[1]) + self._fitted[query] @ own
+        reader = np.linalg.solve(gram, self._fitted[query]).astype(np.float32)
+        reading = reader @ self._targets
+        self._targets = self._targets - own @ reading
+        self._targets_out = self._targets_out - own_out @ reading
+        readings = reader @ self._features
+        self._features = self._features - own @ readings
+        self._features_out = self._features_out - own_out @ readings
+
+
+def _standardize(outputs: Array) -> Array:
+    """Returns features `(queries, entries, d)`, of mean 0 and variance 1."""
+    how = {"center": True, "separate_scale": True}
+    mean, variance = features_lib.moments(outputs, **how)
+    least = max(_LEAST_VARIANCE * variance.mean(), np.finfo(np.float32).tiny)
+    deviation = np.sqrt(np.maximum(variance, least))
+    return np.stack(
+        [
+            (
+                (np.asarray(features_lib.relate(outputs[:, query], **how)) - own_mean)
+                / own_deviation
+            ).astype(np.float32)
+            for query, (own_mean, own_deviation) in enumerate(
+                zip(mean, deviation, strict=True)
+            )
+        ]
+    )
+
+
+def _make_targets(labels: heads.Labels) -> tuple[Array, Array]:
+    """Returns targets of mean 0 and weights by which values count alike.
+
+    Both are `(entries, sum of values)`.
+    """
+    table = heads.target_table(labels, balance=1.0, max_weight=10, label_smoothing=0)
+    targets, weights = [], []
+    for place, attribute in enumerate(attributes.ATTRIBUTES):
+        own = labels[attribute.name]
+        one_hot = np.eye(len(attribute.values), dtype=np.float32)[own]
+        weight = table[place, own, own][:, np.newaxis]
+        targets.append(one_hot - one_hot.mean(axis=0))
+        weights.append(np.broadcast_to(weight, one_hot.shape))
+    return np.concatenate(targets, axis=1), np.concatenate(weights, axis=1)
+
+
+def _draw_folds(
+    combination_ids: Sequence[str], seed: int
+) -> list[npt.NDArray[np.bool_]]:
+    """Returns who is left out in each fold, bool `(entries,)`."""
+    combinations, inverse = np.unique(combination_ids, return_inverse=True)
+    random = np.random.default_rng(derive_seed(seed, "folds of the query choice"))
+    num_folds = min(NUM_FOLDS, len(combinations))
+    fold_of = random.permutation(len(combinations)) % num_folds
+    return [fold_of[inverse] == fold for fold in range(num_folds)]
