@@ -98,7 +98,7 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
             ),
             keeps_validation=True,
             chooses_validation=True,
-            phases=((IMAGES, 6), (METAMODEL, 100)),
+            phases=((IMAGES, 6), (METAMODEL, 60)),
             objective="left-out",
             held_out_share=0.2,
             optimizer="adam",

@@ -122,10 +122,12 @@ class Readers(Experiment):
             found[label] = [_accuracies(r) for r in own if isinstance(r, Run)]
         for config in plan[_OURS]:
             try:
-                for reader, accuracies in _read_once(runs, config).items():
-                    found.setdefault(reader, []).append(accuracies)
+                accuracies = _read_once(runs, config)
             except UserError as error:
                 refused.add(str(error))
+                continue
+            for reader in _make_readers(config.seed):
+                found.setdefault(reader, []).append(accuracies[reader])
         return {
             "readers": {
                 label: {
