@@ -1,16 +1,19 @@
 """Choosing natural queries: what is planted is found, nothing else is looked at."""
 
+import dataclasses
+
 import fakes
 import numpy as np
 import pytest
 
-from kennen_tf import attributes
+from kennen_tf import attributes, distribution
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.metamodels import kennen_s, training
+from kennen_tf.metamodels import kennen_s, making, training
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.query_outputs import QueryOutputsInfo
 from kennen_tf.train_metamodel import train_metamodel
+from pipelines import query_outputs
 
 NUM_QUERIES = 30
 
@@ -111,31 +114,48 @@ def test_twelve_queries_are_chosen_that_tell_twelve_attributes(planted, tmp_path
     )
 
 
-def test_test_classifiers_have_no_say(planted, tmp_path, monkeypatch):
-    """Whatever they answer and are, the same queries are chosen."""
-    from pipelines import query_outputs
+class Watched:
+    """A pipeline that remembers whose answers were read."""
 
-    asked = []
+    def __init__(self):
+        self.asked = set()
 
-    def load_arrays(info, entry_ids, *rest):
-        asked.append(set(entry_ids))
+    def load_arrays(self, info, entry_ids, *rest):
+        self.asked |= set(entry_ids)
         return query_outputs.load_arrays(info, entry_ids, *rest)
 
-    from kennen_tf import distribution
-    from kennen_tf.metamodels import making
 
-    class Watched:
-        pass
-
-    Watched.load_arrays = staticmethod(load_arrays)
-    job = making.Job(
-        config=make_config(planted, tmp_path / "m"),
-        info=QueryOutputsInfo.open(str(planted)),
-        pipeline=Watched,
+def make_job(config, pipeline=query_outputs):
+    return making.Job(
+        config=config,
+        info=QueryOutputsInfo.open(config.query_dir),
+        pipeline=pipeline,
         strategy=distribution.make_strategy("one_device"),
     )
+
+
+def test_test_classifiers_have_no_say(planted, tmp_path):
+    pipeline = Watched()
+    job = make_job(make_config(planted, tmp_path / "m"), pipeline)
     assert len(job.query_indices) == 12
-    assert asked == [set(job.split.train_ids)]
+    assert pipeline.asked == set(job.split.train_ids)
+
+
+def test_kennen_io_begins_with_the_queries_that_tell_most(planted, tmp_path):
+    config = make_config(
+        planted, tmp_path / "io", method="kennen-io", zoo_dir="zoo", num_queries=10
+    )
+    indices = make_job(config).query_indices
+    assert len(set(indices)) == 10
+    is_chosen = config.make_crafting_recipe().chosen_places(10)
+    assert sum(is_chosen) == 3
+    own = make_config(planted, tmp_path / "s", num_queries=3)
+    chosen = [i for i, own in zip(indices, is_chosen, strict=True) if own]
+    assert chosen == make_job(own).query_indices
+    by_chance = dataclasses.replace(config, recipe="paper")
+    assert make_job(by_chance).query_indices == folder_lib.draw_queries(
+        QueryOutputsInfo.open(str(planted)), 10, config.seed
+    )
 
 
 class Stopped(Exception):

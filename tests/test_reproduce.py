@@ -22,7 +22,7 @@ from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.errors import UserError
-from kennen_tf.experiments import num_queries
+from kennen_tf.experiments import num_queries, num_train
 from kennen_tf.experiments import runs as runs_lib
 from kennen_tf.metamodels import callbacks, making
 from kennen_tf.metamodels.metamodel import Metamodel
@@ -204,6 +204,18 @@ def test_training_sizes_share_the_test_classifiers(report):
             split = report / "runs" / point["runs"][0] / "split.json"
             tested.add(tuple(json.loads(split.read_text())["test"]))
     assert len(tested) == 1
+
+
+def test_the_papers_numbers_stand_beside_the_training_sizes(report):
+    curves = read_result(report, "num-train")["result"]["curves"]
+    ours, theirs = num_train._paper_points(curves)
+    assert (ours.method, theirs.method) == ("kennen-o", "kennen-io")
+    assert ours.x == 5000
+    # 71.8% of three values.
+    assert ours.scaled["alg"] == pytest.approx((0.718 - 1 / 3) / (2 / 3))
+    assert "act" not in ours.scaled
+    page = (report / "README.md").read_text()
+    assert "5,000 to train: kennen-o 73.4, kennen-io 80.1" in page
 
 
 def test_query_draws_share_the_split_and_differ_in_queries(report):

@@ -107,7 +107,7 @@ RECIPES: dict[str, Recipe] = {
         separate_scale=True,
         standardize=True,
         # What a network is made of, where its weights lie, how it was trained, on what:
-        # one network for all tells 1.3 points less.
+        # one network for all tells over a point less.
         groups=(
             ("act", "drop", "pool", "ks"),
             ("conv", "fc", "par"),

@@ -1,5 +1,6 @@
 """Curves: accuracy against something, for one method or several (paper, Figure 4)."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,8 +125,28 @@ def notes(curves: Mapping[str, Any]) -> list[str]:
     return found
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PaperPoint:
+    """What the paper has for a method at one place.
+
+    Attributes:
+        method: Name of its curve.
+        x: The number on the axis.
+        scaled: Accuracy by attribute and on average, chance 0 and perfect 1.
+    """
+
+    method: str
+    x: int
+    scaled: Mapping[str, float]
+
+
 def draw(
-    curves: Mapping[str, Any], x_label: str, title: str, log: bool = True
+    curves: Mapping[str, Any],
+    x_label: str,
+    title: str,
+    *,
+    log: bool = True,
+    beside: Sequence[PaperPoint] = (),
 ) -> Figure:
     """Draws a panel for the average and each attribute, chance 0 and perfect 100.
 
@@ -134,11 +155,12 @@ def draw(
         x_label: Of the axis.
         title: Above all.
         log: Whether the axis is logarithmic.
+        beside: What the paper has.
     """
     names = [summaries.AVERAGE, *attributes.NAMES]
     num_rows = -(-len(names) // _COLUMNS)
     figure = figures.make_figure(2.6 * _COLUMNS, 2.1 * num_rows + 0.9)
-    places = _places(curves)
+    places = sorted({*_places(curves), *(point.x for point in beside)})
     lowest = min(
         (
             100 * point["scores"][name]["scaled"]["lowest"]
@@ -163,6 +185,17 @@ def draw(
             if points:
                 is_empty = False
                 lines[method] = _draw_line(axes, points, style)
+            for own in beside:
+                if own.method == method and name in own.scaled:
+                    [lines[f"† {method}"]] = axes.plot(
+                        own.x,
+                        100 * own.scaled[name],
+                        marker="D",
+                        markersize=6,
+                        linestyle="",
+                        color=style["color"],
+                        markerfacecolor=style.get("markerfacecolor", style["color"]),
+                    )
         if is_empty:
             axes.text(
                 *(0.5, 0.5, "not scored"),

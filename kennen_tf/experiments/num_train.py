@@ -1,17 +1,21 @@
 """num-train: accuracy against the number of training classifiers (Figure 4)."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from kennen_tf import attributes, evaluation, paper, splits
 from kennen_tf.errors import UserError
-from kennen_tf.experiments import curves
+from kennen_tf.experiments import curves, summaries
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
 from kennen_tf.experiments.sections import Section
 
 METHODS = ("kennen-o", "kennen-io")
 _LABEL = "training classifiers"
+_PAPERS_SIZE = 5_000
 
 
 class NumTrain(Experiment):
@@ -42,10 +46,12 @@ class NumTrain(Experiment):
 
     def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
         title = "Accuracy against the number of training classifiers"
-        return {"curves": curves.draw(result["curves"], _LABEL, title)}
+        own = result["curves"]
+        figure = curves.draw(own, _LABEL, title, beside=_paper_points(own))
+        return {"curves": figure}
 
     def show(self, result: dict[str, Any]) -> Section:
-        return curves.section(
+        section = curves.section(
             result["curves"],
             _LABEL,
             title="Number of training classifiers (Figure 4)",
@@ -53,3 +59,37 @@ class NumTrain(Experiment):
             "tested on the same. In the paper, accuracy goes on rising up to 5,000.",
             runs="seed",
         )
+        averages = ", ".join(
+            f"{row.method} {row.average:.1f}" for row in map(_row, METHODS) if row
+        )
+        note = f"† Table 2 of the paper, {_PAPERS_SIZE:,} to train: {averages}."
+        return dataclasses.replace(section, notes=[*section.notes, note])
+
+
+def _row(method: str) -> paper.Row | None:
+    return paper.table_2_row(method, "probabilities", splits.RANDOM)
+
+
+def _paper_points(own: Mapping[str, Any]) -> list[curves.PaperPoint]:
+    """Returns the paper's numbers, the average over what is scored here."""
+    scored = {
+        name
+        for points in own.values()
+        for point in points
+        for name in summaries.scored(point)
+    }
+    found = []
+    for method in own:
+        row = _row(method)
+        scaled = {}
+        for name in scored:
+            accuracy = row.accuracy(name) if row else None
+            if accuracy is not None:
+                scaled[name] = evaluation.normalized_accuracy(
+                    accuracy / 100, attributes.by_name(name).chance
+                )
+        if scaled:
+            scaled[summaries.AVERAGE] = sum(scaled.values()) / len(scaled)
+            point = curves.PaperPoint(method=method, x=_PAPERS_SIZE, scaled=scaled)
+            found.append(point)
+    return found

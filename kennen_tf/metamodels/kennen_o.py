@@ -1,7 +1,8 @@
 """kennen-o: an MLP that reads the outputs for fixed queries (paper, section 4).
 
-The paper's is one network. Ours are several side by side, for groups of attributes that
-do not disturb each other, and of each group members that differ in their chance.
+The paper's is one network. Ours are several side by side: one for each group of
+attributes, since those of other groups disturb it, and of each group several members
+that differ in their initial weights and dropout.
 """
 
 import keras
