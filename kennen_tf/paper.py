@@ -51,6 +51,9 @@ class Row:
         return float(np.mean(known)) if known else None
 
 
+# What its metamodels of Table 2 are trained on.
+NUM_TRAIN = 5_000
+
 # The first twelve, so that a thirteenth attribute finds no number rather than a wrong.
 _NAMES = attributes.NAMES[:12]
 

@@ -405,7 +405,7 @@ def _paper_notes(document: Mapping[str, Any], num_averaged: int | None) -> list[
         )
     return [
         f"The paper's {row.method} with output '{row.output}' (Table 2, {row.source}) "
-        f"had 5,000 training classifiers and {queries}.{average}"
+        f"had {paper.NUM_TRAIN:,} training classifiers and {queries}.{average}"
     ]
 
 

@@ -15,7 +15,6 @@ from kennen_tf.experiments.sections import Section
 
 METHODS = ("kennen-o", "kennen-io")
 _LABEL = "training classifiers"
-_PAPERS_SIZE = 5_000
 
 
 class NumTrain(Experiment):
@@ -62,7 +61,7 @@ class NumTrain(Experiment):
         averages = ", ".join(
             f"{row.method} {row.average:.1f}" for row in map(_row, METHODS) if row
         )
-        note = f"† Table 2 of the paper, {_PAPERS_SIZE:,} to train: {averages}."
+        note = f"† Table 2 of the paper, {paper.NUM_TRAIN:,} to train: {averages}."
         return dataclasses.replace(section, notes=[*section.notes, note])
 
 
@@ -90,6 +89,6 @@ def _paper_points(own: Mapping[str, Any]) -> list[curves.PaperPoint]:
                 )
         if scaled:
             scaled[summaries.AVERAGE] = sum(scaled.values()) / len(scaled)
-            point = curves.PaperPoint(method=method, x=_PAPERS_SIZE, scaled=scaled)
+            point = curves.PaperPoint(method=method, x=paper.NUM_TRAIN, scaled=scaled)
             found.append(point)
     return found

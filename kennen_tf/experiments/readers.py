@@ -8,7 +8,6 @@ import pathlib
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tqdm
 from matplotlib.figure import Figure
 from sklearn.base import ClassifierMixin
@@ -16,14 +15,14 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from kennen_tf import artifacts, attributes, evaluation, figures
+from kennen_tf import artifacts, attributes, figures
 from kennen_tf.configs.metamodels import RECIPES, MetamodelConfig
 from kennen_tf.errors import UserError
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Run, Runs
 from kennen_tf.experiments.sections import Picture, Section, Table
-from kennen_tf.metamodels import features as features_lib
+from kennen_tf.metamodels import features, linear, metrics
 from kennen_tf.seeds import derive_seed
 
 _METAMODELS = {
@@ -38,14 +37,16 @@ def _make_readers(seed: int) -> dict[str, ClassifierMixin]:
     """Makes the readers of one attribute; values count alike, as in the evaluation."""
     return {
         "logistic regression": LogisticRegression(
-            C=3e-4, class_weight="balanced", max_iter=5_000
+            C=linear.INVERSE_REGULARIZATION,
+            class_weight="balanced",
+            max_iter=linear.MAX_ITERATIONS,
         ),
         "support vector machine": SVC(class_weight="balanced"),
         "extra trees": ExtraTreesClassifier(
             400,
             class_weight="balanced",
             n_jobs=-1,
-            random_state=derive_seed(seed, "extra trees") % 2**32,
+            random_state=derive_seed(seed, "extra trees"),
         ),
     }
 
@@ -56,38 +57,35 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
     Raises:
         UserError: If the zoo does not allow the split or the queries.
     """
-    (x, labels), (x_test, labels_test) = runs.load_sides(config)
+    train, test = runs.load_sides(config)
     recipe = RECIPES["default"]
-    how = {"center": recipe.center, "separate_scale": recipe.separate_scale}
-    mean, variance = features_lib.moments(x, **how)
-    deviation = np.sqrt(
-        np.maximum(variance, recipe.deviation_floor**2 * variance.mean())
+    reader = features.make_reader(
+        train.features,
+        center=recipe.center,
+        separate_scale=recipe.separate_scale,
+        deviation_floor=recipe.deviation_floor,
     )
-
-    def standardize(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        related = np.asarray(features_lib.relate(outputs, **how))
-        return ((related - mean) / deviation).reshape(len(outputs), -1)
-
-    x, x_test = standardize(x), standardize(x_test)
-    names = [n for n in attributes.NAMES if len(np.unique(labels_test[n])) > 1]
+    x, x_test = (
+        reader.predict(side.features, batch_size=1024, verbose=0)
+        for side in (train, test)
+    )
     readers = _make_readers(config.seed)
-    accuracies: dict[str, dict[str, float]] = {name: {} for name in readers}
-    with tqdm.tqdm(total=len(readers) * len(names), leave=None) as bar:
-        for reader, estimator in readers.items():
-            bar.set_description(reader)
-            for name in names:
-                answers = np.full(len(x_test), labels[name][0])
-                if len(np.unique(labels[name])) > 1:
-                    answers = estimator.fit(x, labels[name]).predict(x_test)
-                accuracy = evaluation.class_balanced_accuracy(
-                    labels_test[name],
-                    answers,
-                    len(attributes.by_name(name).values),
-                )
-                accuracies[reader][name] = float(accuracy or 0.0)
+    accuracies = {}
+    with tqdm.tqdm(total=len(readers) * len(attributes.NAMES), leave=None) as bar:
+        for label, estimator in readers.items():
+            bar.set_description(label)
+            answers = []
+            for attribute in attributes.ATTRIBUTES:
+                own = train.labels[attribute.name]
+                named = np.full(len(test), own[0])
+                if len(np.unique(own)) > 1:
+                    named = estimator.fit(x, own).predict(x_test)
+                answers.append(np.eye(len(attribute.values))[named])
                 bar.update()
-            average = float(np.mean(list(accuracies[reader].values())))
-            accuracies[reader][summaries.AVERAGE] = average
+            score = metrics.score(test.labels, np.concatenate(answers, axis=1), skip=())
+            accuracies[label] = score["accuracy"]
+            if score["average"] is not None:
+                accuracies[label][summaries.AVERAGE] = score["average"]
     return accuracies
 
 

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tqdm
 
 from kennen_tf import artifacts, distribution, reporting
@@ -27,6 +26,7 @@ from kennen_tf.experiments.memory import OutputsInMemory
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import making, scoring, training
 from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.metamodels.metrics import Side
 from kennen_tf.query_outputs import QueryOutputsInfo
 from kennen_tf.zoo.store import Zoo
 
@@ -142,20 +142,9 @@ class Runs:
         """Returns which of the stored queries a run reads."""
         return self._make_job(config).query_indices
 
-    def load_sides(
-        self, config: MetamodelConfig
-    ) -> tuple[tuple[np.ndarray, dict[str, np.ndarray]], ...]:
-        """Returns features and labels that a run trains on, and tests on.
-
-        Raises:
-            UserError: If a side has too few entries, or there are too few queries.
-        """
-        job = self._make_job(config)
-        reading = (job.query_indices, config.representation, config.top_k)
-        return tuple(
-            self.outputs.load_arrays(self.info, ids, *reading)
-            for ids in (job.split.train_ids, job.split.test_ids)
-        )
+    def load_sides(self, config: MetamodelConfig) -> tuple[Side, Side]:
+        """Returns what a run trains on and tests on; see `making.load_sides`."""
+        return making.load_sides(self._make_job(config))
 
     def split_sizes(self, config: MetamodelConfig) -> tuple[int, int]:
         """Returns how many entries a run trains on and tests on.

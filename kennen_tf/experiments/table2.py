@@ -78,7 +78,14 @@ def _paper_row(row: dict[str, Any]) -> list[str]:
     numbers = [beside["accuracies"][name] for name in attributes.NAMES]
     average = beside["average_over_scored"]
     cells = ["-" if n is None else f"{n:.1f}" for n in [*numbers, average]]
-    return [f"† {row['method']}", beside["output"], "5,000", "", *cells, ""]
+    return [
+        f"† {row['method']}",
+        beside["output"],
+        f"{paper.NUM_TRAIN:,}",
+        "",
+        *cells,
+        "",
+    ]
 
 
 def _notes_on_seeds(rows: list[dict[str, Any]]) -> list[str]:

@@ -59,7 +59,7 @@ def add_features(
     x = relate(inputs, center=center, separate_scale=separate_scale)
     x = keras.layers.Flatten(name="flatten")(x)
     if standardize:
-        mean, variance = moments(
+        mean, variance = _moments(
             train_features, center=center, separate_scale=separate_scale
         )
         floor = deviation_floor**2 * variance.mean()
@@ -77,18 +77,22 @@ def add_features(
     return x
 
 
-def moments(
-    features: npt.NDArray[np.float32], *, center: bool, separate_scale: bool
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Returns means and variances over entries of what `relate` returns.
+def make_reader(train_features: npt.NDArray[np.float32], **how: Any) -> keras.Model:
+    """Makes a model from represented outputs to standardised features alone.
 
     Args:
-        features: Represented outputs `(entries, num_queries, 10)`.
-        center, separate_scale: See `relate`.
-
-    Returns:
-        Both `(num_queries, 10)`, with `separate_scale` `(num_queries, 11)`.
+        train_features: `(entries, num_queries, 10)`.
+        how: What `add_features` takes besides.
     """
+    inputs = keras.Input(train_features.shape[1:], name="features")
+    x = add_features(inputs, train_features, standardize=True, **how)
+    return keras.Model(inputs, x)
+
+
+def _moments(
+    features: npt.NDArray[np.float32], *, center: bool, separate_scale: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Returns means and variances over entries of what `relate` returns."""
     # Query by query: float64 copies of all features may not fit.
     means, variances = [], []
     for query in range(features.shape[1]):

@@ -12,7 +12,7 @@ from kennen_tf.metamodels import features, heads
 
 # Inverse strength of regularisation; few classifiers and many features want it strong.
 INVERSE_REGULARIZATION = 3e-4
-_MAX_ITERATIONS = 5_000
+MAX_ITERATIONS = 5_000
 # Logit of a value that no training entry has.
 _UNSEEN = -50.0
 
@@ -31,14 +31,10 @@ def fit(
         What `heads.make_models` returns: a metamodel without hidden layers, and the
         same with logits.
     """
-    inputs = keras.Input(train_features.shape[1:], name="features")
-    x = features.add_features(
-        inputs,
-        train_features,
-        center=False,
-        standardize=True,
-        deviation_floor=recipe.deviation_floor,
+    reader = features.make_reader(
+        train_features, center=False, deviation_floor=recipe.deviation_floor
     )
+    x = reader.output
     layers = {
         attribute.name: keras.layers.Dense(
             len(attribute.values), name=f"{attribute.name}_logits"
@@ -47,10 +43,8 @@ def fit(
     }
     # One member.
     only = {n: keras.ops.expand_dims(layer(x), axis=1) for n, layer in layers.items()}
-    models = heads.make_models(inputs, only, "linear")
-    standardized = keras.Model(inputs, x).predict(
-        train_features, batch_size=1024, verbose=0
-    )
+    models = heads.make_models(reader.input, only, "linear")
+    standardized = reader.predict(train_features, batch_size=1024, verbose=0)
     for attribute in tqdm.tqdm(
         attributes.ATTRIBUTES, "linear", unit="attribute", leave=None
     ):
@@ -80,7 +74,7 @@ def _fit_head(
         regression = LogisticRegression(
             C=INVERSE_REGULARIZATION,
             class_weight=class_weight,
-            max_iter=_MAX_ITERATIONS,
+            max_iter=MAX_ITERATIONS,
         ).fit(x, labels)
         # Of two values, only the second's logit is kept, the first's being 0.
         columns = seen[-len(regression.coef_) :]

@@ -226,6 +226,21 @@ def make(job: Job) -> Trained | None:
         return trained
 
 
+def load_sides(job: Job) -> tuple[Side, Side]:
+    """Reads what a metamodel of stored queries trains on, and what it is tested on.
+
+    Raises:
+        UserError: If a side has too few entries, or there are too few queries.
+    """
+    config = job.config
+    reading = (job.query_indices, config.representation, config.top_k)
+    load = job.pipeline.load_arrays
+    return (
+        Side(*load(job.info, job.split.train_ids, *reading)),
+        Side(*load(job.info, job.split.test_ids, *reading)),
+    )
+
+
 def say(row: dict[str, Any]) -> str:
     """Returns the average accuracies of a row of metrics, for people."""
 
@@ -238,7 +253,7 @@ def say(row: dict[str, Any]) -> str:
 
 def _train_kennen_o(job: Job) -> Trained:
     config = job.config
-    train, test = _load_sides(job)
+    train, test = load_sides(job)
     checkpoint_path = (
         job.folder / folder_lib.CHECKPOINTS_NAME / callbacks.CHECKPOINT_NAME
     )
@@ -297,7 +312,7 @@ def _train_kennen_o(job: Job) -> Trained:
 
 def _train_linear(job: Job) -> Trained:
     # The strategy does not matter: it takes one process seconds.
-    train, test = _load_sides(job)
+    train, test = load_sides(job)
     answering, model = linear.fit(
         job.config.make_recipe(), train.features, train.labels
     )
@@ -324,16 +339,6 @@ def _train_crafted(job: Job) -> Trained:
     else:
         model, crafted, last = kennen_io.train(run, job.pipeline.make_array_dataset)
     return Trained(model=model, crafted=crafted, last=last)
-
-
-def _load_sides(job: Job) -> tuple[Side, Side]:
-    config = job.config
-    reading = (job.query_indices, config.representation, config.top_k)
-    load = job.pipeline.load_arrays
-    return (
-        Side(*load(job.info, job.split.train_ids, *reading)),
-        Side(*load(job.info, job.split.test_ids, *reading)),
-    )
 
 
 def _open_log(job: Job, last_epoch: int) -> MetricsLog:
