@@ -250,6 +250,7 @@ def test_readers_are_scored_on_the_same_classifiers(report):
     rows = read_result(report, "table2")["result"]["rows"]
     ours = rows[1]["scores"]["average"]["accuracy"]["mean"]
     assert readers["kennen-o"]["average"]["mean"] == ours
+    assert result["chance"] == rows[1]["scores"]["average"]["chance"]
     for name in ("support vector machine", "extra trees"):
         assert readers[name]["alg"]["mean"] > 0.9
         assert readers[name]["act"] is None

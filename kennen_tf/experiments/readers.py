@@ -110,9 +110,10 @@ class Readers(Experiment):
             label: [runs.make_config(seed=seed, **settings) for seed in seeds]
             for label, settings in _METAMODELS.items()
         }
-        results = iter(
-            runs.train(self.name, [config for own in plan.values() for config in own])
-        )
+        trained = runs.train(self.name, [c for own in plan.values() for c in own])
+        results = iter(trained)
+        averages = [r.document["average"] for r in trained if isinstance(r, Run)]
+        chances = [average["chance"] for average in averages if average]
         found: dict[str, list[dict[str, float]]] = {}
         refused: set[str] = set()
         for label, configs in plan.items():
@@ -136,6 +137,7 @@ class Readers(Experiment):
                 }
                 for label, own in found.items()
             },
+            "chance": float(np.mean(chances)) if chances else None,
             "num_queries": plan[_OURS][0].num_queries,
             "refused": sorted(refused),
         }
@@ -151,6 +153,7 @@ class Readers(Experiment):
             axes.barh(place, 100 * score["mean"], 0.6, color="0.8", edgecolor="black")
             values = [100 * value for value in score["values"]]
             axes.plot(values, [place] * len(values), "k|", markersize=9)
+        axes.axvline(100 * result["chance"], color="black", linestyle=":")
         axes.set_yticks(range(len(rows)), list(rows))
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
@@ -186,7 +189,8 @@ class Readers(Experiment):
             pictures=[
                 Picture(
                     stem="averages",
-                    caption="Averages over attributes; a stroke for each seed.",
+                    caption="Averages over attributes; a stroke for each seed, chance "
+                    "dotted.",
                 )
             ],
             notes=result["refused"],
