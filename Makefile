@@ -1,4 +1,5 @@
 # make demo            the whole chain at small size, from nothing to a named black box
+# make laptop          the paper's experiments on a thousand classifiers: hours; goes on if killed
 # make demo-imagenet   families and AIPs, on small versions of the paper's ImageNet families
 # make test            every check: format, lint, types, tests on the installed package
 # make lint            format, lint and types only
@@ -12,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-imagenet test lint format clean
+.PHONY: help demo laptop demo-imagenet test lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -78,6 +79,14 @@ demo: .venv/requirements
 	    --metamodel_dir=demo/runs/kennen-o --export_dir=demo/exported
 	$(BIN)/python -m kennen_tf.reveal_black_box $(DEMO) --metamodel=demo/exported \
 	    --black_box=demo/zoo/classifiers/$(HELD_OUT).keras --zoo_dir=demo/zoo
+
+LAPTOP := --flagfile=flags/presets/laptop.flags
+
+laptop: .venv/requirements
+	$(BIN)/python -m kennen_tf.build_zoo $(LAPTOP) --zoo_dir=laptop/zoo
+	$(BIN)/python -m kennen_tf.query_zoo $(LAPTOP) --zoo_dir=laptop/zoo --query_dir=laptop/queries
+	$(BIN)/python -m kennen_tf.reproduce $(LAPTOP) --experiment=all --zoo_dir=laptop/zoo \
+	    --query_dir=laptop/queries --report_dir=laptop/report
 
 FAMILIES := demo/imagenet/families
 # A member of a family with others; it takes no part, as it is the black box.

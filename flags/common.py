@@ -195,6 +195,8 @@ def _call(main: Callable[[Any], object], config: Any) -> None:
     logging.use_absl_handler()
     # Read when TensorFlow and Keras are imported, which `main` does.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow's own choice is off for processors without AVX-512: half as fast.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
         main(config)
