@@ -296,6 +296,7 @@ def _members(entry_id):
     [
         ("kennen-io", {"recipe": "paper", "epochs": 4, "image_epochs": 2}),
         ("kennen-i", {"recipe": "paper", "image_epochs": 2}),
+        ("kennen-io", {"recipe": "kernel", "image_epochs": 1}),
         ("kennen-io", {"representation": "bottom-1", "image_epochs": 1}),
         (
             "kennen-io",

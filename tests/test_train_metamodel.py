@@ -60,14 +60,16 @@ def evaluate(config):
     )
 
 
+@pytest.mark.parametrize("recipe", ["default", "kernel"])
 @pytest.mark.parametrize("representation", ["probabilities", "top-1"])
 def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
-    representation, planted, tmp_path
+    representation, recipe, planted, tmp_path
 ):
     config = MetamodelConfig(
         query_dir=planted,
         metamodel_dir=str(tmp_path),
         num_queries=36,
+        recipe=recipe,
         epochs=25,
         representation=representation,
     )
@@ -78,12 +80,16 @@ def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
     )
 
 
-@pytest.mark.parametrize("method", ["kennen-o", "linear"])
+@pytest.mark.parametrize(
+    ("method", "recipe"),
+    [("kennen-o", "default"), ("kennen-o", "kernel"), ("linear", "default")],
+)
 def test_labels_shuffled_over_classifiers_are_read_at_chance(
-    method, shuffled, tmp_path
+    method, recipe, shuffled, tmp_path
 ):
     config = MetamodelConfig(
         method=method,
+        recipe=recipe,
         query_dir=shuffled,
         metamodel_dir=str(tmp_path),
         num_queries=24,

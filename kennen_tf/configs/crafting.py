@@ -121,3 +121,8 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
         ),
     },
 }
+# The metamodel of the kernel recipe is solved for, at once.
+RECIPES["kennen-i"]["kernel"] = RECIPES["kennen-i"]["default"]
+RECIPES["kennen-io"]["kernel"] = dataclasses.replace(
+    RECIPES["kennen-io"]["default"], phases=((IMAGES, 6), (METAMODEL, 1))
+)

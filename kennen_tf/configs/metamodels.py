@@ -101,7 +101,31 @@ class Recipe(base.Config):
         base.check_range("epochs", self.epochs, 1)
 
 
-RECIPES: dict[str, Recipe] = {
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KernelRecipe(base.Config):
+    """How a metamodel in closed form reads; see `metamodels/kernel.py`.
+
+    What it reads:
+        center, separate_scale, deviation_floor: As those of `Recipe`; features always
+            get mean 0 and deviation 1.
+
+    What is solved for:
+        steepness: How fast likeness falls: it is exp(-steepness * the mean over
+            features of the squared difference).
+        ridge: Strength of the regularisation; likeness of an entry to itself is 1.
+        balance, max_weight: As those of `Recipe`.
+    """
+
+    center: bool = False
+    separate_scale: bool = False
+    deviation_floor: float = 0.1
+    steepness: float
+    ridge: float
+    balance: float = 0.0
+    max_weight: float = 10.0
+
+
+RECIPES: dict[str, Recipe | KernelRecipe] = {
     "default": Recipe(
         center=True,
         separate_scale=True,
@@ -125,6 +149,9 @@ RECIPES: dict[str, Recipe] = {
         batch_size=128,
         epochs=60,
         compile_with_xla=True,
+    ),
+    "kernel": KernelRecipe(
+        center=True, separate_scale=True, steepness=0.1, ridge=0.1, balance=1.0
     ),
     # Paper, section 4, and where it is silent its code; but the heads are trained.
     "paper": Recipe(
@@ -273,11 +300,14 @@ class MetamodelConfig(base.Config):
         """Where crafted images begin, if that is given."""
         return tuple(filter(None, self.start.replace(" ", "").split(",")))
 
-    def make_recipe(self) -> Recipe:
+    def make_recipe(self) -> Recipe | KernelRecipe:
         """Returns the recipe with the numbers that were given instead of its own."""
+        recipe = RECIPES[self.recipe]
+        if isinstance(recipe, KernelRecipe):
+            return recipe
         given: dict[str, Any] = {"epochs": self.epochs, "batch_size": self.batch_size}
         return dataclasses.replace(
-            RECIPES[self.recipe], **{name: n for name, n in given.items() if n}
+            recipe, **{name: n for name, n in given.items() if n}
         )
 
     def make_crafting_recipe(self) -> CraftingRecipe:

@@ -20,7 +20,7 @@ import numpy as np
 
 from kennen_tf import artifacts, attributes
 from kennen_tf import query_inputs as query_inputs_lib
-from kennen_tf.configs.metamodels import MetamodelConfig, Recipe
+from kennen_tf.configs.metamodels import KernelRecipe, MetamodelConfig, Recipe
 from kennen_tf.errors import UserError
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.query_outputs import QueryOutputsInfo
@@ -73,7 +73,7 @@ def draw_queries(info: QueryOutputsInfo, num_queries: int, seed: int) -> list[in
 
 
 def describe(
-    config: MetamodelConfig, recipe: Recipe, info: QueryOutputsInfo
+    config: MetamodelConfig, recipe: Recipe | KernelRecipe, info: QueryOutputsInfo
 ) -> dict[str, Any]:
     """Returns what config.json holds, but for its provenance."""
     crafting = config.make_crafting_recipe().to_json() if config.is_crafted else {}

@@ -19,8 +19,9 @@ import tqdm
 
 from kennen_tf import outputs
 from kennen_tf.configs.crafting import IMAGES
+from kennen_tf.configs.metamodels import KernelRecipe, Recipe
 from kennen_tf.labeled_images import NUM_CLASSES
-from kennen_tf.metamodels import callbacks, start_images, training
+from kennen_tf.metamodels import callbacks, kernel, start_images, training
 from kennen_tf.metamodels.crafted_run import (
     IMAGES_CHECKPOINT,
     Answers,
@@ -86,6 +87,7 @@ class _Training:
         self._descent.restore(run.checkpoints / IMAGES_CHECKPOINT)
         self._log = run.open_log(self._epochs_done())
         self._trainer: training.Trainer | None = None
+        self._reader: training.Reader | None = None
 
     def _make_starts(self) -> QueryInputs:
         config, stored = self._run.config, self._run.stored_queries
@@ -109,13 +111,13 @@ class _Training:
                 self._craft(phase)
             elif phase.image_epochs == self._descent.epoch:
                 self._learn(phase)
-        trainer = self._trainer
-        if trainer is None:
+        reader = self._reader
+        if reader is None:
             raise ValueError("The last phase must be the metamodel's.")
         spans = [(p.name, p.first_epoch, p.last_epoch) for p in self._phases]
         self._run.show_curves(self._log, spans)
-        self._log.end(self._phases[-1].last_epoch, trainer.predict_logits, self._test)
-        return trainer.answering, self._queries(), self._log.rows[-1]
+        self._log.end(self._phases[-1].last_epoch, reader.predict_logits, self._test)
+        return reader.answering, self._queries(), self._log.rows[-1]
 
     def _craft(self, phase: Phase) -> None:
         """Descends on the images to the end of a phase."""
@@ -168,13 +170,20 @@ class _Training:
         train = run.represent(Answers(probabilities, self._labels), representation)
         test = run.represent(run.ask_test_entries(pixels), representation)
         self._test = test
+        recipe = config.make_recipe()
+        if isinstance(recipe, KernelRecipe):
+            ids = [entry.combination_id for entry in run.train_entries]
+            models = kernel.fit(recipe, train.features, self._labels, ids)
+            self._reader = reader = training.Reader(*models)
+            self._log.evaluate(phase.last_epoch, reader.predict_logits, train, test)
+            return
         trainer = self._open_trainer(phase, train.features)
         # A metamodel that standardises, or reads something else, starts anew.
-        goes_on = not (config.make_recipe().standardize or self._reads_last and is_last)
+        goes_on = not (recipe.standardize or self._reads_last and is_last)
         before = self._last_trainer(phase) if goes_on else None
         if before and trainer.first_epoch == 0:
             trainer.model.set_weights(before.model.get_weights())
-        self._trainer = trainer
+        self._trainer = self._reader = trainer
         path = self._checkpoint_of(phase)
         bar = callbacks.ProgressBar(
             trainer.first_epoch, trainer.num_epochs, f"{config.method}, metamodel"
@@ -211,10 +220,13 @@ class _Training:
     def _open_trainer(
         self, phase: Phase, features: npt.NDArray[np.float32]
     ) -> training.Trainer:
+        recipe = self._run.config.make_recipe()
+        if not isinstance(recipe, Recipe):
+            raise ValueError("Images cannot learn from a metamodel that is solved for.")
         # A metamodel that goes on from another one must not take its place.
         is_only = sum(p.name != IMAGES for p in self._phases) == 1
         return training.Trainer.start(
-            dataclasses.replace(self._run.config.make_recipe(), epochs=phase.length),
+            dataclasses.replace(recipe, epochs=phase.length),
             features,
             self._labels,
             seed=derive_seed(self._run.config.seed, "phase", phase.number),

@@ -7,7 +7,7 @@ import tqdm
 from sklearn.linear_model import LogisticRegression
 
 from kennen_tf import attributes
-from kennen_tf.configs.metamodels import Recipe
+from kennen_tf.configs.metamodels import KernelRecipe, Recipe
 from kennen_tf.metamodels import features, heads
 
 # Inverse strength of regularisation; few classifiers and many features want it strong.
@@ -18,7 +18,9 @@ _UNSEEN = -50.0
 
 
 def fit(
-    recipe: Recipe, train_features: npt.NDArray[np.float32], labels: heads.Labels
+    recipe: Recipe | KernelRecipe,
+    train_features: npt.NDArray[np.float32],
+    labels: heads.Labels,
 ) -> tuple[keras.Model, keras.Model]:
     """Fits one regression for each attribute.
 

@@ -14,12 +14,13 @@ import tensorflow as tf
 from absl import logging
 
 from kennen_tf import artifacts, distribution, splits
-from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.metamodels import KernelRecipe, MetamodelConfig
 from kennen_tf.metamodels import (
     callbacks,
     kennen_i,
     kennen_io,
     kennen_s,
+    kernel,
     linear,
     training,
 )
@@ -253,12 +254,15 @@ def say(row: dict[str, Any]) -> str:
 
 def _train_kennen_o(job: Job) -> Trained:
     config = job.config
+    recipe = config.make_recipe()
+    if isinstance(recipe, KernelRecipe):
+        return _fit_kernel(job, recipe)
     train, test = load_sides(job)
     checkpoint_path = (
         job.folder / folder_lib.CHECKPOINTS_NAME / callbacks.CHECKPOINT_NAME
     )
     trainer = training.Trainer.start(
-        config.make_recipe(),
+        recipe,
         train.features,
         train.labels,
         seed=config.seed,
@@ -310,19 +314,28 @@ def _train_kennen_o(job: Job) -> Trained:
     return Trained(model=trainer.answering, last=log.rows[-1])
 
 
-def _train_linear(job: Job) -> Trained:
-    # The strategy does not matter: it takes one process seconds.
+def _fit_kernel(job: Job, recipe: KernelRecipe) -> Trained:
     train, test = load_sides(job)
-    answering, model = linear.fit(
-        job.config.make_recipe(), train.features, train.labels
-    )
-    if not job.keeps_curves:
-        return Trained(model=answering)
+    combination_of = {entry.id: entry.combination_id for entry in job.info.entries}
+    combination_ids = [combination_of[entry_id] for entry_id in job.split.train_ids]
+    models = kernel.fit(recipe, train.features, train.labels, combination_ids)
+    return _end_fit(job, training.Reader(*models), train, test)
+
+
+def _train_linear(job: Job) -> Trained:
+    train, test = load_sides(job)
+    models = linear.fit(job.config.make_recipe(), train.features, train.labels)
+    return _end_fit(job, training.Reader(*models), train, test)
+
+
+def _end_fit(job: Job, reader: training.Reader, train: Side, test: Side) -> Trained:
+    """Writes the metrics of what was fitted at once, under whatever strategy."""
+    if not (job.keeps_curves and distribution.is_chief(job.strategy)):
+        return Trained(model=reader.answering)
     log = _open_log(job, 0)
-    predict = functools.partial(training.predict_logits, model)
-    log.evaluate(1, predict, train, test)
-    log.end(1, predict, test)
-    return Trained(model=answering, last=log.rows[-1])
+    log.evaluate(1, reader.predict_logits, train, test)
+    log.end(1, reader.predict_logits, test)
+    return Trained(model=reader.answering, last=log.rows[-1])
 
 
 def _train_crafted(job: Job) -> Trained:

@@ -60,18 +60,33 @@ class CompiledModels:
 
 
 @dataclasses.dataclass
-class Trainer:
-    """A training of kennen-o: the models and where it stands.
+class Reader:
+    """A metamodel that can be read with.
 
     Attributes:
         answering: The metamodel; see `heads.make_models`.
         model: The model that is trained; it shares the weights.
-        first_epoch: How many epochs a checkpoint says are done.
-        num_epochs: How many there are in all.
     """
 
     answering: keras.Model
     model: keras.Model
+
+    def predict_logits(
+        self, features: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Returns the logits of all heads side by side, without dropout."""
+        return predict_logits(self.model, features)
+
+
+@dataclasses.dataclass
+class Trainer(Reader):
+    """A training of kennen-o: the models and where it stands.
+
+    Attributes:
+        first_epoch: How many epochs a checkpoint says are done.
+        num_epochs: How many there are in all.
+    """
+
     first_epoch: int
     num_epochs: int
     batch_size: int
@@ -164,12 +179,6 @@ class Trainer:
                 verbose=0,
                 callbacks=between_epochs,
             )
-
-    def predict_logits(
-        self, features: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]:
-        """Returns the logits of all heads side by side, without dropout."""
-        return predict_logits(self.model, features)
 
 
 class _MultiWorkerModel(keras.Model):

@@ -1,0 +1,146 @@
+"""A metamodel in closed form: kernel ridge regression for each attribute.
+
+It is a network of one hidden layer with a unit for each training entry, which says how
+alike the outputs are to that entry's. Its weights are not descended to but solved for;
+what it would answer if a combination of attribute values had been left out has a closed
+form, too, and tells how far its answers are to be trusted.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tqdm
+from scipy import optimize, special
+
+from kennen_tf import attributes
+from kennen_tf.configs.metamodels import KernelRecipe
+from kennen_tf.metamodels import features, heads
+
+# Logit of a value that no training entry has.
+_UNSEEN = -50.0
+# Between them lies what the regression's answers, near 0 and 1, are multiplied with.
+_LOG_TEMPERATURES = (-2.0, 4.0)
+
+Array = npt.NDArray[np.float64]
+
+
+def fit(
+    recipe: KernelRecipe,
+    train_features: npt.NDArray[np.float32],
+    labels: heads.Labels,
+    combination_ids: Sequence[str],
+) -> tuple[keras.Model, keras.Model]:
+    """Solves for one regression for each attribute.
+
+    Args:
+        recipe: What it reads, and how smooth it is.
+        train_features: Represented outputs `(entries, num_queries, 10)`.
+        labels: For each attribute, `(entries,)`.
+        combination_ids: Of the entries; those of one combination are left out together
+            when it is found how far to trust the answers.
+
+    Returns:
+        What `heads.make_models` returns: a metamodel of layers of Keras only, and the
+        same with logits.
+    """
+    reader = features.make_reader(
+        train_features,
+        center=recipe.center,
+        separate_scale=recipe.separate_scale,
+        deviation_floor=recipe.deviation_floor,
+    )
+    read = reader.predict(train_features, batch_size=1024, verbose=0)
+    num_entries, num_features = read.shape
+    scale = recipe.steepness / num_features
+    likeness = keras.layers.Dense(num_entries, name="likeness")
+    squares = keras.ops.sum(keras.ops.square(reader.output), axis=-1, keepdims=True)
+    # Rounding may not make an output more than alike to itself.
+    x = keras.ops.exp(keras.ops.minimum(likeness(reader.output) - scale * squares, 0.0))
+    likeness.set_weights([2 * scale * read.T, -scale * np.sum(read**2, axis=1)])
+    layers = {
+        attribute.name: keras.layers.Dense(
+            len(attribute.values), name=f"{attribute.name}_logits"
+        )
+        for attribute in attributes.ATTRIBUTES
+    }
+    # One member.
+    only = {n: keras.ops.expand_dims(layer(x), axis=1) for n, layer in layers.items()}
+    models = heads.make_models(reader.input, only, "kernel")
+    kernel = _make_kernel(read.astype(np.float64), scale)
+    groups = _group(combination_ids)
+    table = heads.target_table(
+        labels,
+        balance=recipe.balance,
+        max_weight=recipe.max_weight,
+        label_smoothing=0.0,
+    )
+    for place, attribute in enumerate(
+        tqdm.tqdm(attributes.ATTRIBUTES, "kernel", unit="attribute", leave=None)
+    ):
+        own = labels[attribute.name]
+        layers[attribute.name].set_weights(
+            _fit_head(
+                kernel + np.diag(recipe.ridge / table[place, own, own]),
+                own,
+                len(attribute.values),
+                groups,
+            )
+        )
+    return models
+
+
+def _fit_head(
+    regularized: Array,
+    labels: npt.NDArray[np.integer],
+    num_values: int,
+    groups: Sequence[npt.NDArray[np.integer]],
+) -> list[npt.NDArray[np.float32]]:
+    """Solves for a head.
+
+    Args:
+        regularized: The kernel, with what regularises on its diagonal.
+        labels: `(entries,)`.
+        num_values: Of the attribute.
+        groups: Places of entries that are left out together.
+
+    Returns:
+        The kernel `(entries, values)` and the bias `(values,)` of a dense layer.
+    """
+    seen = np.unique(labels)
+    bias = np.full(num_values, _UNSEEN, np.float32)
+    bias[seen] = 0.0
+    # To all values that occur, nothing known means the same.
+    targets = np.eye(num_values)[labels]
+    targets[:, seen] -= 1 / len(seen)
+    inverse = np.linalg.inv(regularized)
+    weights = inverse @ targets
+    left_out = targets.copy()
+    for own in groups:
+        left_out[own] -= np.linalg.solve(inverse[np.ix_(own, own)], weights[own])
+    entries = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        logits = np.exp(log_temperature) * left_out + bias
+        log_probabilities = logits - special.logsumexp(logits, axis=1, keepdims=True)
+        # The kernel's diagonal is 1; the rest is ridge / weight.
+        balance = 1 / (np.diag(regularized) - 1)
+        return -float(np.average(log_probabilities[entries, labels], weights=balance))
+
+    found = optimize.minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
+    return [(np.exp(found.x) * weights).astype(np.float32), bias]
+
+
+def _make_kernel(x: Array, scale: float) -> Array:
+    """Returns how alike entries are, `(entries, entries)`, 1 being the same."""
+    squares = np.sum(x**2, axis=1)
+    distances = squares[:, np.newaxis] + squares - 2 * x @ x.T
+    return np.exp(-scale * np.maximum(distances, 0.0))
+
+
+def _group(combination_ids: Sequence[str]) -> list[npt.NDArray[np.integer]]:
+    """Returns the places of the entries of each combination."""
+    _, number = np.unique(combination_ids, return_inverse=True)
+    order = np.argsort(number, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(number))[:-1])

@@ -1,0 +1,117 @@
+"""The metamodel that is solved for: what it answers, and how far it trusts itself."""
+
+import dataclasses
+
+import fakes
+import numpy as np
+import pytest
+from scipy import special
+from sklearn.kernel_ridge import KernelRidge
+
+from kennen_tf import attributes
+from kennen_tf.configs.metamodels import RECIPES
+from kennen_tf.metamodels import features, heads, kernel, metrics
+
+RECIPE = RECIPES["kernel"]
+NUM_QUERIES, NUM_TRAIN = 12, 400
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    """Planted outputs, labels and combinations, sides `[:NUM_TRAIN]` and the rest."""
+    entries = fakes.make_entries(NUM_TRAIN + 100, seed=0)
+    x = [fakes.make_probabilities(e, NUM_QUERIES, planted=True) for e in entries]
+    labels = {
+        name: np.array([e.labels[name] for e in entries], np.int32)
+        for name in attributes.NAMES
+    }
+    combinations = [entry.combination_id for entry in entries]
+    return np.log(np.maximum(np.stack(x), 1e-10)), labels, combinations
+
+
+def fit(zoo, labels=None, recipe=RECIPE):
+    x, own, combinations = zoo
+    labels = labels or own
+    return kernel.fit(
+        recipe,
+        x[:NUM_TRAIN],
+        {name: values[:NUM_TRAIN] for name, values in labels.items()},
+        combinations[:NUM_TRAIN],
+    )
+
+
+def read(models, zoo):
+    """Returns the logits of the test side, by attribute."""
+    logits = models[1](zoo[0][NUM_TRAIN:]).numpy()
+    return heads.split_logits(logits[:, 0])
+
+
+def test_it_reads_a_planted_zoo(zoo):
+    logits = fit(zoo)[1](zoo[0][NUM_TRAIN:]).numpy()
+    test = {name: values[NUM_TRAIN:] for name, values in zoo[1].items()}
+    score = metrics.score(test, heads.join_members(logits), skip=())
+    assert score["average"] > 0.65  # Chance is 0.36.
+
+
+def test_it_answers_as_kernel_ridge_regression_with_weights(zoo):
+    x, labels, _ = zoo
+    models = fit(zoo)
+    reader = features.make_reader(
+        x[:NUM_TRAIN], center=True, separate_scale=True, deviation_floor=0.1
+    )
+    standardized = reader.predict(x, verbose=0).astype(float)
+    gamma = RECIPE.steepness / standardized.shape[1]
+    for name in ("pool", "split"):
+        own = labels[name][:NUM_TRAIN]
+        count = np.bincount(own)
+        weights = NUM_TRAIN / len(count) / count[own]
+        targets = np.eye(len(count))[own] - 1 / len(count)
+        ridge = KernelRidge(alpha=RECIPE.ridge, kernel="rbf", gamma=gamma)
+        ridge.fit(standardized[:NUM_TRAIN], targets, sample_weight=weights)
+        expected = ridge.predict(standardized[NUM_TRAIN:])
+        # But for the temperature.
+        answers = read(models, zoo)[name]
+        temperature = np.sum(answers * expected) / np.sum(expected**2)
+        assert temperature > 0
+        np.testing.assert_allclose(answers, temperature * expected, atol=0.01)
+
+
+def test_answers_to_what_is_not_there_to_be_told_are_near_chance(zoo):
+    random = np.random.default_rng(0)
+    shuffled = {name: random.permutation(v) for name, v in zoo[1].items()}
+    for name, logits in read(fit(zoo, shuffled), zoo).items():
+        truth = shuffled[name][NUM_TRAIN:]
+        log_probabilities = logits - special.logsumexp(logits, axis=1, keepdims=True)
+        told = log_probabilities[np.arange(len(truth)), truth].mean()
+        # Trusting answers as those to training entries would cost several times that.
+        assert told > -np.log(len(attributes.by_name(name).values)) - 0.15, name
+
+
+def test_leaving_out_is_solving_without_them(zoo):
+    x, labels, combinations = zoo
+    # Twins, which all but give each other away if only one is left out.
+    doubled = np.concatenate([x[:NUM_TRAIN]] * 2)
+    random = np.random.default_rng(0)
+    own = {name: random.permutation(v[:NUM_TRAIN]) for name, v in labels.items()}
+    twice = {name: np.tile(values, 2) for name, values in own.items()}
+    trusting = dataclasses.replace(RECIPE, ridge=1e-3)
+
+    def highest(ids):
+        answering, _ = kernel.fit(trusting, doubled, twice, ids)
+        return answering(x[NUM_TRAIN:])["pool"].numpy().max(axis=1).mean()
+
+    together = [str(i) for i in range(NUM_TRAIN)] * 2
+    apart = [str(i) for i in range(2 * NUM_TRAIN)]
+    assert highest(together) < 0.6 < highest(apart)
+
+
+def test_an_attribute_with_one_value_in_training_is_a_constant(zoo):
+    labels = dict(zoo[1])
+    labels["fc"] = np.ones_like(labels["fc"])
+    labels["conv"] = np.where(labels["conv"] == 1, 0, labels["conv"])
+    answering, _ = fit(zoo, labels)
+    answers = answering(zoo[0])
+    np.testing.assert_allclose(
+        answers["fc"], np.tile([0, 1, 0], (len(zoo[0]), 1)), atol=1e-6
+    )
+    assert np.asarray(answers["conv"])[:, 1].max() < 1e-6
