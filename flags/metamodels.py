@@ -37,8 +37,8 @@ def define(
     flag.choice(
         "recipe",
         tuple(RECIPES),
-        "How the metamodel is trained and images are crafted: this project's way (MLPs, "
-        "or a kernel regression that is solved for) or the paper's.",
+        "How the metamodel is trained and images are crafted: this project's way, by "
+        "MLPs or a kernel regression that is solved for, or the paper's.",
     )
     flag.string(
         "start",

@@ -5,6 +5,7 @@ import pathlib
 
 # Read when TensorFlow, Keras and Matplotlib are imported; child processes inherit them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["MPLBACKEND"] = "Agg"
 
