@@ -11,7 +11,6 @@ command line win over those of a file, wherever they stand.
 """
 
 import errno
-import os
 import pathlib
 import re
 import sys
@@ -22,6 +21,7 @@ from typing import Any, NoReturn, TypeVar
 from absl import app, logging
 from absl import flags as absl_flags
 
+from kennen_tf import quiet
 from kennen_tf.configs.base import Config
 from kennen_tf.errors import UserError
 
@@ -193,11 +193,8 @@ def _help_text(binary: str) -> str:
 def _call(main: Callable[[Any], object], config: Any) -> None:
     """Calls `main`; turns what a user can mend into a line and an exit status."""
     logging.use_absl_handler()
-    # Read when TensorFlow and Keras are imported, which `main` does.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow's own choice is off for processors without AVX-512: half as fast.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    # `main` imports TensorFlow and Keras.
+    quiet.set_environment()
     try:
         main(config)
     except UserError as error:

@@ -3,17 +3,16 @@
 import os
 import pathlib
 
-# Read when TensorFlow, Keras and Matplotlib are imported; child processes inherit them.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ["KERAS_BACKEND"] = "tensorflow"
+import pytest
+
+import flags
+import kennen_tf
+import pipelines
+from kennen_tf import quiet
+
+# Before TensorFlow, Keras and Matplotlib are imported, which the above do not.
+quiet.set_environment()
 os.environ["MPLBACKEND"] = "Agg"
-
-import pytest  # noqa: E402
-
-import flags  # noqa: E402
-import kennen_tf  # noqa: E402
-import pipelines  # noqa: E402
 
 ROOT = pathlib.Path(kennen_tf.__file__).resolve().parent.parent
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent

@@ -86,6 +86,21 @@ def make_probabilities(
     return (share * planted_label + (1 - share) * noise).astype(np.float32)
 
 
+def make_arrays(
+    entries: Sequence[QueriedEntry], num_queries: int, *, planted: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Makes log-probabilities `(entries, num_queries, 10)`, and labels of the entries.
+
+    Outputs are those of `make_probabilities`.
+    """
+    x = [make_probabilities(entry, num_queries, planted=planted) for entry in entries]
+    labels = {
+        name: np.array([entry.labels[name] for entry in entries], np.int32)
+        for name in attributes.NAMES
+    }
+    return np.log(np.maximum(np.stack(x), 1e-10)), labels
+
+
 def make_query_inputs(num_queries: int, seed: int = 0) -> QueryInputs:
     """Makes query images of noise."""
     random = np.random.default_rng(seed)

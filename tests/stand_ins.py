@@ -53,7 +53,7 @@ def write_metamodel(metamodel_dir, query_dir, model=None, **settings):
     )
     folder = pathlib.Path(metamodel_dir)
     folder.mkdir(parents=True)
-    description = folder_lib.describe(config, config.make_recipe(), info)
+    description = folder_lib.describe(config, info)
     folder_lib.write_description(
         folder, description, split, query_indices, info.query_inputs
     )

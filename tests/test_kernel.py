@@ -19,21 +19,16 @@ NUM_QUERIES, NUM_TRAIN = 12, 400
 @pytest.fixture(scope="module")
 def zoo():
     """Planted outputs, labels and combinations, sides `[:NUM_TRAIN]` and the rest."""
-    entries = fakes.make_entries(NUM_TRAIN + 100, seed=0)
-    x = [fakes.make_probabilities(e, NUM_QUERIES, planted=True) for e in entries]
-    labels = {
-        name: np.array([e.labels[name] for e in entries], np.int32)
-        for name in attributes.NAMES
-    }
+    entries = fakes.make_entries(NUM_TRAIN + 100)
     combinations = [entry.combination_id for entry in entries]
-    return np.log(np.maximum(np.stack(x), 1e-10)), labels, combinations
+    return *fakes.make_arrays(entries, NUM_QUERIES, planted=True), combinations
 
 
-def fit(zoo, labels=None, recipe=RECIPE):
+def fit(zoo, labels=None):
     x, own, combinations = zoo
     labels = labels or own
     return kernel.fit(
-        recipe,
+        RECIPE,
         x[:NUM_TRAIN],
         {name: values[:NUM_TRAIN] for name, values in labels.items()},
         combinations[:NUM_TRAIN],
@@ -88,7 +83,7 @@ def test_answers_to_what_is_not_there_to_be_told_are_near_chance(zoo):
 
 
 def test_leaving_out_is_solving_without_them(zoo):
-    x, labels, combinations = zoo
+    x, labels, _ = zoo
     # Twins, which all but give each other away if only one is left out.
     doubled = np.concatenate([x[:NUM_TRAIN]] * 2)
     random = np.random.default_rng(0)

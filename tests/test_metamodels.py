@@ -19,12 +19,7 @@ NUM_QUERIES = 24
 
 def make_arrays(num_entries=200, planted=True, seed=0):
     entries = fakes.make_entries(num_entries, seed)
-    x = [fakes.make_probabilities(e, NUM_QUERIES, planted=planted) for e in entries]
-    labels = {
-        name: np.array([e.labels[name] for e in entries], np.int32)
-        for name in attributes.NAMES
-    }
-    return np.log(np.maximum(np.stack(x), 1e-10)), labels
+    return fakes.make_arrays(entries, NUM_QUERIES, planted=planted)
 
 
 def plain_table(labels):

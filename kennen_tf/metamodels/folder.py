@@ -20,7 +20,7 @@ import numpy as np
 
 from kennen_tf import artifacts, attributes
 from kennen_tf import query_inputs as query_inputs_lib
-from kennen_tf.configs.metamodels import KernelRecipe, MetamodelConfig, Recipe
+from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.errors import UserError
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.query_outputs import QueryOutputsInfo
@@ -72,9 +72,7 @@ def draw_queries(info: QueryOutputsInfo, num_queries: int, seed: int) -> list[in
     return [int(i) for i in random.permutation(info.num_queries)[:num_queries]]
 
 
-def describe(
-    config: MetamodelConfig, recipe: Recipe | KernelRecipe, info: QueryOutputsInfo
-) -> dict[str, Any]:
+def describe(config: MetamodelConfig, info: QueryOutputsInfo) -> dict[str, Any]:
     """Returns what config.json holds, but for its provenance."""
     crafting = config.make_crafting_recipe().to_json() if config.is_crafted else {}
     return {
@@ -82,7 +80,7 @@ def describe(
         "schema_version": SCHEMA_VERSION,
         "config": config.to_json(),
         # As JSON gives them back.
-        "recipe": json.loads(json.dumps(recipe.to_json())),
+        "recipe": json.loads(json.dumps(config.make_recipe().to_json())),
         "crafting": json.loads(json.dumps(crafting)),
         "fingerprints": {
             "query_outputs": info.fingerprint,

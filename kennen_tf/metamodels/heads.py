@@ -24,6 +24,8 @@ MOST_VALUES = max(NUM_VALUES)
 _OFFSETS = tuple(np.cumsum((0, *NUM_VALUES)).tolist())
 # Stands for the logit of a value that an attribute does not have.
 _NEVER = -1e9
+# Logit of a value that no training entry has.
+_UNSEEN = -50.0
 
 Labels = Mapping[str, npt.NDArray[np.integer]]
 
@@ -53,6 +55,38 @@ def make_models(
         [logits[attribute] for attribute in attributes.NAMES]
     )
     return answering, keras.Model(features, joint, name=f"{name}_logits")
+
+
+def make_dense_models(
+    features: keras.KerasTensor, x: keras.KerasTensor, name: str
+) -> tuple[tuple[keras.Model, keras.Model], dict[str, keras.layers.Dense]]:
+    """Makes models of one member with a dense head for each attribute.
+
+    Args:
+        features: `(batch, num_queries, 10)`.
+        x: What the heads read, `(batch, d)`.
+        name: Of the metamodel.
+
+    Returns:
+        What `make_models` returns, and the head of each attribute, for its weights.
+    """
+    layers = {
+        attribute.name: keras.layers.Dense(
+            len(attribute.values), name=f"{attribute.name}_logits"
+        )
+        for attribute in attributes.ATTRIBUTES
+    }
+    only = {n: keras.ops.expand_dims(layer(x), axis=1) for n, layer in layers.items()}
+    return make_models(features, only, name), layers
+
+
+def bias_against_unseen(
+    labels: npt.NDArray[np.integer], num_values: int
+) -> npt.NDArray[np.float32]:
+    """Returns a head's bias `(values,)`: 0, but for values that no entry has."""
+    bias = np.full(num_values, _UNSEEN, np.float32)
+    bias[labels] = 0.0
+    return bias
 
 
 def target_table(

@@ -71,6 +71,7 @@ class _Training:
         )
         self._phases = list_phases(self._recipe.phases, reads_last=self._reads_last)
         self._labels = run.labels(run.train_entries)
+        self._combination_ids = [e.combination_id for e in run.train_entries]
         self._bank = run.open_bank()
         self._is_held_out = self._draw_held_out()
         self._starts = self._make_starts()
@@ -86,7 +87,6 @@ class _Training:
         )
         self._descent.restore(run.checkpoints / IMAGES_CHECKPOINT)
         self._log = run.open_log(self._epochs_done())
-        self._trainer: training.Trainer | None = None
         self._reader: training.Reader | None = None
 
     def _make_starts(self) -> QueryInputs:
@@ -98,12 +98,11 @@ class _Training:
 
     def _draw_held_out(self) -> npt.NDArray[np.bool_]:
         """Says which training entries the images do not descend through."""
-        ids = [entry.combination_id for entry in self._run.train_entries]
-        combinations = sorted(set(ids))
+        combinations = sorted(set(self._combination_ids))
         seed = derive_seed(self._run.config.seed, "held out from the images")
         count = round(self._recipe.held_out_share * len(combinations))
         drawn = np.random.default_rng(seed).permutation(combinations)[:count]
-        return np.isin(ids, drawn)
+        return np.isin(self._combination_ids, drawn)
 
     def run(self) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
         for phase in self._phases:
@@ -172,8 +171,9 @@ class _Training:
         self._test = test
         recipe = config.make_recipe()
         if isinstance(recipe, KernelRecipe):
-            ids = [entry.combination_id for entry in run.train_entries]
-            models = kernel.fit(recipe, train.features, self._labels, ids)
+            models = kernel.fit(
+                recipe, train.features, self._labels, self._combination_ids
+            )
             self._reader = reader = training.Reader(*models)
             self._log.evaluate(phase.last_epoch, reader.predict_logits, train, test)
             return
@@ -183,7 +183,7 @@ class _Training:
         before = self._last_trainer(phase) if goes_on else None
         if before and trainer.first_epoch == 0:
             trainer.model.set_weights(before.model.get_weights())
-        self._trainer = self._reader = trainer
+        self._reader = trainer
         path = self._checkpoint_of(phase)
         bar = callbacks.ProgressBar(
             trainer.first_epoch, trainer.num_epochs, f"{config.method}, metamodel"
@@ -248,11 +248,11 @@ class _Training:
     def _last_trainer(self, phase: Phase) -> training.Trainer | None:
         """Returns the metamodel of the last phase before this one that has any."""
         done = [p for p in self._phases[: phase.number] if p.name != IMAGES]
-        if self._trainer is None and done:
+        if self._reader is None and done:
             # Resumed. It does not standardise, so the features do not matter.
             shape = (len(self._run.train_entries), len(self._starts), NUM_CLASSES)
-            self._trainer = self._open_trainer(done[-1], np.zeros(shape, np.float32))
-        return self._trainer
+            self._reader = self._open_trainer(done[-1], np.zeros(shape, np.float32))
+        return self._reader if isinstance(self._reader, training.Trainer) else None
 
     def _evaluate_images(self, epoch: int, objective: ReaderObjective) -> None:
         """Writes a row of metrics and draws the images."""
@@ -293,8 +293,7 @@ class _Training:
         return ask(self._bank, self._run.train_entries, images)
 
     def _make_reader(self) -> LeftOutLoss:
-        combination_ids = [e.combination_id for e in self._run.train_entries]
-        return LeftOutLoss(self._labels, combination_ids, self._recipe.ridge)
+        return LeftOutLoss(self._labels, self._combination_ids, self._recipe.ridge)
 
     def _queries(self) -> QueryInputs:
         """Returns the images as they are sent."""

@@ -18,8 +18,6 @@ from kennen_tf import attributes
 from kennen_tf.configs.metamodels import KernelRecipe
 from kennen_tf.metamodels import features, heads
 
-# Logit of a value that no training entry has.
-_UNSEEN = -50.0
 # Between them lies what the regression's answers, near 0 and 1, are multiplied with.
 _LOG_TEMPERATURES = (-2.0, 4.0)
 
@@ -59,17 +57,10 @@ def fit(
     # Rounding may not make an output more than alike to itself.
     x = keras.ops.exp(keras.ops.minimum(likeness(reader.output) - scale * squares, 0.0))
     likeness.set_weights([2 * scale * read.T, -scale * np.sum(read**2, axis=1)])
-    layers = {
-        attribute.name: keras.layers.Dense(
-            len(attribute.values), name=f"{attribute.name}_logits"
-        )
-        for attribute in attributes.ATTRIBUTES
-    }
-    # One member.
-    only = {n: keras.ops.expand_dims(layer(x), axis=1) for n, layer in layers.items()}
-    models = heads.make_models(reader.input, only, "kernel")
+    models, layers = heads.make_dense_models(reader.input, x, "kernel")
     kernel = _make_kernel(read.astype(np.float64), scale)
-    groups = _group(combination_ids)
+    _, number = np.unique(combination_ids, return_inverse=True)
+    groups = [np.flatnonzero(number == own) for own in range(number.max() + 1)]
     table = heads.target_table(
         labels,
         balance=recipe.balance,
@@ -82,7 +73,9 @@ def fit(
         own = labels[attribute.name]
         layers[attribute.name].set_weights(
             _fit_head(
-                kernel + np.diag(recipe.ridge / table[place, own, own]),
+                kernel,
+                recipe.ridge,
+                table[place, own, own],
                 own,
                 len(attribute.values),
                 groups,
@@ -92,7 +85,9 @@ def fit(
 
 
 def _fit_head(
-    regularized: Array,
+    kernel: Array,
+    ridge: float,
+    balance: npt.NDArray[np.float32],
     labels: npt.NDArray[np.integer],
     num_values: int,
     groups: Sequence[npt.NDArray[np.integer]],
@@ -100,7 +95,9 @@ def _fit_head(
     """Solves for a head.
 
     Args:
-        regularized: The kernel, with what regularises on its diagonal.
+        kernel: `(entries, entries)`.
+        ridge: Strength of the regularisation.
+        balance: How much each entry counts, `(entries,)`.
         labels: `(entries,)`.
         num_values: Of the attribute.
         groups: Places of entries that are left out together.
@@ -109,12 +106,11 @@ def _fit_head(
         The kernel `(entries, values)` and the bias `(values,)` of a dense layer.
     """
     seen = np.unique(labels)
-    bias = np.full(num_values, _UNSEEN, np.float32)
-    bias[seen] = 0.0
+    bias = heads.bias_against_unseen(labels, num_values)
     # To all values that occur, nothing known means the same.
     targets = np.eye(num_values)[labels]
     targets[:, seen] -= 1 / len(seen)
-    inverse = np.linalg.inv(regularized)
+    inverse = np.linalg.inv(kernel + np.diag(ridge / balance))
     weights = inverse @ targets
     left_out = targets.copy()
     for own in groups:
@@ -124,8 +120,6 @@ def _fit_head(
     def loss(log_temperature: float) -> float:
         logits = np.exp(log_temperature) * left_out + bias
         log_probabilities = logits - special.logsumexp(logits, axis=1, keepdims=True)
-        # The kernel's diagonal is 1; the rest is ridge / weight.
-        balance = 1 / (np.diag(regularized) - 1)
         return -float(np.average(log_probabilities[entries, labels], weights=balance))
 
     found = optimize.minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
@@ -137,10 +131,3 @@ def _make_kernel(x: Array, scale: float) -> Array:
     squares = np.sum(x**2, axis=1)
     distances = squares[:, np.newaxis] + squares - 2 * x @ x.T
     return np.exp(-scale * np.maximum(distances, 0.0))
-
-
-def _group(combination_ids: Sequence[str]) -> list[npt.NDArray[np.integer]]:
-    """Returns the places of the entries of each combination."""
-    _, number = np.unique(combination_ids, return_inverse=True)
-    order = np.argsort(number, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(number))[:-1])

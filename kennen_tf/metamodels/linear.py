@@ -13,8 +13,6 @@ from kennen_tf.metamodels import features, heads
 # Inverse strength of regularisation; few classifiers and many features want it strong.
 INVERSE_REGULARIZATION = 3e-4
 MAX_ITERATIONS = 5_000
-# Logit of a value that no training entry has.
-_UNSEEN = -50.0
 
 
 def fit(
@@ -36,16 +34,7 @@ def fit(
     reader = features.make_reader(
         train_features, center=False, deviation_floor=recipe.deviation_floor
     )
-    x = reader.output
-    layers = {
-        attribute.name: keras.layers.Dense(
-            len(attribute.values), name=f"{attribute.name}_logits"
-        )
-        for attribute in attributes.ATTRIBUTES
-    }
-    # One member.
-    only = {n: keras.ops.expand_dims(layer(x), axis=1) for n, layer in layers.items()}
-    models = heads.make_models(reader.input, only, "linear")
+    models, layers = heads.make_dense_models(reader.input, reader.output, "linear")
     standardized = reader.predict(train_features, batch_size=1024, verbose=0)
     for attribute in tqdm.tqdm(
         attributes.ATTRIBUTES, "linear", unit="attribute", leave=None
@@ -70,8 +59,7 @@ def _fit_head(
     """Returns the kernel `(features, values)` and the bias `(values,)` of a head."""
     seen = np.unique(labels)
     kernel = np.zeros((x.shape[1], num_values), np.float32)
-    bias = np.full(num_values, _UNSEEN, np.float32)
-    bias[seen] = 0.0
+    bias = heads.bias_against_unseen(labels, num_values)
     if len(seen) > 1:
         regression = LogisticRegression(
             C=INVERSE_REGULARIZATION,

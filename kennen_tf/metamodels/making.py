@@ -125,6 +125,12 @@ class Job:
             config.num_test,
         )
 
+    @property
+    def train_combination_ids(self) -> list[str]:
+        """Of the entries to train on, in their order."""
+        of = {entry.id: entry.combination_id for entry in self.info.entries}
+        return [of[entry_id] for entry_id in self.split.train_ids]
+
     @functools.cached_property
     def query_indices(self) -> list[int]:
         """Which of the stored queries are read, or begun with if queries are crafted.
@@ -158,11 +164,10 @@ class Job:
             config.representation,
             config.top_k,
         )
-        combination_of = {entry.id: entry.combination_id for entry in info.entries}
         return kennen_s.choose(
             outputs,
             labels,
-            [combination_of[entry_id] for entry_id in train_ids],
+            self.train_combination_ids,
             num_queries,
             config.seed_of_queries,
         )
@@ -170,7 +175,7 @@ class Job:
     @functools.cached_property
     def description(self) -> dict[str, Any]:
         """What config.json holds, but for its provenance."""
-        return folder_lib.describe(self.config, self.config.make_recipe(), self.info)
+        return folder_lib.describe(self.config, self.info)
 
     @property
     def folder(self) -> pathlib.Path:
@@ -316,9 +321,7 @@ def _train_kennen_o(job: Job) -> Trained:
 
 def _fit_kernel(job: Job, recipe: KernelRecipe) -> Trained:
     train, test = load_sides(job)
-    combination_of = {entry.id: entry.combination_id for entry in job.info.entries}
-    combination_ids = [combination_of[entry_id] for entry_id in job.split.train_ids]
-    models = kernel.fit(recipe, train.features, train.labels, combination_ids)
+    models = kernel.fit(recipe, train.features, train.labels, job.train_combination_ids)
     return _end_fit(job, training.Reader(*models), train, test)
 
 
