@@ -24,9 +24,9 @@ def define(
     flag.choice(
         "method",
         METHODS,
-        "kennen-o reads outputs for validation images with MLPs; kennen-s chooses the "
+        "kennen-o reads outputs for validation images; kennen-s chooses the "
         "images that tell most; kennen-i crafts an image for each attribute and reads "
-        "its label; kennen-io crafts images that the MLPs read; linear is logistic "
+        "its label; kennen-io crafts images whose outputs are read; linear is logistic "
         "regression on kennen-o's features, a yardstick.",
     )
     flag.string(
@@ -37,8 +37,8 @@ def define(
     flag.choice(
         "recipe",
         tuple(RECIPES),
-        "How the metamodel is trained and images are crafted: this project's way, by "
-        "MLPs or a kernel regression that is solved for, or the paper's.",
+        "How the metamodel is trained and images are crafted: this project's way, by a "
+        "kernel regression that is solved for or by MLPs, or the paper's.",
     )
     flag.string(
         "start",
@@ -48,8 +48,8 @@ def define(
     )
     flag.integer(
         "epochs",
-        "Passes over the training entries, in each phase that trains the MLP; 0 is the "
-        "recipe's number.",
+        "Passes over the training entries, in each phase that trains MLPs; 0 is the "
+        "recipe's number. --recipe=kernel has none.",
     )
     flag.integer(
         "image_epochs",
@@ -58,7 +58,8 @@ def define(
     )
     flag.integer(
         "batch_size",
-        "Number of entries of a training step, over all devices; 0 is the recipe's.",
+        "Number of entries of a training step, over all devices; 0 is the recipe's. "
+        "--recipe=kernel has none.",
     )
     flag.integer("seed", "Root seed of split, choice of queries and training.")
     flag.integer(

@@ -19,6 +19,8 @@ figures/curves.png. Killed at any moment, the same command with --resume goes
 on, and ends where an uninterrupted run ends. Then: evaluate_metamodel.
 """
 
+from absl import logging
+
 from flags import common
 from flags import metamodels as metamodel_flags
 from kennen_tf.configs.metamodels import MetamodelConfig
@@ -40,6 +42,13 @@ def train_metamodel(config: MetamodelConfig) -> None:
     from kennen_tf.query_outputs import QueryOutputsInfo
     from pipelines import query_outputs
 
+    if config.is_solved and (config.epochs or config.batch_size):
+        logging.warning(
+            "%s is solved for at once: --epochs and --batch_size have no effect. "
+            "--recipe=mlp and --recipe=paper of kennen-o, kennen-s and kennen-io have "
+            "epochs.",
+            config.method,
+        )
     strategy = distribution.make_strategy(config.strategy)
     job = making.Job(
         config=config,

@@ -45,6 +45,7 @@ def make_config(folder, metamodel_dir, method, **settings):
     return MetamodelConfig(
         **{
             "method": method,
+            "recipe": "mlp",
             "attribute": "alg" if method == "kennen-i" else "all",
             "zoo_dir": str(folder / "zoo"),
             "query_dir": str(folder / "q"),

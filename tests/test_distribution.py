@@ -83,7 +83,7 @@ def test_two_mirrored_devices_train_what_one_trains(
 
 
 def test_dropout_runs_under_two_devices(two_logical_cpus, query_dir, tmp_path):
-    settings = {**SETTINGS, "recipe": "default"}
+    settings = {**SETTINGS, "recipe": "mlp"}
     train_metamodel(
         MetamodelConfig(
             **settings,

@@ -91,6 +91,7 @@ def make_config(planted, folder, **settings):
     return MetamodelConfig(
         **{
             "method": "kennen-s",
+            "recipe": "mlp",
             "query_dir": str(planted),
             "metamodel_dir": str(folder),
             "num_queries": 12,

@@ -48,22 +48,24 @@ def test_it_reads_a_planted_zoo(zoo):
     assert score["average"] > 0.65  # Chance is 0.36.
 
 
-def test_it_answers_as_kernel_ridge_regression_with_weights(zoo):
+def test_it_answers_as_two_kernel_ridge_regressions_with_weights(zoo):
     x, labels, _ = zoo
     models = fit(zoo)
-    reader = features.make_reader(
-        x[:NUM_TRAIN], center=True, separate_scale=True, deviation_floor=0.1
-    )
-    standardized = reader.predict(x, verbose=0).astype(float)
-    gamma = RECIPE.steepness / standardized.shape[1]
+    views = []
+    for how in ({"center": True, "separate_scale": True}, {"power": RECIPE.power}):
+        reader = features.make_reader(x[:NUM_TRAIN], deviation_floor=0.1, **how)
+        views.append(reader.predict(x, verbose=0).astype(float))
     for name in ("pool", "split"):
         own = labels[name][:NUM_TRAIN]
         count = np.bincount(own)
         weights = NUM_TRAIN / len(count) / count[own]
         targets = np.eye(len(count))[own] - 1 / len(count)
-        ridge = KernelRidge(alpha=RECIPE.ridge, kernel="rbf", gamma=gamma)
-        ridge.fit(standardized[:NUM_TRAIN], targets, sample_weight=weights)
-        expected = ridge.predict(standardized[NUM_TRAIN:])
+        expected = 0.0
+        for standardized in views:
+            gamma = RECIPE.steepness / standardized.shape[1]
+            ridge = KernelRidge(alpha=RECIPE.ridge, kernel="rbf", gamma=gamma)
+            ridge.fit(standardized[:NUM_TRAIN], targets, sample_weight=weights)
+            expected += ridge.predict(standardized[NUM_TRAIN:]) / len(views)
         # But for the temperature.
         answers = read(models, zoo)[name]
         temperature = np.sum(answers * expected) / np.sum(expected**2)

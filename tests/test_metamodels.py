@@ -185,18 +185,16 @@ def test_a_metamodel_loads_without_this_package(name, tmp_path):
 def test_the_seed_decides_the_initial_weights():
     x, _ = make_arrays(20)
     weights = [
-        kennen_o.build(RECIPES["default"], x, seed)[0]
-        .get_layer("hidden0")
-        .get_weights()
+        kennen_o.build(RECIPES["mlp"], x, seed)[0].get_layer("hidden0").get_weights()
         for seed in (0, 0, 1)
     ]
     np.testing.assert_array_equal(weights[0][0], weights[1][0])
     assert (weights[0][0] != weights[2][0]).any()
 
 
-def test_networks_of_the_default_recipe_do_not_touch_each_other():
+def test_networks_of_the_mlp_recipe_do_not_touch_each_other():
     x, _ = make_arrays(20)
-    recipe = RECIPES["default"]
+    recipe = RECIPES["mlp"]
     answering, trained = kennen_o.build(recipe, x, seed=0)
     before = {n: p.numpy() for n, p in answering(x).items()}
     logits = trained(x).numpy()
@@ -217,8 +215,8 @@ def test_networks_of_the_default_recipe_do_not_touch_each_other():
 
 def test_each_network_is_initialised_as_if_it_were_alone():
     x, _ = make_arrays(20)
-    answering, _ = kennen_o.build(RECIPES["default"], x, seed=0)
-    units = RECIPES["default"].hidden_units[0]
+    answering, _ = kennen_o.build(RECIPES["mlp"], x, seed=0)
+    units = RECIPES["mlp"].hidden_units[0]
     kernel = answering.get_layer("hidden0").kernel.numpy()
     limit = np.sqrt(6 / (len(kernel) + units))
     np.testing.assert_allclose(np.abs(kernel).max(axis=(0, 2)), limit, rtol=1e-2)
@@ -229,7 +227,7 @@ def test_the_linear_metamodel_reads_a_planted_zoo_and_answers_as_sklearn_does():
     from sklearn.linear_model import LogisticRegression
 
     x, labels = make_arrays(600)
-    recipe = dataclasses.replace(RECIPES["default"], balance=0)
+    recipe = dataclasses.replace(RECIPES["mlp"], balance=0)
     answering, trained = linear.fit(
         recipe, x[:500], {n: v[:500] for n, v in labels.items()}
     )
@@ -254,7 +252,7 @@ def test_an_attribute_with_one_value_in_training_is_a_constant():
     x, labels = make_arrays(60)
     labels["fc"] = np.full(60, 1)
     labels["conv"] = np.repeat([0, 2], 30)
-    answering, _ = linear.fit(RECIPES["default"], x, labels)
+    answering, _ = linear.fit(RECIPES["mlp"], x, labels)
     answers = answering(x)
     np.testing.assert_allclose(answers["fc"], np.tile([0, 1, 0], (60, 1)), atol=1e-6)
     assert np.asarray(answers["conv"])[:, 1].max() < 1e-6
@@ -279,7 +277,7 @@ def test_recipes_and_configs_survive_json():
 def test_groups_have_every_attribute_once():
     groups = (("act", "drop"), attributes.NAMES[1:])
     with pytest.raises(UserError, match="groups must name each of"):
-        dataclasses.replace(RECIPES["default"], groups=groups)
+        dataclasses.replace(RECIPES["mlp"], groups=groups)
 
 
 def test_given_numbers_replace_those_of_the_recipe():

@@ -142,7 +142,7 @@ def test_results_that_differ_in_the_seed_are_summarised_together():
     json.dumps(reporting.summary_document(summaries), allow_nan=False)
 
     text = rendered(reporting.summary_table(summaries))
-    for heading in ("kennen-o", "default", "paper", "linear", "3 seeds", "1 seed"):
+    for heading in ("kennen-o", "kernel", "paper", "linear", "3 seeds", "1 seed"):
         assert heading in text
     mean, lowest, highest = (
         f"{100 * average[key]:.1f}" for key in ("mean", "lowest", "highest")

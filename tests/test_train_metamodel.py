@@ -60,7 +60,7 @@ def evaluate(config):
     )
 
 
-@pytest.mark.parametrize("recipe", ["default", "kernel"])
+@pytest.mark.parametrize("recipe", ["kernel", "mlp"])
 @pytest.mark.parametrize("representation", ["probabilities", "top-1"])
 def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
     representation, recipe, planted, tmp_path
@@ -82,7 +82,7 @@ def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
 
 @pytest.mark.parametrize(
     ("method", "recipe"),
-    [("kennen-o", "default"), ("kennen-o", "kernel"), ("linear", "default")],
+    [("kennen-o", "kernel"), ("kennen-o", "mlp"), ("linear", "kernel")],
 )
 def test_labels_shuffled_over_classifiers_are_read_at_chance(
     method, recipe, shuffled, tmp_path
@@ -107,6 +107,7 @@ def resumable(query_dir, metamodel_dir, **settings):
         **{
             "query_dir": query_dir,
             "metamodel_dir": str(metamodel_dir),
+            "recipe": "mlp",
             "num_queries": 20,
             "batch_size": 48,  # 96 training entries: no smaller last batch.
             "epochs": 12,

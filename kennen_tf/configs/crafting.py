@@ -72,7 +72,7 @@ class CraftingRecipe(base.Config):
 # By method and name of the recipe.
 RECIPES: dict[str, dict[str, CraftingRecipe]] = {
     "kennen-i": {
-        "default": CraftingRecipe(
+        "mlp": CraftingRecipe(
             starts=("validation", "shifted", "blended", "noise"),
             phases=((IMAGES, 15),),
             batch_size=64,
@@ -89,7 +89,7 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
         ),
     },
     "kennen-io": {
-        "default": CraftingRecipe(
+        "mlp": CraftingRecipe(
             # A third stays natural: they tell what data a network was trained on.
             starts=(
                 *("validation", "shifted", "blended"),
@@ -122,7 +122,7 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
     },
 }
 # The metamodel of the kernel recipe is solved for, at once.
-RECIPES["kennen-i"]["kernel"] = RECIPES["kennen-i"]["default"]
+RECIPES["kennen-i"]["kernel"] = RECIPES["kennen-i"]["mlp"]
 RECIPES["kennen-io"]["kernel"] = dataclasses.replace(
-    RECIPES["kennen-io"]["default"], phases=((IMAGES, 6), (METAMODEL, 1))
+    RECIPES["kennen-io"]["mlp"], phases=((IMAGES, 6), (METAMODEL, 1))
 )

@@ -1,7 +1,7 @@
-"""readers: kennen-o beside the paper's recipe and beside scikit-learn's classifiers.
+"""readers: kennen-o's recipes and scikit-learn's classifiers side by side.
 
-All read the same features of the same outputs, on the same split: those that the
-default recipe of kennen-o makes of an output before its first layer.
+All read the same outputs, on the same split; all but the paper's recipe, the features
+that the kernel recipe makes of them.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from kennen_tf import artifacts, attributes, figures
-from kennen_tf.configs.metamodels import RECIPES, MetamodelConfig
+from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.errors import UserError
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
@@ -27,6 +27,7 @@ from kennen_tf.seeds import derive_seed
 
 _METAMODELS = {
     "kennen-o": {"method": "kennen-o"},
+    "kennen-o, MLPs": {"method": "kennen-o", "recipe": "mlp"},
     "kennen-o, paper's recipe": {"method": "kennen-o", "recipe": "paper"},
 }
 _OURS = "kennen-o"
@@ -58,7 +59,7 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
         UserError: If the zoo does not allow the split or the queries.
     """
     train, test = runs.load_sides(config)
-    recipe = RECIPES["default"]
+    recipe = config.make_recipe()
     reader = features.make_reader(
         train.features,
         center=recipe.center,
@@ -175,9 +176,10 @@ class Readers(Experiment):
         codes = [attributes.by_name(name).code for name in attributes.NAMES]
         return Section(
             title="Readers of the same outputs",
-            about="kennen-o's default recipe, the paper's with its heads trained, and "
-            "scikit-learn's classifiers, one for each attribute, on the features that "
-            "the default recipe makes of the outputs.",
+            about="kennen-o with the kernel recipe, which is the default, with MLPs, "
+            "and with the paper's recipe, its heads trained; and scikit-learn's "
+            "classifiers, one for each attribute, on the features that the kernel "
+            "recipe makes of the outputs.",
             tables=[
                 Table(
                     caption="Class-balanced accuracy in %, mean (lowest-highest) over "

@@ -211,7 +211,7 @@ def _say(config: MetamodelConfig) -> str:
         representation = f"top-{config.top_k}"
     parts = [
         config.method,
-        config.recipe if config.recipe != "default" else "",
+        config.recipe if config.recipe != MetamodelConfig.recipe else "",
         representation,
         f"{config.num_queries}q",
         config.split,

@@ -10,11 +10,19 @@ import numpy.typing as npt
 _LEAST_SCALE = 1e-3
 
 
-def relate(outputs: Any, *, center: bool, separate_scale: bool) -> Any:
+def relate(
+    outputs: Any,
+    *,
+    power: float = 0.0,
+    center: bool = False,
+    separate_scale: bool = False,
+) -> Any:
     """Relates the numbers of each output to each other, output by output.
 
     Args:
         outputs: Represented outputs `(..., 10)`: an array or a tensor of Keras.
+        power: Above 0, the probabilities whose logarithms the outputs are, to this
+            power, come in their place: of unlikely classes, they tell less.
         center: Whether their mean over the classes is taken off.
         separate_scale: Whether they are divided by their root mean square over the
             classes, whose logarithm becomes a feature of its own. How far a classifier
@@ -24,6 +32,8 @@ def relate(outputs: Any, *, center: bool, separate_scale: bool) -> Any:
         `(..., 10)`, with `separate_scale` `(..., 11)`.
     """
     ops = keras.ops
+    if power:
+        outputs = ops.exp(power * outputs)
     if center:
         outputs = outputs - ops.mean(outputs, axis=-1, keepdims=True)
     if separate_scale:
@@ -37,10 +47,10 @@ def add_features(
     inputs: keras.KerasTensor,
     train_features: npt.NDArray[np.float32],
     *,
-    center: bool,
-    separate_scale: bool = False,
     standardize: bool,
     deviation_floor: float,
+    suffix: str = "",
+    **how: Any,
 ) -> keras.KerasTensor:
     """Adds the layers that relate, flatten and standardize.
 
@@ -48,25 +58,28 @@ def add_features(
         inputs: `(batch, num_queries, 10)`.
         train_features: `(entries, num_queries, 10)`, where means and deviations come
             from.
-        center, separate_scale: See `relate`.
         standardize: Whether features get mean 0 and deviation 1 in training.
         deviation_floor: Least deviation to divide by, as a share of the root mean
             square of all features' deviations.
+        suffix: Of the layers' names.
+        how: What `relate` takes besides.
 
     Returns:
         `(batch, num_queries * 10)`, with `separate_scale` `(batch, num_queries * 11)`.
     """
-    x = relate(inputs, center=center, separate_scale=separate_scale)
-    x = keras.layers.Flatten(name="flatten")(x)
+    x = relate(inputs, **how)
+    x = keras.layers.Flatten(name=f"flatten{suffix}")(x)
     if standardize:
-        mean, variance = _moments(
-            train_features, center=center, separate_scale=separate_scale
-        )
+        mean, variance = _moments(train_features, **how)
         floor = deviation_floor**2 * variance.mean()
         # Its moments are variables, where those of `Normalization` become constants of
         # a compiled step, which other trainings could not share.
         layer = keras.layers.BatchNormalization(
-            center=False, scale=False, epsilon=0.0, trainable=False, name="standardize"
+            center=False,
+            scale=False,
+            epsilon=0.0,
+            trainable=False,
+            name=f"standardize{suffix}",
         )
         layer.build(x.shape)
         layer.moving_mean.assign(mean.ravel())
@@ -90,16 +103,13 @@ def make_reader(train_features: npt.NDArray[np.float32], **how: Any) -> keras.Mo
 
 
 def _moments(
-    features: npt.NDArray[np.float32], *, center: bool, separate_scale: bool
+    features: npt.NDArray[np.float32], **how: Any
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Returns means and variances over entries of what `relate` returns."""
     # Query by query: float64 copies of all features may not fit.
     means, variances = [], []
     for query in range(features.shape[1]):
-        related = relate(
-            features[:, query], center=center, separate_scale=separate_scale
-        )
-        values = np.asarray(related, np.float64)
+        values = np.asarray(relate(features[:, query], **how), np.float64)
         means.append(values.mean(axis=0))
         variances.append(values.var(axis=0))
     return np.stack(means), np.stack(variances)

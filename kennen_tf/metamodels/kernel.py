@@ -1,12 +1,14 @@
-"""A metamodel in closed form: kernel ridge regression for each attribute.
+"""A metamodel in closed form: kernel ridge regressions for each attribute.
 
-It is a network of one hidden layer with a unit for each training entry, which says how
-alike the outputs are to that entry's. Its weights are not descended to but solved for;
-what it would answer if a combination of attribute values had been left out has a closed
-form, too, and tells how far its answers are to be trusted.
+It is a network of one hidden layer whose units say how alike outputs are to those of a
+training entry, once for each of two views of them: the proportions of
+log-probabilities, and probabilities to a small power. Its weights are not descended to
+but solved for; what it would answer if a combination of attribute values had been left
+out has a closed form, too, and tells how far its answers are to be trusted.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,7 +32,7 @@ def fit(
     labels: heads.Labels,
     combination_ids: Sequence[str],
 ) -> tuple[keras.Model, keras.Model]:
-    """Solves for one regression for each attribute.
+    """Solves for two regressions for each attribute; answers are their mean.
 
     Args:
         recipe: What it reads, and how smooth it is.
@@ -43,22 +45,29 @@ def fit(
         What `heads.make_models` returns: a metamodel of layers of Keras only, and the
         same with logits.
     """
-    reader = features.make_reader(
-        train_features,
-        center=recipe.center,
-        separate_scale=recipe.separate_scale,
-        deviation_floor=recipe.deviation_floor,
+    inputs = keras.Input(train_features.shape[1:], name="features")
+    views: dict[str, dict[str, Any]] = {
+        "": {"center": recipe.center, "separate_scale": recipe.separate_scale},
+        "_power": {"power": recipe.power},
+    }
+    kernels, likenesses = [], []
+    for suffix, how in views.items():
+        x = features.add_features(
+            inputs,
+            train_features,
+            standardize=True,
+            deviation_floor=recipe.deviation_floor,
+            suffix=suffix,
+            **how,
+        )
+        reader = keras.Model(inputs, x)
+        read = reader.predict(train_features, batch_size=1024, verbose=0)
+        scale = recipe.steepness / read.shape[1]
+        kernels.append(_make_kernel(read.astype(np.float64), scale))
+        likenesses.append(_add_likeness(x, read, scale, f"likeness{suffix}"))
+    models, layers = heads.make_dense_models(
+        inputs, keras.layers.Concatenate(name="alike")(likenesses), "kernel"
     )
-    read = reader.predict(train_features, batch_size=1024, verbose=0)
-    num_entries, num_features = read.shape
-    scale = recipe.steepness / num_features
-    likeness = keras.layers.Dense(num_entries, name="likeness")
-    squares = keras.ops.sum(keras.ops.square(reader.output), axis=-1, keepdims=True)
-    # Rounding may not make an output more than alike to itself.
-    x = keras.ops.exp(keras.ops.minimum(likeness(reader.output) - scale * squares, 0.0))
-    likeness.set_weights([2 * scale * read.T, -scale * np.sum(read**2, axis=1)])
-    models, layers = heads.make_dense_models(reader.input, x, "kernel")
-    kernel = _make_kernel(read.astype(np.float64), scale)
     _, number = np.unique(combination_ids, return_inverse=True)
     groups = [np.flatnonzero(number == own) for own in range(number.max() + 1)]
     table = heads.target_table(
@@ -73,7 +82,7 @@ def fit(
         own = labels[attribute.name]
         layers[attribute.name].set_weights(
             _fit_head(
-                kernel,
+                kernels,
                 recipe.ridge,
                 table[place, own, own],
                 own,
@@ -84,8 +93,30 @@ def fit(
     return models
 
 
+def _add_likeness(
+    x: keras.KerasTensor, read: npt.NDArray[np.float32], scale: float, name: str
+) -> keras.KerasTensor:
+    """Adds layers that say how alike features are to those of each training entry.
+
+    Args:
+        x: Features, `(batch, features)`.
+        read: Those of training entries, `(entries, features)`.
+        scale: What squared distances are multiplied with.
+        name: Of the layer that has the training entries' features.
+
+    Returns:
+        `(batch, entries)`, 1 being the same.
+    """
+    likeness = keras.layers.Dense(len(read), name=name)
+    squares = keras.ops.sum(keras.ops.square(x), axis=-1, keepdims=True)
+    # Rounding may not make features more than alike to themselves.
+    alike = keras.ops.exp(keras.ops.minimum(likeness(x) - scale * squares, 0.0))
+    likeness.set_weights([2 * scale * read.T, -scale * np.sum(read**2, axis=1)])
+    return alike
+
+
 def _fit_head(
-    kernel: Array,
+    kernels: Sequence[Array],
     ridge: float,
     balance: npt.NDArray[np.float32],
     labels: npt.NDArray[np.integer],
@@ -95,7 +126,7 @@ def _fit_head(
     """Solves for a head.
 
     Args:
-        kernel: `(entries, entries)`.
+        kernels: Of each regression, `(entries, entries)`.
         ridge: Strength of the regularisation.
         balance: How much each entry counts, `(entries,)`.
         labels: `(entries,)`.
@@ -103,27 +134,34 @@ def _fit_head(
         groups: Places of entries that are left out together.
 
     Returns:
-        The kernel `(entries, values)` and the bias `(values,)` of a dense layer.
+        The kernel `(regressions * entries, values)` and the bias `(values,)` of a
+        dense layer.
     """
     seen = np.unique(labels)
     bias = heads.bias_against_unseen(labels, num_values)
     # To all values that occur, nothing known means the same.
     targets = np.eye(num_values)[labels]
     targets[:, seen] -= 1 / len(seen)
-    inverse = np.linalg.inv(kernel + np.diag(ridge / balance))
-    weights = inverse @ targets
-    left_out = targets.copy()
-    for own in groups:
-        left_out[own] -= np.linalg.solve(inverse[np.ix_(own, own)], weights[own])
+    weights, left_out = [], []
+    for kernel in kernels:
+        inverse = np.linalg.inv(kernel + np.diag(ridge / balance))
+        weights.append(inverse @ targets / len(kernels))
+        left_out.append(targets / len(kernels))
+        for own in groups:
+            left_out[-1][own] -= np.linalg.solve(
+                inverse[np.ix_(own, own)], weights[-1][own]
+            )
+    answers = sum(left_out)
     entries = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        logits = np.exp(log_temperature) * left_out + bias
+        logits = np.exp(log_temperature) * answers + bias
         log_probabilities = logits - special.logsumexp(logits, axis=1, keepdims=True)
         return -float(np.average(log_probabilities[entries, labels], weights=balance))
 
     found = optimize.minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
-    return [(np.exp(found.x) * weights).astype(np.float32), bias]
+    kernel = np.exp(found.x) * np.concatenate(weights)
+    return [kernel.astype(np.float32), bias]
 
 
 def _make_kernel(x: Array, scale: float) -> Array:
