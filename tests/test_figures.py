@@ -50,7 +50,7 @@ def test_the_accuracy_figure_names_axes_attributes_and_chance(results):
 
 
 def test_attributes_that_are_not_named_are_left_out(results_of_one, tmp_path):
-    title = "kennen-i (default recipe), pool only, top-1, 1 query, split R, seed 0"
+    title = "kennen-i (kernel recipe), pool only, top-1, 1 query, split R, seed 0"
     figure = figures.accuracy_figure(results_of_one, title)
     [axes] = figure.axes
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["pool"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.metrics.pairwise import euclidean_distances
 
 from kennen_tf import attributes
 from kennen_tf.configs.metamodels import RECIPES
@@ -62,10 +63,12 @@ def test_it_answers_as_two_kernel_ridge_regressions_with_weights(zoo):
         targets = np.eye(len(count))[own] - 1 / len(count)
         expected = 0.0
         for standardized in views:
-            gamma = RECIPE.steepness / standardized.shape[1]
-            ridge = KernelRidge(alpha=RECIPE.ridge, kernel="rbf", gamma=gamma)
-            ridge.fit(standardized[:NUM_TRAIN], targets, sample_weight=weights)
-            expected += ridge.predict(standardized[NUM_TRAIN:]) / len(views)
+            distances = euclidean_distances(standardized, squared=True)
+            mean = distances / standardized.shape[1]
+            alike = (1 + RECIPE.steepness * mean[:, :NUM_TRAIN]) ** -0.5
+            ridge = KernelRidge(alpha=RECIPE.ridge, kernel="precomputed")
+            ridge.fit(alike[:NUM_TRAIN], targets, sample_weight=weights)
+            expected += ridge.predict(alike[NUM_TRAIN:]) / len(views)
         # But for the temperature.
         answers = read(models, zoo)[name]
         temperature = np.sum(answers * expected) / np.sum(expected**2)

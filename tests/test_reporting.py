@@ -93,7 +93,7 @@ def test_the_table_has_our_numbers_and_the_papers():
         *("act", accuracy, lower, "-", upper, "25.0", normalized, "80", "80.6")
     ]
     assert row_of(text, "average")[-1] == "73.4"
-    assert "kennen-o (default recipe), probabilities, 100 queries, split R" in text
+    assert "kennen-o (kernel recipe), probabilities, 100 queries, split R" in text
     assert "320 classifiers to train, 80 to test" in text
 
 
@@ -155,7 +155,7 @@ def test_results_that_differ_in_the_seed_are_summarised_together():
 def test_one_attribute_has_a_row_and_the_others_a_note_together():
     document = make_kennen_i(attribute="pool")
     text = rendered(reporting.results_table(document))
-    assert "kennen-i (default recipe), pool only, top-1, 1 query, split R" in text
+    assert "kennen-i (kernel recipe), pool only, top-1, 1 query, split R" in text
     assert row_of(text, "pool")[-1] == "94.8"
     codes = {line.split()[0] for line in text.splitlines() if line.split()}
     assert not codes & {"act", "ks", "split", "average", "[1]"}
@@ -180,13 +180,13 @@ def test_an_attribute_that_is_named_and_not_scored_keeps_its_footnote():
             {"method": "kennen-i", "attribute": "conv"},
             "recipe), #conv only, top-1, 1 q",
         ),
-        ({"method": "kennen-i"}, "kennen-i (default recipe), top-1, 12 queries, split"),
-        ({"method": "kennen-io"}, "kennen-io (default recipe), probabilities, 100 que"),
+        ({"method": "kennen-i"}, "kennen-i (kernel recipe), top-1, 12 queries, split"),
+        ({"method": "kennen-io"}, "kennen-io (kernel recipe), probabilities, 100 que"),
         (
             {"method": "kennen-io", "representation": "top-k", "top_k": 3},
-            "kennen-io (default recipe), top-3, 100 queries",
+            "kennen-io (kernel recipe), top-3, 100 queries",
         ),
-        ({"num_queries": 1}, "kennen-o (default recipe), probabilities, 1 query,"),
+        ({"num_queries": 1}, "kennen-o (kernel recipe), probabilities, 1 query,"),
     ],
 )
 def test_a_metamodel_is_described_in_a_few_words(settings, words):
@@ -247,7 +247,7 @@ def test_results_of_before_there_were_crafted_queries_are_read():
     old = make_document(0)
     for key in ("attribute", "zoo_dir", "max_memory_mb", "image_epochs"):
         del old["config"][key]
-    assert "kennen-o (default recipe), probabilities, 100" in reporting.describe(old)
+    assert "kennen-o (kernel recipe), probabilities, 100" in reporting.describe(old)
     assert len(reporting.results_notes(old)) == 2
     assert row_of(rendered(reporting.results_table(old)), "act")[-1] == "80.6"
     for documents in ([old], [old, new], [new, old]):

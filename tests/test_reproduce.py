@@ -244,7 +244,7 @@ def test_readers_are_scored_on_the_same_classifiers(report):
     result = read_result(report, "readers")["result"]
     readers = result["readers"]
     assert list(readers) == [
-        *("kennen-o", "kennen-o, paper's recipe"),
+        *("kennen-o", "kennen-o, MLPs", "kennen-o, paper's recipe"),
         *("logistic regression", "support vector machine", "extra trees"),
     ]
     rows = read_result(report, "table2")["result"]["rows"]

@@ -74,7 +74,7 @@ def test_it_is_scored_by_what_the_zoo_answers_to_its_queries(folder, capsys):
     assert scores == {**dict.fromkeys(attributes.NAMES), "alg": 1.0}
     assert document["num_test"] == 12
     printed = capsys.readouterr().out
-    assert "kennen-i (default recipe), alg only, top-1, 1 query, split R" in printed
+    assert "kennen-i (kernel recipe), alg only, top-1, 1 query, split R" in printed
     assert "\n  alg " in printed and "\n  pool " not in printed
     for name in ("accuracy.png", "confusion.png"):
         assert (folder / "i" / "figures" / name).exists()

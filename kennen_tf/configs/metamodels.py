@@ -112,8 +112,8 @@ class KernelRecipe(base.Config):
             the mean of both regressions'.
 
     What is solved for:
-        steepness: How fast likeness falls: it is exp(-steepness * the mean over
-            features of the squared difference).
+        steepness: How fast likeness falls: it is 1 / sqrt(1 + steepness * the mean over
+            features of the squared difference), which tells more here than a Gaussian.
         ridge: Strength of the regularisation; likeness of an entry to itself is 1.
         balance, max_weight: As those of `Recipe`.
     """
@@ -134,7 +134,7 @@ RECIPES: dict[str, Recipe | KernelRecipe] = {
         separate_scale=True,
         # Two views of the same outputs tell over a point more than either.
         power=0.05,
-        steepness=0.1,
+        steepness=0.3,
         ridge=0.1,
         balance=1.0,
     ),

@@ -110,7 +110,8 @@ def _add_likeness(
     likeness = keras.layers.Dense(len(read), name=name)
     squares = keras.ops.sum(keras.ops.square(x), axis=-1, keepdims=True)
     # Rounding may not make features more than alike to themselves.
-    alike = keras.ops.exp(keras.ops.minimum(likeness(x) - scale * squares, 0.0))
+    distances = keras.ops.maximum(scale * squares - likeness(x), 0.0)
+    alike = keras.ops.rsqrt(1.0 + distances)
     likeness.set_weights([2 * scale * read.T, -scale * np.sum(read**2, axis=1)])
     return alike
 
@@ -168,4 +169,4 @@ def _make_kernel(x: Array, scale: float) -> Array:
     """Returns how alike entries are, `(entries, entries)`, 1 being the same."""
     squares = np.sum(x**2, axis=1)
     distances = squares[:, np.newaxis] + squares - 2 * x @ x.T
-    return np.exp(-scale * np.maximum(distances, 0.0))
+    return 1 / np.sqrt(1 + scale * np.maximum(distances, 0.0))
