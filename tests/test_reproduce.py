@@ -22,7 +22,7 @@ from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.errors import UserError
-from kennen_tf.experiments import num_queries, num_train
+from kennen_tf.experiments import num_queries, num_train, table2
 from kennen_tf.experiments import runs as runs_lib
 from kennen_tf.metamodels import callbacks, making
 from kennen_tf.metamodels.metamodel import Metamodel
@@ -250,7 +250,8 @@ def test_readers_are_scored_on_the_same_classifiers(report):
     rows = read_result(report, "table2")["result"]["rows"]
     ours = rows[1]["scores"]["average"]["accuracy"]["mean"]
     assert readers["kennen-o"]["average"]["mean"] == ours
-    assert result["chance"] == rows[1]["scores"]["average"]["chance"]
+    chance = rows[1]["scores"]["average"]["chance"]
+    assert result["chance"] == pytest.approx(chance)
     for name in ("support vector machine", "extra trees"):
         assert readers[name]["alg"]["mean"] > 0.9
         assert readers[name]["act"] is None
@@ -432,6 +433,16 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     for key in ("attributes", "average", "num_train"):
         assert run.document[key] == expected.document[key]
     assert not (run.folder / "checkpoints").exists()
+
+
+def test_experiments_before_a_stop_are_on_the_page(planted, tmp_path, monkeypatch):
+    def stop(*_):
+        raise Stopped
+
+    monkeypatch.setattr(table2.Table2, "measure", stop)
+    with pytest.raises(Stopped):
+        reproduce(make_config(planted, tmp_path))
+    assert 'id="attributes"' in (tmp_path / "index.html").read_text()
 
 
 def test_a_killed_call_goes_on_and_ends_the_same(planted, report, tmp_path):

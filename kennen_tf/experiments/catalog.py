@@ -86,16 +86,22 @@ def run(config: ReproductionConfig, pipeline: Pipeline) -> list[pathlib.Path]:
                 )
                 report.write(folder, document)
             report.write_figures(folder, name, experiment.draw(document["result"]))
+            # After each, for those who look while others run, or after a kill.
+            paths = _write_pages(folder)
             logging.info("%s: %s", name, folder / name)
-        documents = [report.read(folder, name) for name in EXPERIMENTS]
-        return report.write_pages(
-            folder,
-            [
-                (document, BY_NAME[document["experiment"]].show(document["result"]))
-                for document in documents
-                if document is not None
-            ],
-        )
+    return paths
+
+
+def _write_pages(folder: pathlib.Path) -> list[pathlib.Path]:
+    documents = [report.read(folder, name) for name in EXPERIMENTS]
+    return report.write_pages(
+        folder,
+        [
+            (document, BY_NAME[document["experiment"]].show(document["result"]))
+            for document in documents
+            if document is not None
+        ],
+    )
 
 
 def _made_from(config: ReproductionConfig, info: QueryOutputsInfo) -> dict[str, Any]:
