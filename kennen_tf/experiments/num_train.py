@@ -24,23 +24,32 @@ class NumTrain(Experiment):
 
     def measure(self, runs: Runs) -> dict[str, Any]:
         # Trains on more and more entries, with the same ones to test on.
-        plan = {}
-        for method in METHODS:
-            seeds = runs.config.seeds(method)
-            whole = [runs.make_config(method, seed) for seed in seeds]
-            try:
-                # Where seeds differ by an entry or two, the first stands for all.
-                available = min(runs.split_sizes(config)[0] for config in whole)
-            except UserError:
-                available = 0
-            plan[method] = [
+        seeds = {method: runs.config.seeds(method) for method in METHODS}
+        whole = {m: [runs.make_config(m, seed) for seed in seeds[m]] for m in METHODS}
+        try:
+            # Where seeds differ by an entry or two, the least number stands for all.
+            available = min(
+                runs.split_sizes(config)[0] for own in whole.values() for config in own
+            )
+        except UserError:
+            available = 0
+        plan = {
+            method: [
                 *(
-                    (size, [runs.make_config(method, s, num_train=size) for s in seeds])
+                    (
+                        size,
+                        [
+                            runs.make_config(method, seed, num_train=size)
+                            for seed in seeds[method]
+                        ],
+                    )
                     for size in runs.config.training_sizes
                     if size < available
                 ),
-                (available, whole),
+                (available, whole[method]),
             ]
+            for method in METHODS
+        }
         return {"curves": curves.measure(runs, self.name, plan)}
 
     def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
