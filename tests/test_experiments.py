@@ -24,6 +24,8 @@ def test_a_summary_by_hand():
     # Student's t with one degree of freedom: 12.706 standard errors, of 0.1 each.
     assert summary["interval"] == pytest.approx([0.5 - 1.2706, 0.5 + 1.2706], abs=1e-4)
     assert summaries.say(summary) == "50.0 (40.0-60.0)"
+    equal = summaries.summarize([0.9631901840490797] * 3)
+    assert equal["lowest"] == equal["mean"] == equal["highest"]
 
 
 def test_of_one_number_there_is_no_spread():

@@ -24,7 +24,8 @@ def summarize(values: Sequence[float]) -> dict[str, Any]:
     array = np.asarray(values, float)
     several = len(array) > 1
     std = float(array.std(ddof=1)) if several else None
-    mean = float(array.mean())
+    # Rounding puts the mean of equal numbers beside them.
+    mean = float(np.clip(array.mean(), array.min(), array.max()))
     interval = None
     if std is not None:
         half = scipy.stats.t.ppf(0.975, len(array) - 1) * std / np.sqrt(len(array))
