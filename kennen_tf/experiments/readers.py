@@ -66,10 +66,7 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
         separate_scale=recipe.separate_scale,
         deviation_floor=recipe.deviation_floor,
     )
-    x, x_test = (
-        reader.predict(side.features, batch_size=1024, verbose=0)
-        for side in (train, test)
-    )
+    x, x_test = (features.read(reader, side.features) for side in (train, test))
     readers = _make_readers(config.seed)
     accuracies = {}
     with tqdm.tqdm(total=len(readers) * len(attributes.NAMES), leave=None) as bar:

@@ -1,5 +1,6 @@
 """From represented outputs to what the first layer of a metamodel reads."""
 
+import math
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 # Of a centred output that is all zero: a black box that names all digits alike.
 _LEAST_SCALE = 1e-3
+_BATCH = 1024
 
 
 def relate(
@@ -100,6 +102,24 @@ def make_reader(train_features: npt.NDArray[np.float32], **how: Any) -> keras.Mo
     inputs = keras.Input(train_features.shape[1:], name="features")
     x = add_features(inputs, train_features, standardize=True, **how)
     return keras.Model(inputs, x)
+
+
+def read(
+    reader: keras.Model, outputs: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Calls a reader, some entries at a time.
+
+    `predict` would compile each reader anew, for one use.
+
+    Args:
+        reader: What `make_reader` returned.
+        outputs: Represented, `(entries, num_queries, 10)`.
+
+    Returns:
+        Features, `(entries, features)`.
+    """
+    parts = np.array_split(outputs, math.ceil(len(outputs) / _BATCH))
+    return np.concatenate([np.asarray(reader(part, training=False)) for part in parts])
 
 
 def _moments(

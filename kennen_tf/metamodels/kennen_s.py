@@ -121,7 +121,7 @@ def _standardize(outputs: Array) -> Array:
         separate_scale=True,
         deviation_floor=_DEVIATION_FLOOR,
     )
-    features = reader.predict(outputs, batch_size=1024, verbose=0)
+    features = features_lib.read(reader, outputs)
     by_entry = features.reshape(*outputs.shape[:2], -1)
     return np.ascontiguousarray(by_entry.transpose(1, 0, 2))
 

@@ -60,8 +60,7 @@ def fit(
             suffix=suffix,
             **how,
         )
-        reader = keras.Model(inputs, x)
-        read = reader.predict(train_features, batch_size=1024, verbose=0)
+        read = features.read(keras.Model(inputs, x), train_features)
         scale = recipe.steepness / read.shape[1]
         kernels.append(_make_kernel(read.astype(np.float64), scale))
         likenesses.append(_add_likeness(x, read, scale, f"likeness{suffix}"))

@@ -35,7 +35,7 @@ def fit(
         train_features, center=False, deviation_floor=recipe.deviation_floor
     )
     models, layers = heads.make_dense_models(reader.input, reader.output, "linear")
-    standardized = reader.predict(train_features, batch_size=1024, verbose=0)
+    standardized = features.read(reader, train_features)
     for attribute in tqdm.tqdm(
         attributes.ATTRIBUTES, "linear", unit="attribute", leave=None
     ):
