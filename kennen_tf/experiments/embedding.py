@@ -27,6 +27,7 @@ _PERPLEXITY = 30.0
 _LEAST_ENTRIES = 5
 _PAIRS_IN_A_ROW = 2
 _MARKERS = "osD^vP*X"
+_LEGEND_SIZE = 14.0
 
 
 def _embed(probabilities: npt.NDArray[np.float32]) -> list[list[float]]:
@@ -43,6 +44,11 @@ def _embed(probabilities: npt.NDArray[np.float32]) -> list[list[float]]:
     return places.tolist()
 
 
+def _mark_size(num_entries: int) -> float:
+    """Returns the area of a mark in points: many large ones would hide each other."""
+    return float(np.clip(4000 / num_entries, 3, _LEGEND_SIZE))
+
+
 def _draw_places(
     axes: Axes,
     places: npt.NDArray[np.float64],
@@ -50,16 +56,17 @@ def _draw_places(
     attribute: Attribute,
 ) -> None:
     colors = colormaps["viridis"](np.linspace(0, 0.95, len(attribute.values)))
+    size = _mark_size(len(places))
     for label, value in enumerate(attribute.values):
         own = places[labels == label]
         axes.scatter(
             own[:, 0],
             own[:, 1],
-            s=14,
+            s=size,
             marker=_MARKERS[label],
             color=colors[label],
             edgecolor="black",
-            linewidth=0.3,
+            linewidth=0.02 * size,
             label=str(value),
         )
     axes.set_xticks([])
@@ -125,6 +132,7 @@ class Embedding(Experiment):
                     axes.legend(
                         loc="center left",
                         bbox_to_anchor=(1.0, 0.5),
+                        markerscale=(_LEGEND_SIZE / _mark_size(len(places))) ** 0.5,
                         fontsize=7,
                         frameon=False,
                         handletextpad=0.1,
