@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeVar
 from absl import app, logging
 from absl import flags as absl_flags
 
-from kennen_tf import quiet
+from kennen_tf import environment
 from kennen_tf.configs.base import Config
 from kennen_tf.errors import UserError
 
@@ -194,7 +194,7 @@ def _call(main: Callable[[Any], object], config: Any) -> None:
     """Calls `main`; turns what a user can mend into a line and an exit status."""
     logging.use_absl_handler()
     # `main` imports TensorFlow and Keras.
-    quiet.set_environment()
+    environment.set_environment()
     try:
         main(config)
     except UserError as error:

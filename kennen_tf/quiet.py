@@ -1,4 +1,4 @@
-"""Starting TensorFlow: what it reads at its import, and no start-up messages.
+"""Starting TensorFlow without start-up messages.
 
 These come from native code before its log levels are read, and would stand above the
 progress bar of every worker. What goes wrong later is still shown.
@@ -9,21 +9,12 @@ import os
 import sys
 from collections.abc import Iterator
 
-
-def set_environment() -> None:
-    """Sets what TensorFlow and Keras read when they are imported; children inherit it.
-
-    The user's own settings win, but for the backend: there is only this one.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow's own choice is off for processors without AVX-512: half as fast.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+from kennen_tf import environment
 
 
 def import_tensorflow() -> None:
     """Imports TensorFlow and looks for devices, with native messages silenced."""
-    set_environment()
+    environment.set_environment()
     with _silent_stderr():
         import tensorflow as tf
 

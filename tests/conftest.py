@@ -8,10 +8,10 @@ import pytest
 import flags
 import kennen_tf
 import pipelines
-from kennen_tf import quiet
+from kennen_tf import environment
 
 # Before TensorFlow, Keras and Matplotlib are imported, which the above do not.
-quiet.set_environment()
+environment.set_environment()
 os.environ["MPLBACKEND"] = "Agg"
 
 ROOT = pathlib.Path(kennen_tf.__file__).resolve().parent.parent

@@ -167,7 +167,7 @@ def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, tmp_path)
 def test_the_best_images_are_kept(tmp_path):
     specs = fakes.make_small_specs(1)
     zoo = fakes.make_zoo(tmp_path / "zoo", specs)
-    recipe = RECIPES["kennen-i"]["default"]
+    recipe = RECIPES["kennen-i"]["mlp"]
     entries = [fakes.make_entry([specs[0]], 2**15)]
     images = np.zeros((1, 28, 28, 1), np.float32)
     bank = GradientBank(zoo, zoo.accepted)

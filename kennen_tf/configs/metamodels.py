@@ -127,17 +127,24 @@ class KernelRecipe(base.Config):
     balance: float = 0.0
     max_weight: float = 10.0
 
+    @property
+    def views(self) -> tuple[dict[str, Any], ...]:
+        """What `features.relate` takes for each of the regressions."""
+        related = {"center": self.center, "separate_scale": self.separate_scale}
+        return related, {"power": self.power}
 
+
+KERNEL = KernelRecipe(
+    center=True,
+    separate_scale=True,
+    # Two views of the same outputs tell over a point more than either.
+    power=0.05,
+    steepness=0.3,
+    ridge=0.1,
+    balance=1.0,
+)
 RECIPES: dict[str, Recipe | KernelRecipe] = {
-    "kernel": KernelRecipe(
-        center=True,
-        separate_scale=True,
-        # Two views of the same outputs tell over a point more than either.
-        power=0.05,
-        steepness=0.3,
-        ridge=0.1,
-        balance=1.0,
-    ),
+    "kernel": KERNEL,
     "mlp": Recipe(
         center=True,
         separate_scale=True,

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from kennen_tf import artifacts, attributes, figures
-from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.metamodels import KERNEL, MetamodelConfig
 from kennen_tf.errors import UserError
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
@@ -59,14 +59,16 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
         UserError: If the zoo does not allow the split or the queries.
     """
     train, test = runs.load_sides(config)
-    recipe = config.make_recipe()
-    reader = features.make_reader(
-        train.features,
-        center=recipe.center,
-        separate_scale=recipe.separate_scale,
-        deviation_floor=recipe.deviation_floor,
+    views = [
+        features.make_reader(
+            train.features, deviation_floor=KERNEL.deviation_floor, **how
+        )
+        for how in KERNEL.views
+    ]
+    x, x_test = (
+        np.concatenate([features.read(view, side.features) for view in views], axis=1)
+        for side in (train, test)
     )
-    x, x_test = (features.read(reader, side.features) for side in (train, test))
     readers = _make_readers(config.seed)
     accuracies = {}
     with tqdm.tqdm(total=len(readers) * len(attributes.NAMES), leave=None) as bar:

@@ -8,7 +8,6 @@ out has a closed form, too, and tells how far its answers are to be trusted.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -46,29 +45,25 @@ def fit(
         same with logits.
     """
     inputs = keras.Input(train_features.shape[1:], name="features")
-    views: dict[str, dict[str, Any]] = {
-        "": {"center": recipe.center, "separate_scale": recipe.separate_scale},
-        "_power": {"power": recipe.power},
-    }
     kernels, likenesses = [], []
-    for suffix, how in views.items():
+    for number, how in enumerate(recipe.views):
         x = features.add_features(
             inputs,
             train_features,
             standardize=True,
             deviation_floor=recipe.deviation_floor,
-            suffix=suffix,
+            suffix=str(number),
             **how,
         )
         read = features.read(keras.Model(inputs, x), train_features)
         scale = recipe.steepness / read.shape[1]
         kernels.append(_make_kernel(read.astype(np.float64), scale))
-        likenesses.append(_add_likeness(x, read, scale, f"likeness{suffix}"))
+        likenesses.append(_add_likeness(x, read, scale, f"likeness{number}"))
     models, layers = heads.make_dense_models(
         inputs, keras.layers.Concatenate(name="alike")(likenesses), "kernel"
     )
-    _, number = np.unique(combination_ids, return_inverse=True)
-    groups = [np.flatnonzero(number == own) for own in range(number.max() + 1)]
+    _, places = np.unique(combination_ids, return_inverse=True)
+    groups = [np.flatnonzero(places == own) for own in range(places.max() + 1)]
     table = heads.target_table(
         labels,
         balance=recipe.balance,
