@@ -150,8 +150,8 @@ class Embedding(Experiment):
             pictures=[
                 Picture(
                     stem="embedding",
-                    caption="Each point is a classifier or an ensemble, its shape and "
-                    "shade the value of the attribute.",
+                    caption="Each point is a classifier or an ensemble, its shade, and "
+                    "where there is room its shape, the value of the attribute.",
                 )
             ]
             if result["embeddings"]

@@ -1,7 +1,7 @@
 """readers: kennen-o's recipes and scikit-learn's classifiers side by side.
 
-All read the same outputs, on the same split; all but the paper's recipe, the features
-that the kernel recipe makes of them.
+All read the same outputs, on the same split; scikit-learn's, the features that the
+kernel recipe makes of them.
 """
 
 import pathlib
@@ -66,7 +66,7 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
         for how in KERNEL.views
     ]
     x, x_test = (
-        np.concatenate([features.read(view, side.features) for view in views], axis=1)
+        np.concatenate([features.call(view, side.features) for view in views], axis=1)
         for side in (train, test)
     )
     readers = _make_readers(config.seed)

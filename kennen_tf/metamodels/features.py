@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 # Of a centred output that is all zero: a black box that names all digits alike.
 _LEAST_SCALE = 1e-3
-_BATCH = 1024
+_BATCH = 1000
 
 
 def relate(
@@ -104,22 +104,22 @@ def make_reader(train_features: npt.NDArray[np.float32], **how: Any) -> keras.Mo
     return keras.Model(inputs, x)
 
 
-def read(
-    reader: keras.Model, outputs: npt.NDArray[np.float32]
+def call(
+    model: keras.Model, outputs: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Calls a reader, some entries at a time.
+    """Calls a model, some entries at a time.
 
-    `predict` would compile each reader anew, for one use.
+    `predict` would compile each model anew, for one use.
 
     Args:
-        reader: What `make_reader` returned.
+        model: What `make_reader` returned, or any other of represented outputs.
         outputs: Represented, `(entries, num_queries, 10)`.
 
     Returns:
-        Features, `(entries, features)`.
+        What the model makes of each entry, `(entries, ...)`.
     """
     parts = np.array_split(outputs, math.ceil(len(outputs) / _BATCH))
-    return np.concatenate([np.asarray(reader(part, training=False)) for part in parts])
+    return np.concatenate([np.asarray(model(part, training=False)) for part in parts])
 
 
 def _moments(

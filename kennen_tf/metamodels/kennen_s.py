@@ -121,7 +121,7 @@ def _standardize(outputs: Array) -> Array:
         separate_scale=True,
         deviation_floor=_DEVIATION_FLOOR,
     )
-    features = features_lib.read(reader, outputs)
+    features = features_lib.call(reader, outputs)
     by_entry = features.reshape(*outputs.shape[:2], -1)
     return np.ascontiguousarray(by_entry.transpose(1, 0, 2))
 

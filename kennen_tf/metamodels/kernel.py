@@ -55,7 +55,7 @@ def fit(
             suffix=str(number),
             **how,
         )
-        read = features.read(keras.Model(inputs, x), train_features)
+        read = features.call(keras.Model(inputs, x), train_features)
         scale = recipe.steepness / read.shape[1]
         kernels.append(_make_kernel(read.astype(np.float64), scale))
         likenesses.append(_add_likeness(x, read, scale, f"likeness{number}"))

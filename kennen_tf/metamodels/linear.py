@@ -23,7 +23,8 @@ def fit(
     """Fits one regression for each attribute.
 
     Args:
-        recipe: Of it, only whether values count alike (`balance` above 0) is used.
+        recipe: Of it, only `deviation_floor` and whether values count alike (`balance`
+            above 0) are used.
         train_features: Represented outputs `(entries, num_queries, 10)`.
         labels: For each attribute, `(entries,)`.
 
@@ -35,7 +36,7 @@ def fit(
         train_features, center=False, deviation_floor=recipe.deviation_floor
     )
     models, layers = heads.make_dense_models(reader.input, reader.output, "linear")
-    standardized = features.read(reader, train_features)
+    standardized = features.call(reader, train_features)
     for attribute in tqdm.tqdm(
         attributes.ATTRIBUTES, "linear", unit="attribute", leave=None
     ):

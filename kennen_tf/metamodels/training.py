@@ -14,10 +14,10 @@ import tensorflow as tf
 from kennen_tf import distribution
 from kennen_tf.configs.metamodels import Recipe
 from kennen_tf.metamodels import callbacks, heads, kennen_o
+from kennen_tf.metamodels import features as features_lib
 
 # XLA takes some seconds to compile, so the shortest trainings are faster without.
 _LEAST_STEPS_FOR_XLA = 150
-_PREDICT_BATCH = 1000
 _MOST_COMPILED = 4  # Bounds memory. Experiments run what shares a step in a row.
 
 # Makes an endless dataset of (features, {attribute: labels}) from a batch size and the
@@ -202,7 +202,4 @@ def predict_logits(
     Returns:
         `(entries, sum of values)`: those of the members' mean probabilities.
     """
-    parts = np.array_split(features, math.ceil(len(features) / _PREDICT_BATCH))
-    return np.concatenate(
-        [heads.join_members(model(part, training=False).numpy()) for part in parts]
-    )
+    return heads.join_members(features_lib.call(model, features))
