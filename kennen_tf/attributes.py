@@ -1,23 +1,29 @@
-"""The twelve attributes of a classifier that a metamodel names (paper, Table 1).
+"""Attributes of classifiers, and the table of those that a zoo varies.
 
-Everything else derives from `ATTRIBUTES`: specs, heads, records, tables and flags.
-To add a thirteenth, append it here and build it in `kennen_tf/zoo/classifiers.py`
-or `kennen_tf/zoo/training.py`. The position of a value is its label on disk, and
-the position of an attribute decides the identifiers of classifiers, so both are
-appended, never reordered; a new attribute's first value is what the classifiers of
-older zoos have.
+A metamodel names attributes (paper, Table 1). Which there are comes with the zoo: its
+table is saved beside the classifiers, their query outputs, metamodels, results and
+exports, and read from there. `kennen_tf/designs` has the tables that zoos are built
+with; the paper's is `designs/mnist_net.py`.
+
+The position of a value is its label on disk, and the position of an attribute decides
+the identifiers of classifiers, so to a design both are appended, never reordered.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from kennen_tf import artifacts
 from kennen_tf.errors import UserError
 
 Value = str | int
+# None: unknown, or the attribute does not apply (the kernel size of a perceptron).
+Values = Mapping[str, Value | None]
 
-GROUPS = ("architecture", "optimization", "data")
 TABLE_SCHEMA_VERSION = 1
+# Label of a value that is missing. It counts neither in losses nor in scores.
+MISSING = -1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,12 +31,13 @@ class Facts:
     """What derived attributes are computed from.
 
     Attributes:
-        combination: Value of every attribute that is chosen freely.
+        combination: Value of every attribute that is chosen freely; None where it does
+            not apply.
         num_params: Trainable parameters, summed over the members of an ensemble.
         num_members: 1 for a single classifier, else the size of the ensemble.
     """
 
-    combination: Mapping[str, Value]
+    combination: Values
     num_params: int
     num_members: int = 1
 
@@ -41,27 +48,59 @@ class Attribute:
 
     Attributes:
         name: Key in flags, records, results and exported signatures.
-        code: The paper's abbreviation, as printed in tables.
-        description: A few words for people.
         values: Possible values; the position of a value is its label.
-        group: One of `GROUPS`.
-        derive: Computes the value from `Facts`; None if it is chosen freely.
+        code: What tables print; by default, the name.
+        description: A few words for people.
+        group: What it is a property of, e.g. "architecture"; attributes of one group
+            share a network in some metamodels.
+        derive: In a design: computes the value from `Facts`; None if it is chosen.
+        applies: In a design: says of the chosen values whether it applies; None if it
+            always does.
+        derived: Whether it is computed and not chosen.
     """
 
     name: str
-    code: str
-    description: str
     values: tuple[Value, ...]
-    group: str
-    derive: Callable[[Facts], Value] | None = None
+    code: str = ""
+    description: str = ""
+    group: str = ""
+    derive: Callable[[Facts], Value | None] | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
+    applies: Callable[[Values], bool] | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
+    derived: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+        object.__setattr__(self, "code", self.code or self.name)
+        object.__setattr__(self, "derived", self.derived or self.derive is not None)
+        kinds = {type(value) for value in self.values}
+        if not self.values or not kinds <= {str, int}:
+            raise UserError(
+                f"Values of attribute '{self.name}' must be texts or whole numbers, "
+                f"one or more. Received: {list(self.values)}."
+            )
+        if len({str(value) for value in self.values}) < len(self.values):
+            raise UserError(
+                f"Values of attribute '{self.name}' must differ. Received: "
+                f"{list(self.values)}."
+            )
 
     @property
     def chance(self) -> float:
         """Class-balanced accuracy, in [0, 1], of guessing."""
         return 1.0 / len(self.values)
 
-    def label(self, value: Value) -> int:
-        """Returns the position of `value`. Raises `UserError` for an unknown one."""
+    def label(self, value: Value | None) -> int:
+        """Returns the position of `value`; `MISSING` for None.
+
+        Raises:
+            UserError: If it is none of the values.
+        """
+        if value is None:
+            return MISSING
         if value not in self.values:
             raise UserError(
                 f"Unknown value for attribute '{self.name}'. Expected one of "
@@ -69,169 +108,185 @@ class Attribute:
             )
         return self.values.index(value)
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns a row of the table as artifacts hold it."""
+        return {
+            "name": self.name,
+            "code": self.code,
+            "description": self.description,
+            "values": list(self.values),
+            "group": self.group,
+            "derived": self.derived,
+        }
 
-ATTRIBUTES: tuple[Attribute, ...] = (
-    Attribute(
-        name="act",
-        code="act",
-        description="activation",
-        values=("relu", "prelu", "elu", "tanh"),
-        group="architecture",
-    ),
-    Attribute(
-        name="drop",
-        code="drop",
-        description="dropout",
-        values=("no", "yes"),
-        group="architecture",
-    ),
-    Attribute(
-        name="pool",
-        code="pool",
-        description="max pooling",
-        values=("no", "yes"),
-        group="architecture",
-    ),
-    Attribute(
-        name="ks",
-        code="ks",
-        description="kernel size",
-        values=(3, 5),
-        group="architecture",
-    ),
-    Attribute(
-        name="conv",
-        code="#conv",
-        description="convolution layers",
-        values=(2, 3, 4),
-        group="architecture",
-    ),
-    Attribute(
-        name="fc",
-        code="#fc",
-        description="fully connected layers, the last linear one included",
-        values=(2, 3, 4),
-        group="architecture",
-    ),
-    Attribute(
-        name="par",
-        code="#par",
-        description="parameters, floor of log2",
-        values=(14, 15, 16, 17, 18, 19, 20, 21),
-        group="architecture",
-        derive=lambda facts: facts.num_params.bit_length() - 1,
-    ),
-    Attribute(
-        name="ens",
-        code="ens",
-        description="ensemble",
-        values=("no", "yes"),
-        group="architecture",
-        derive=lambda facts: "yes" if facts.num_members > 1 else "no",
-    ),
-    Attribute(
-        name="alg",
-        code="alg",
-        description="optimizer",
-        values=("sgd", "adam", "rmsprop"),
-        group="optimization",
-    ),
-    Attribute(
-        name="bs",
-        code="bs",
-        description="batch size",
-        values=(64, 128, 256),
-        group="optimization",
-    ),
-    Attribute(
-        name="size",
-        code="size",
-        description="amount of training data",
-        values=("all", "half", "quarter"),
-        group="data",
-        derive=lambda facts: str(facts.combination["split"]).rstrip("0123"),
-    ),
-    Attribute(
-        name="split",
-        code="split",
-        description="which training data",
-        values=(
-            "all0",
-            "half0",
-            "half1",
-            "quarter0",
-            "quarter1",
-            "quarter2",
-            "quarter3",
-        ),
-        group="data",
-    ),
-)
 
-NAMES: tuple[str, ...] = tuple(a.name for a in ATTRIBUTES)
-CHOSEN: tuple[Attribute, ...] = tuple(a for a in ATTRIBUTES if a.derive is None)
+class AttributeTable:
+    """The attributes that the classifiers of a zoo have, in a fixed order.
+
+    Tables are equal if what artifacts hold of them is.
+
+    Attributes:
+        attributes: The rows.
+    """
+
+    def __init__(self, attributes: Iterable[Attribute]):
+        """Makes a table.
+
+        Raises:
+            UserError: If it is empty, or a name or code stands in it twice.
+        """
+        self.attributes = tuple(attributes)
+        for key in ("name", "code"):
+            found = [getattr(attribute, key) for attribute in self.attributes]
+            twice = sorted({name for name in found if found.count(name) > 1})
+            if twice or not all(found):
+                raise UserError(
+                    f"Attributes must have a {key} of their own. Received: {found}."
+                )
+        if not self.attributes:
+            raise UserError("One attribute or more is needed. Received: none.")
+
+    def __iter__(self) -> Iterator[Attribute]:
+        return iter(self.attributes)
+
+    def __len__(self) -> int:
+        return len(self.attributes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Attribute:
+        """Returns the attribute of that name or code.
+
+        Raises:
+            UserError: If there is none; names those that there are.
+        """
+        for attribute in self.attributes:
+            if name in (attribute.name, attribute.code):
+                return attribute
+        raise UserError(
+            f"Unknown attribute. Expected one of {self.names}. Received: {name!r}."
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AttributeTable) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"AttributeTable({', '.join(self.names)})"
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of all attributes."""
+        return tuple(attribute.name for attribute in self.attributes)
+
+    @property
+    def chosen(self) -> tuple[Attribute, ...]:
+        """The attributes that are not derived from others."""
+        return tuple(a for a in self.attributes if not a.derived)
+
+    @property
+    def num_values(self) -> tuple[int, ...]:
+        """Number of values of each attribute."""
+        return tuple(len(attribute.values) for attribute in self.attributes)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Names the table."""
+        return artifacts.fingerprint(self.to_json())
+
+    def labels(self, values: Values) -> dict[str, int]:
+        """Returns the label of every attribute; `MISSING` where there is no value."""
+        return {a.name: a.label(values.get(a.name)) for a in self.attributes}
+
+    def select(self, names: Collection[str]) -> "AttributeTable":
+        """Returns the table of some attributes, in the order of this one."""
+        return AttributeTable(a for a in self.attributes if a.name in names)
+
+    def complete(self, facts: Facts) -> dict[str, Value | None]:
+        """Returns the value of every attribute of a design's classifier.
+
+        Raises:
+            UserError: If a derived value is none of the attribute's values.
+        """
+        values: dict[str, Value | None] = {}
+        for attribute in self.attributes:
+            value = (
+                attribute.derive(facts)
+                if attribute.derive
+                else facts.combination[attribute.name]
+            )
+            attribute.label(value)
+            values[attribute.name] = value
+        return values
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the table as artifacts hold it."""
+        return {
+            "schema_version": TABLE_SCHEMA_VERSION,
+            "attributes": [attribute.to_json() for attribute in self.attributes],
+        }
+
+    @classmethod
+    def from_json(cls, received: Any, where: artifacts.Path) -> "AttributeTable":
+        """Makes a table from what `to_json` returned.
+
+        Args:
+            received: What was read.
+            where: From what file; used in errors.
+
+        Raises:
+            UserError: If it is no attribute table of this schema version.
+        """
+        artifacts.check_schema(received, TABLE_SCHEMA_VERSION, where)
+        try:
+            return cls(
+                Attribute(**{**row, "values": tuple(row["values"])})
+                for row in received["attributes"]
+            )
+        except (KeyError, TypeError, UserError) as error:
+            raise UserError(
+                f"{where} must hold an attribute table. Received: {error}. Make it "
+                "again."
+            ) from error
+
+
+# TRANSITION: removed when nothing uses them any more.
+def __getattr__(name: str) -> Any:
+    if name not in ("ATTRIBUTES", "NAMES", "CHOSEN"):
+        raise AttributeError(name)
+    table = _paper_table()
+    return {
+        "ATTRIBUTES": table.attributes,
+        "NAMES": table.names,
+        "CHOSEN": table.chosen,
+    }[name]
+
+
+def _paper_table() -> AttributeTable:
+    from kennen_tf.designs import mnist_net
+
+    return mnist_net.TABLE
 
 
 def by_name(name: str) -> Attribute:
-    """Returns the attribute. Raises `UserError` naming the known ones."""
-    for attribute in ATTRIBUTES:
-        if name in (attribute.name, attribute.code):
-            return attribute
-    raise UserError(f"Unknown attribute. Expected one of {NAMES}. Received: {name!r}.")
+    return _paper_table()[name]
 
 
-def all_values(facts: Facts) -> dict[str, Value]:
-    """Returns the value of every attribute, chosen and derived.
-
-    Raises `UserError` if a derived value is none of the attribute's values.
-    """
-    values = {}
-    for attribute in ATTRIBUTES:
-        value = (
-            attribute.derive(facts)
-            if attribute.derive
-            else facts.combination[attribute.name]
-        )
-        attribute.label(value)
-        values[attribute.name] = value
-    return values
+def all_values(facts: Facts) -> dict[str, Any]:
+    return _paper_table().complete(facts)
 
 
-def labels(values: Mapping[str, Value]) -> dict[str, int]:
-    """Returns the label of every attribute from its value."""
-    return {a.name: a.label(values[a.name]) for a in ATTRIBUTES}
+def labels(values: Values) -> dict[str, int]:
+    return _paper_table().labels(values)
 
 
-def table(names: Collection[str] = NAMES) -> dict[str, Any]:
-    """Returns the attribute table, or some of its rows, as artifacts hold it."""
-    return {
-        "schema_version": TABLE_SCHEMA_VERSION,
-        "attributes": [
-            {
-                "name": a.name,
-                "code": a.code,
-                "description": a.description,
-                "values": list(a.values),
-                "group": a.group,
-                "derived": a.derive is not None,
-            }
-            for a in ATTRIBUTES
-            if a.name in names
-        ],
-    }
+def table(names: Collection[str] = ()) -> dict[str, Any]:
+    whole = _paper_table()
+    return whole.select(names or whole.names).to_json()
 
 
 def check_table(received: Any, where: str) -> None:
-    """Raises `UserError` if a stored table is not this package's own."""
-    expected = table()
-    if received == expected:
-        return
-    rows = received.get("attributes") if isinstance(received, Mapping) else None
-    rows = rows if isinstance(rows, list) else []
-    different = [a["name"] for a in expected["attributes"] if a not in rows]
-    raise UserError(
-        f"The attribute table in {where} must be the one of this version of kennen_tf, "
-        f"schema version {TABLE_SCHEMA_VERSION}. Received: a table of {len(rows)} "
-        f"attributes; missing or different: {different}. Use the version that made it, "
-        "or make it again."
-    )
+    AttributeTable.from_json(received, where)

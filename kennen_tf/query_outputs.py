@@ -23,8 +23,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kennen_tf import artifacts, attributes, query_inputs
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.errors import UserError
 from kennen_tf.query_inputs import QueryInputs
@@ -65,6 +67,8 @@ class QueryOutputsInfo:
     Attributes:
         query_dir: Their folder.
         config: The settings they were made with.
+        attributes: The table of the zoo that was asked.
+        num_classes: Between how many classes its classifiers choose.
         records: The entries in the order of the records, through all shards.
         query_inputs: What was sent.
         shard_paths: Files of the records.
@@ -74,6 +78,8 @@ class QueryOutputsInfo:
 
     query_dir: pathlib.Path
     config: QueryConfig
+    attributes: AttributeTable
+    num_classes: int
     records: "tuple[QueriedEntry, ...]"
     query_inputs: QueryInputs
     shard_paths: tuple[pathlib.Path, ...]
@@ -83,6 +89,24 @@ class QueryOutputsInfo:
     @property
     def num_queries(self) -> int:
         return len(self.query_inputs)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the images that were sent."""
+        return self.query_inputs.images.shape[1:]
+
+    def labels(
+        self, entries: "Sequence[QueriedEntry]"
+    ) -> "dict[str, npt.NDArray[np.int32]]":
+        """Returns labels of entries, `(entries,)` for each attribute.
+
+        They are `attributes.MISSING` where an entry has no value.
+        """
+        rows = [self.attributes.labels(entry.values) for entry in entries]
+        return {
+            name: np.array([row[name] for row in rows], np.int32)
+            for name in self.attributes.names
+        }
 
     @functools.cached_property
     def entries(self) -> "tuple[QueriedEntry, ...]":
@@ -106,11 +130,13 @@ class QueryOutputsInfo:
         table = artifacts.read_json(
             folder / ATTRIBUTES_NAME, wanted=KIND, make_with=_MAKE_WITH
         )
-        attributes.check_table(table, str(folder / ATTRIBUTES_NAME))
         rows = artifacts.read_json_lines(folder / ENTRIES_NAME)
         return cls(
             query_dir=folder,
             config=QueryConfig.from_json(stored["config"]),
+            attributes=AttributeTable.from_json(table, folder / ATTRIBUTES_NAME),
+            # Of before there were other zoos, all were of digits.
+            num_classes=stored.get("num_classes", 10),
             records=tuple(QueriedEntry.from_json(row) for row in rows),
             query_inputs=QueryInputs.load(folder / query_inputs.FILE_NAME),
             shard_paths=tuple(folder / name for name in stored["shards"]),
