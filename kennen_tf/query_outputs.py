@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf import artifacts, attributes, query_inputs
+from kennen_tf import artifacts, query_inputs
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.errors import UserError
@@ -118,8 +118,8 @@ class QueryOutputsInfo:
         """Opens query outputs and verifies every file.
 
         Raises:
-            UserError: If there are none, they are of another schema version or
-                attribute table, or a file is missing, cut off or altered.
+            UserError: If there are none, they are of another schema version, or a file
+                is missing, cut off or altered.
         """
         from kennen_tf.records import QueriedEntry
 
@@ -232,6 +232,8 @@ def write(
     work: pathlib.Path,
     config: QueryConfig,
     queries: QueryInputs,
+    table: AttributeTable,
+    num_classes: int,
     entries: "Sequence[QueriedEntry]",
     probabilities_of: "Callable[[QueriedEntry], np.ndarray]",
     zoo_fingerprint: str,
@@ -242,11 +244,15 @@ def write(
         work: What `work_folder(config.query_dir)` yields.
         config: Settings.
         queries: What was sent.
+        table: Attributes of who was asked.
+        num_classes: Between how many classes they choose.
         entries: Who was asked. Their order does not matter.
         probabilities_of: Returns what an entry answered, float32 `(num_queries,
-            10)`. Called once for each, in the order of the records.
+            num_classes)`. Called once for each, in the order of the records.
         zoo_fingerprint: Of the zoo.
     """
+    from kennen_tf import records
+
     new = work / "new"
     new.mkdir()
     ordered = sorted(entries, key=_hash_order)
@@ -254,9 +260,14 @@ def write(
     shards = [
         list(part) for part in np.array_split(np.array(ordered, object), num_shards)
     ]
-    shard_names = _write_shards(new, shards, probabilities_of)
-    _write_tfds_files(new, shard_names, [len(s) for s in shards], len(queries))
-    artifacts.write_json(new / ATTRIBUTES_NAME, attributes.table())
+    shard_names = _write_shards(new, table, shards, probabilities_of)
+    _write_tfds_files(
+        new,
+        shard_names,
+        [len(shard) for shard in shards],
+        records.tfds_features(table, len(queries), num_classes),
+    )
+    artifacts.write_json(new / ATTRIBUTES_NAME, table.to_json())
     queries.save(new / query_inputs.FILE_NAME)
     lines = [artifacts.canonical_json(entry.to_json()) + "\n" for entry in ordered]
     (new / ENTRIES_NAME).write_text("".join(lines))
@@ -266,12 +277,13 @@ def write(
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "config": config.to_json(),
+        "num_classes": num_classes,
         "files": files,
         "shards": shard_names,
         "num_records": [len(shard) for shard in shards],
         "zoo_fingerprint": zoo_fingerprint,
         "query_inputs_fingerprint": queries.fingerprint,
-        "attributes_fingerprint": artifacts.fingerprint(attributes.table()),
+        "attributes_fingerprint": table.fingerprint,
         "fingerprint": artifacts.fingerprint(
             {n: files[n]["sha256"] for n in [*shard_names, query_inputs.FILE_NAME]}
         ),
@@ -288,6 +300,7 @@ def _hash_order(entry: "QueriedEntry") -> str:
 
 def _write_shards(
     folder: pathlib.Path,
+    table: AttributeTable,
     shards: "Sequence[Sequence[QueriedEntry]]",
     probabilities_of: "Callable[[QueriedEntry], np.ndarray]",
 ) -> list[str]:
@@ -303,7 +316,8 @@ def _write_shards(
             try:
                 with tf.io.TFRecordWriter(str(folder / name)) as writer:
                     for entry in shard:
-                        writer.write(records.encode(entry, probabilities_of(entry)))
+                        answers = probabilities_of(entry)
+                        writer.write(records.encode(table, entry, answers))
                         bar.update()
             except tf.errors.OpError as error:
                 # TensorFlow's own way to say that e.g. the disk is full.
@@ -318,7 +332,7 @@ def _write_tfds_files(
     folder: pathlib.Path,
     shard_names: Sequence[str],
     shard_lengths: list[int],
-    num_queries: int,
+    features: Any,
 ) -> None:
     """Writes what makes TensorFlow Datasets read the folder."""
     import tensorflow_datasets as tfds  # Takes seconds: only where it is used.
@@ -340,7 +354,7 @@ def _write_tfds_files(
     )
     tfds.folder_dataset.write_metadata(
         data_dir=str(folder),
-        features=records.tfds_features(num_queries),
+        features=features,
         split_infos=[split],
         filename_template=records.FILENAME_TEMPLATE,
         check_data=False,

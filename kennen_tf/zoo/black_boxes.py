@@ -21,10 +21,10 @@ def ask(zoo: Zoo, entries: Sequence[QueriedEntry], pixels: np.ndarray) -> np.nda
     Args:
         zoo: The zoo.
         entries: Whom to ask.
-        pixels: float32 `(n, 28, 28, 1)` in [0, 1].
+        pixels: float32 `(n, height, width, channels)` in [0, 1].
 
     Returns:
-        Probabilities, float32 `(entries, n, 10)`, those of an ensemble the mean of its
+        Probabilities, float32 `(entries, n, classes)`, those of an ensemble the mean of its
         members'.
 
     Raises:
