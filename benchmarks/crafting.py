@@ -50,7 +50,7 @@ def make_panel() -> list[ClassifierSpec]:
     act, pool, ks, conv, fc = (attributes.by_name(name).values for name in names)
     places = itertools.product(range(2), range(2), range(2), range(3))
     return [
-        ClassifierSpec.from_json(
+        fakes.read_spec(
             {
                 "act": act[(2 * half + i + j + k) % 4],
                 "pool": pool[i],
@@ -69,7 +69,7 @@ def make_zoo(folder: str) -> store.Zoo:
     store.prepare(ZooConfig(zoo_dir=folder, compute_dtype="float32"))
     for spec in make_panel():
         keras.utils.set_random_seed(spec.seed)
-        model = classifiers.build_classifier(spec)
+        model = fakes.build_classifier(spec)
         path = store.classifier_path(folder, spec)
         store.save_classifier(model, path)
         record = store.ClassifierRecord(

@@ -61,7 +61,7 @@ def make_panel(num_specs: int = 48) -> list[ClassifierSpec]:
         for a in attributes.CHOSEN
     }
     return [
-        ClassifierSpec.from_json({**{k: v[i] for k, v in columns.items()}, "seed": i})
+        fakes.read_spec({**{k: v[i] for k, v in columns.items()}, "seed": i})
         for i in range(num_specs)
     ]
 
@@ -117,7 +117,7 @@ def _train_plainly(panel: list[ClassifierSpec], epochs: int) -> list[float]:
             .batch(int(spec["bs"]), drop_remainder=True)
             .prefetch(tf.data.AUTOTUNE)
         )
-        model = classifiers.build_classifier(spec)
+        model = fakes.build_classifier(spec)
         model.compile(
             training.OPTIMIZERS[str(spec["alg"])](),
             loss="sparse_categorical_crossentropy",

@@ -51,7 +51,7 @@ def add_softmax(logits: keras.Model) -> keras.Model:
     """Returns the classifier with these logits: a model that answers probabilities."""
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")
     return keras.Model(
-        logits.inputs, probabilities(logits.outputs[0]), name="classifier"
+        logits.input, probabilities(logits.outputs[0]), name="classifier"
     )
 
 
