@@ -12,7 +12,6 @@ import numpy as np
 
 from kennen_tf.configs.metamodels import REPRESENTATIONS
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import NUM_CLASSES
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -27,15 +26,12 @@ DIFFERENTIABLE = ("probabilities",)
 PROBABILITY_FLOOR = 1e-10
 LOG_FLOOR = math.log(PROBABILITY_FLOOR)
 
-# Unranked labels get what a label ranked one past the last would get: less than any
-# ranked one, for every k.
-_UNRANKED = float(NUM_CLASSES)
 # A black box may round to two decimals; ten of them are then off by up to this.
 _SUM_TOLERANCE = 0.05
 
 
 def represent(
-    probabilities: "tf.Tensor", representation: str, top_k: int = NUM_CLASSES
+    probabilities: "tf.Tensor", representation: str, top_k: int = 0
 ) -> "tf.Tensor":
     """Represents outputs as a metamodel reads them; usable in any graph.
 
@@ -43,17 +39,17 @@ def represent(
     index ranks first, and is the least likely one too):
 
         probabilities   log(max(p, PROBABILITY_FLOOR))
-        top-k           log of p' ~ exp(-rank) for the first k labels, exp(-10) else
-        ranking, top-1  top-k with k = 10, k = 1
-        bottom-1        log of p' ~ 1 for the least likely label, exp(-10) else
+        top-k           log of p' ~ exp(-rank) for the first k labels, exp(-K) else
+        ranking, top-1  top-k with k = K, k = 1
+        bottom-1        log of p' ~ 1 for the least likely label, exp(-K) else
 
     Args:
-        probabilities: float32 `(..., 10)`.
+        probabilities: float32 `(..., K)` for K classes.
         representation: One of `REPRESENTATIONS`.
-        top_k: Number of labels that "top-k" ranks, 1 to 10; else not used.
+        top_k: Number of labels that "top-k" ranks, 1 to K, or 0 for all; else not used.
 
     Returns:
-        float32 `(..., 10)`, finite for all probabilities, 0 and 1 included.
+        float32 `(..., K)`, finite for all probabilities, 0 and 1 included.
 
     Raises:
         UserError: If `representation` or `top_k` is none of the allowed ones.
@@ -66,21 +62,25 @@ def represent(
             f"--representation must be one of {REPRESENTATIONS}. Received: "
             f"representation={representation!r}."
         )
-    if not 1 <= top_k <= NUM_CLASSES:
-        raise UserError(
-            f"--top_k must be at least 1 and at most {NUM_CLASSES}. Received: "
-            f"top_k={top_k}."
-        )
     probabilities = tf.convert_to_tensor(probabilities, tf.float32)
+    num_classes = probabilities.shape[-1]
+    if representation == "top-k" and not 0 <= top_k <= num_classes:
+        raise UserError(
+            f"--top_k must be at least 0, for all labels, and at most {num_classes}. "
+            f"Received: top_k={top_k}."
+        )
+    # Unranked labels get what a label ranked one past the last would get: less than
+    # any ranked one, for every k.
+    unranked = float(num_classes)
     if representation == "probabilities":
         return tf.math.log(tf.maximum(probabilities, PROBABILITY_FLOOR))
     if representation == "bottom-1":
         lowest = tf.argmin(probabilities, axis=-1)
-        scores = _UNRANKED * (tf.one_hot(lowest, NUM_CLASSES) - 1.0)
+        scores = unranked * (tf.one_hot(lowest, num_classes) - 1.0)
     else:
-        k = {"ranking": NUM_CLASSES, "top-k": top_k, "top-1": 1}[representation]
+        k = {"ranking": 0, "top-k": top_k, "top-1": 1}[representation] or num_classes
         ranks = _ranks(probabilities)
-        scores = -tf.where(ranks < k, ranks, _UNRANKED)
+        scores = -tf.where(ranks < k, ranks, unranked)
     return tf.nn.log_softmax(scores)
 
 
@@ -88,15 +88,14 @@ def _ranks(probabilities: "tf.Tensor") -> "tf.Tensor":
     """Returns, for each label, how many labels come before it; float32."""
     import tensorflow as tf
 
-    this, other = probabilities[..., :, tf.newaxis], probabilities[..., tf.newaxis, :]
-    index = tf.range(NUM_CLASSES)
-    earlier = index[tf.newaxis, :] < index[:, tf.newaxis]
-    before = (other > this) | ((other == this) & earlier)
-    return tf.reduce_sum(tf.cast(before, tf.float32), axis=-1)
+    # Of equal ones, the first come first. Comparing each with each would take the
+    # square of the number of classes.
+    order = tf.argsort(probabilities, direction="DESCENDING", stable=True)
+    return tf.cast(tf.argsort(order), tf.float32)
 
 
 def validate_probabilities(
-    array: np.ndarray, num_queries: int, num_classes: int = NUM_CLASSES
+    array: np.ndarray, num_queries: int, num_classes: int
 ) -> np.ndarray:
     """Checks what a black box answered.
 

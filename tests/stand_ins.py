@@ -5,25 +5,26 @@ import pathlib
 import keras
 import numpy as np
 
-from kennen_tf import attributes, splits
+from kennen_tf import splits
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.designs.mnist_net import TABLE
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.query_outputs import QueryOutputsInfo
 
 
-def make_reader(num_queries, query_indices=None, strength=5.0, names=attributes.NAMES):
+def make_reader(num_queries, query_indices=None, strength=5.0, names=TABLE.names):
     """Makes a model that reads what `fakes.make_probabilities` plants.
 
     Query i betrays the label of attribute i (modulo their number): the answer for an
     attribute, if it is one of `names`, is the softmax of the first outputs of the first
     such query.
     """
-    places = [i % len(attributes.NAMES) for i in query_indices or range(num_queries)]
+    places = [i % len(TABLE) for i in query_indices or range(num_queries)]
     features = keras.Input((num_queries, 10))
     flat = keras.layers.Flatten()(features)
     answers = {}
-    for number, attribute in enumerate(attributes.ATTRIBUTES):
+    for number, attribute in enumerate(TABLE):
         if attribute.name not in names:
             continue
         num_values = len(attribute.values)
@@ -47,19 +48,25 @@ def write_metamodel(metamodel_dir, query_dir, model=None, **settings):
         query_dir=str(query_dir), metamodel_dir=str(metamodel_dir), **settings
     )
     info = QueryOutputsInfo.open(query_dir)
+    config = config.for_zoo(TABLE, info.num_classes)
     query_indices = folder_lib.draw_queries(info, config.num_queries, config.seed)
     split = splits.make_split(
-        info.entries, config.split, config.seed, config.num_train, config.num_test
+        info.entries,
+        config.split,
+        TABLE,
+        config.seed,
+        config.num_train,
+        config.num_test,
     )
     folder = pathlib.Path(metamodel_dir)
     folder.mkdir(parents=True)
     description = folder_lib.describe(config, info)
     folder_lib.write_description(
-        folder, description, split, query_indices, info.query_inputs
+        folder, description, TABLE, split, query_indices, info.query_inputs
     )
-    crafted, names = None, config.attribute_names
+    crafted, names = None, config.named(TABLE).names
     if config.is_crafted:
-        query_indices = [attributes.NAMES.index(name) for name in names]
+        query_indices = [TABLE.names.index(name) for name in names]
         crafted = make_black_queries(config.num_queries)
     if model is None:
         model = make_reader(config.num_queries, query_indices, names=names)

@@ -8,12 +8,12 @@ import fakes
 import numpy as np
 import pytest
 
-from kennen_tf import attributes
 from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.revealing import RevealConfig
+from kennen_tf.designs.mnist_net import TABLE
 from kennen_tf.errors import UserError
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
 from kennen_tf.export_metamodel import export_metamodel
@@ -107,7 +107,7 @@ def test_the_queries_are_crafted_images_and_are_shown(trained, planted):
     # Of the first ten starts of kennen-io, three are natural and stay so.
     is_natural = {"kennen-i": [False], "kennen-io": [True, False, False] * 2}
     assert same.any(axis=1).tolist() == is_natural[trained.method]
-    assert len(queries) == trained.num_queries == {"kennen-i": 1}.get(trained.method, 6)
+    assert len(queries) == {"kennen-i": 1}.get(trained.method, 6)
     for name in ("crafted.png", "curves.png"):
         path = f"{trained.metamodel_dir}/figures/{name}"
         with open(path, "rb") as file:
@@ -120,7 +120,7 @@ def test_labels_shuffled_over_classifiers_are_read_at_chance(
 ):
     train_metamodel(make_config(shuffled, tmp_path, method, num_test=40))
     lower, upper = score(tmp_path)["alg"]["interval"]
-    assert lower - 0.01 < attributes.by_name("alg").chance < upper + 0.01
+    assert lower - 0.01 < TABLE["alg"].chance < upper + 0.01
 
 
 class Stopped(Exception):
@@ -315,7 +315,9 @@ def test_other_recipes_representations_and_attributes(
     named = {name for name, row in score(tmp_path / "m").items() if row["accuracy"]}
     assert "alg" in named
     metamodel = Metamodel.load(tmp_path / "m")
-    assert len(metamodel.query_inputs) == config.num_queries
+    assert len(metamodel.query_inputs) == metamodel.config.num_queries
+    if method == "kennen-i":
+        assert metamodel.config.num_queries == len(config.named(TABLE))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -332,8 +334,10 @@ def test_bad_input_is_refused(method, planted, shuffled, tmp_path):
         train_metamodel(make_config(planted, tmp_path / "n", method, zoo_dir=other))
     with pytest.raises(UserError, match="--start must be one of"):
         make_config(planted, tmp_path, method, start="noise,blue")
-    with pytest.raises(UserError, match="Unknown attribute"):
-        make_config(planted, tmp_path, "kennen-i", attribute="colour")
+    with pytest.raises(UserError, match="--attribute must be one of.*'colour'"):
+        unknown = {"method": "kennen-i", "attribute": "colour"}
+        train_metamodel(make_config(planted, tmp_path / "o", **unknown))
+    assert not (tmp_path / "o").exists()
     with pytest.raises(UserError, match="--attribute is for"):
         make_config(planted, tmp_path, "kennen-io", attribute="pool")
     with pytest.raises(UserError, match="must be top-1"):

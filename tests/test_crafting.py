@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kennen_tf import attributes
+from kennen_tf.attributes import MISSING
 from kennen_tf.configs.crafting import IMAGES, RECIPES, STARTS, CraftingRecipe
 from kennen_tf.configs.metamodels import CRAFTED
 from kennen_tf.configs.metamodels import RECIPES as METAMODEL_RECIPES
+from kennen_tf.designs.mnist_net import TABLE
 from kennen_tf.metamodels import crafting, kennen_i, start_images
-from kennen_tf.metamodels.objectives import LeftOutLoss, NamedDigits
+from kennen_tf.metamodels.objectives import LeftOutLoss, NamedClasses
 from kennen_tf.zoo.gradients import GradientBank
 
 NUM_ENTRIES, NUM_IMAGES = 24, 3
@@ -19,10 +20,7 @@ NUM_ENTRIES, NUM_IMAGES = 24, 3
 @pytest.fixture(scope="module")
 def labels():
     random = np.random.default_rng(0)
-    return {
-        a.name: random.integers(0, len(a.values), NUM_ENTRIES)
-        for a in attributes.ATTRIBUTES
-    }
+    return {a.name: random.integers(0, len(a.values), NUM_ENTRIES) for a in TABLE}
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +53,9 @@ def assert_gradient(objective, log_probabilities):
     assert np.isfinite(float(loss))
 
 
-def test_named_digits_count_values_alike(labels, log_probabilities):
+def test_named_classes_count_values_alike(labels, log_probabilities):
     names = ["pool", "act", "pool"]
-    objective = NamedDigits(labels, names)
+    objective = NamedClasses(labels, names)
     assert_gradient(objective, log_probabilities)
     # Whoever names all digits with the same probability has lost log 10 for each image.
     even = tf.fill((NUM_ENTRIES, NUM_IMAGES, 10), -np.log(10).astype(np.float32))
@@ -68,7 +66,7 @@ def test_named_digits_count_values_alike(labels, log_probabilities):
 def test_errors_of_those_left_out_are_those_of_readers_that_never_saw_them(
     labels, combination_ids, log_probabilities
 ):
-    objective = LeftOutLoss(labels, combination_ids, ridge=0.3)
+    objective = LeftOutLoss(TABLE, labels, combination_ids, ridge=0.3)
     assert_gradient(objective, log_probabilities)
     loss, _ = objective(tf.constant(log_probabilities), everyone())
 
@@ -89,22 +87,85 @@ def test_errors_of_those_left_out_are_those_of_readers_that_never_saw_them(
     assert float(loss) == pytest.approx(errors / NUM_ENTRIES, rel=1e-3)
 
 
+def test_entries_without_a_value_have_no_part_in_its_loss(
+    labels, combination_ids, log_probabilities
+):
+    # The features are standardised by all entries; half have no value of two attributes.
+    half = np.arange(NUM_ENTRIES) % 2 == 0
+    some = {
+        name: np.where(half, own, MISSING) if name in ("act", "par") else own
+        for name, own in labels.items()
+    }
+    some["drop"] = np.full(NUM_ENTRIES, MISSING)
+    objective = LeftOutLoss(TABLE, some, combination_ids, ridge=0.3)
+    assert_gradient(objective, log_probabilities)
+    # The mean over attributes of what each gives alone.
+    tensor = tf.constant(log_probabilities)
+    loss, _ = objective(tensor, everyone())
+    errors = []
+    for names in (["act", "par"], set(TABLE.names) - {"act", "par", "drop"}):
+        part = LeftOutLoss(
+            TABLE.select(names),
+            {name: some[name] for name in names},
+            combination_ids,
+            ridge=0.3,
+        )
+        own, _ = part(tensor, everyone())
+        errors.append(float(own) * len(names) / 11)
+    assert float(loss) == pytest.approx(sum(errors), rel=1e-4)
+    is_held_out = np.array([name < "c3" for name in combination_ids])
+    assert np.isfinite(objective.held_out_error(log_probabilities, is_held_out))
+    logits, again = objective.predict_logits(log_probabilities, log_probabilities)
+    assert np.isfinite(logits).all() and np.isfinite(again).all()
+    # Nobody has it, so nobody can be told to have it.
+    np.testing.assert_allclose(np.ptp(logits[:, 4:6], axis=1), 0)
+
+
+def test_readers_never_see_entries_without_a_value(
+    labels, combination_ids, log_probabilities
+):
+    table = TABLE.select(["act"])
+    half = np.arange(NUM_ENTRIES) < 12
+    some = {"act": np.where(half, labels["act"], MISSING)}
+    ids = combination_ids[:12]
+    alone = LeftOutLoss(table, {"act": labels["act"][half]}, ids, ridge=0.3)
+    # Twice the same outputs, which leave the standardisation as it is.
+    doubled = np.concatenate([log_probabilities[:12]] * 2)
+    objective = LeftOutLoss(table, some, ids * 2, ridge=0.3)
+    loss, _ = objective(tf.constant(doubled), everyone())
+    wanted, _ = alone(tf.constant(log_probabilities[:12]), np.arange(12))
+    assert float(loss) == pytest.approx(float(wanted), rel=1e-4)
+    logits, _ = objective.predict_logits(doubled, doubled)
+    expected, _ = alone.predict_logits(*[log_probabilities[:12]] * 2)
+    np.testing.assert_allclose(logits[:12], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_images_do_not_learn_from_entries_without_a_value(labels, log_probabilities):
+    some = {"act": np.where(np.arange(NUM_ENTRIES) < 12, labels["act"], MISSING)}
+    objective = NamedClasses(some, ["act"] * NUM_IMAGES)
+    assert_gradient(objective, log_probabilities)
+    _, gradient = objective(tf.constant(log_probabilities), everyone())
+    assert not gradient[12:].numpy().any()
+    alone = NamedClasses({"act": labels["act"][:12]}, ["act"] * NUM_IMAGES)
+    _, expected = alone(tf.constant(log_probabilities[:12]), np.arange(12))
+    np.testing.assert_allclose(gradient[:12], expected, rtol=1e-5)
+    nobody = NamedClasses({"act": np.full(NUM_ENTRIES, MISSING)}, ["act"])
+    assert float(nobody(tf.constant(log_probabilities), everyone())[0]) == 0
+
+
 def test_noise_is_not_read_and_what_is_planted_is(labels, combination_ids):
     random = np.random.default_rng(2)
     noise = np.log(random.dirichlet(np.ones(10), (NUM_ENTRIES, 2)))
     planted = noise.copy()
     planted[everyone(), 1, labels["alg"]] += 6.0
-    reader = LeftOutLoss(labels, combination_ids, ridge=0.1)
+    reader = LeftOutLoss(TABLE, labels, combination_ids, ridge=0.1)
     rights = []
     for outputs in (noise, planted):
         logits, again = reader.predict_logits(
             outputs.astype(np.float32), outputs.astype(np.float32)
         )
         assert logits.shape == again.shape
-        start = sum(
-            len(a.values)
-            for a in attributes.ATTRIBUTES[: attributes.NAMES.index("alg")]
-        )
+        start = sum(len(a.values) for a in TABLE.attributes[: TABLE.names.index("alg")])
         named = logits[:, start : start + 3].argmax(axis=1)
         rights.append(np.mean(named == labels["alg"]))
     assert rights[0] < 0.7
@@ -139,7 +200,7 @@ def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, tmp_path)
         fakes.make_entry(specs[2:4], 2**15),
         fakes.make_entry([specs[4]], 2**15),
     ]
-    labels = {a.name: np.array([0, 1, 1]) for a in attributes.ATTRIBUTES}
+    labels = {a.name: np.array([0, 1, 1]) for a in TABLE}
     recipe = CraftingRecipe(
         phases=((IMAGES, 5),),
         optimizer=optimizer,
@@ -150,7 +211,7 @@ def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, tmp_path)
     images = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
     bank = GradientBank(zoo, zoo.accepted)
     descent = crafting.Descent(recipe, bank, entries, images, seed=0)
-    objective = NamedDigits(labels, ["pool", "drop"])
+    objective = NamedClasses(labels, ["pool", "drop"])
     losses = []
     for _ in range(5):
         losses.append(descent.run_epoch(objective))
@@ -173,7 +234,7 @@ def test_the_best_images_are_kept(tmp_path):
     bank = GradientBank(zoo, zoo.accepted)
     descent = crafting.Descent(recipe, bank, entries, images, seed=0)
     descent.judge(0.5)
-    objective = NamedDigits({"pool": np.array([1])}, ["pool"])
+    objective = NamedClasses({"pool": np.array([1])}, ["pool"])
     descent.run_epoch(objective)
     descent.judge(0.6)
     np.testing.assert_array_equal(descent.best_images, images)
@@ -189,13 +250,16 @@ def test_the_best_images_are_kept(tmp_path):
 def test_what_a_digit_means_is_counted():
     seen = np.array([7] * 10 + [3] * 10 + [7, 3])
     labels = np.array([0] * 10 + [1] * 10 + [1, 0])
-    table = kennen_i._fit_table(seen, labels, 2)
+    table = kennen_i._fit_table(seen, labels, 2, 10)
     assert table[[7, 3]].argmax(axis=1).tolist() == [0, 1]
     np.testing.assert_allclose(np.exp(table).sum(axis=1), 1, rtol=1e-5)
     # Never seen, but it is the label.
     assert table[[0, 1]].argmax(axis=1).tolist() == [0, 1]
+    # Classifiers without a value do not count.
+    more = np.append(seen, [7] * 50), np.append(labels, [MISSING] * 50)
+    np.testing.assert_array_equal(kennen_i._fit_table(*more, 2, 10), table)
     # A value without a classifier is never named.
-    assert kennen_i._fit_table(seen, labels, 3)[:, 2].max() == -50
+    assert kennen_i._fit_table(seen, labels, 3, 10)[:, 2].max() == -50
 
 
 def test_all_methods_have_recipes_of_the_same_names():

@@ -6,8 +6,10 @@ import fakes
 import numpy as np
 import pytest
 
-from kennen_tf import attributes, distribution
+from kennen_tf import distribution
+from kennen_tf.attributes import MISSING
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.designs.mnist_net import TABLE
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import kennen_s, making, training
 from kennen_tf.metamodels.metamodel import Metamodel
@@ -23,7 +25,8 @@ def make_outputs(num_entries=240, told=(), seed=0):
     random = np.random.default_rng(seed)
     entries = fakes.make_entries(num_entries, seed)
     outputs = random.normal(0, 1, (num_entries, NUM_QUERIES, 10)).astype(np.float32)
-    labels = {n: np.array([e.labels[n] for e in entries]) for n in attributes.NAMES}
+    rows = [TABLE.labels(entry.values) for entry in entries]
+    labels = {n: np.array([row[n] for row in rows]) for n in TABLE.names}
     for query, name in told:
         outputs[np.arange(num_entries), query, labels[name]] += 6
     return outputs, labels, [entry.combination_id for entry in entries]
@@ -31,23 +34,23 @@ def make_outputs(num_entries=240, told=(), seed=0):
 
 def test_queries_that_tell_are_chosen_first_and_each_thing_once():
     told = [(3, "act"), (7, "act"), (11, "split"), (20, "alg")]
-    chosen = kennen_s.choose(*make_outputs(told=told), 3, seed=0)
+    chosen = kennen_s.choose(TABLE, *make_outputs(told=told), 3, seed=0)
     assert len({3, 7} & set(chosen)) == 1
     assert {11, 20} <= set(chosen)
 
 
 def test_with_more_queries_the_first_stay_the_same_until_all_are_chosen():
     made = make_outputs(60, told=[(3, "act")])
-    chosen = kennen_s.choose(*made, NUM_QUERIES, seed=1)
+    chosen = kennen_s.choose(TABLE, *made, NUM_QUERIES, seed=1)
     assert sorted(chosen) == list(range(NUM_QUERIES))
-    assert kennen_s.choose(*made, 5, seed=1) == chosen[:5]
+    assert kennen_s.choose(TABLE, *made, 5, seed=1) == chosen[:5]
 
 
 def test_what_a_query_adds_is_what_a_regression_with_it_adds():
     """The shortcut, query by query, against a regression that is fitted at once."""
     outputs, labels, combination_ids = make_outputs(80, told=[(3, "act"), (4, "pool")])
     x = kennen_s._standardize(outputs)
-    targets, weights = kennen_s._make_targets(labels)
+    targets, weights = kennen_s._make_targets(TABLE, labels)
     is_out = kennen_s._draw_folds(combination_ids, 0)[0]
     fold = kennen_s._Fold(x, targets, weights, is_out)
     fold.add(3)
@@ -77,7 +80,24 @@ def test_combinations_are_left_out_as_a_whole_and_once():
 def test_outputs_that_never_vary_are_no_nuisance():
     outputs, labels, combination_ids = make_outputs(60, told=[(3, "act")])
     outputs[:, 5] = -2.3
-    assert kennen_s.choose(outputs, labels, combination_ids, 1, seed=0) == [3]
+    assert kennen_s.choose(TABLE, outputs, labels, combination_ids, 1, seed=0) == [3]
+
+
+def test_entries_without_a_value_have_no_part_in_its_regression():
+    made = make_outputs(80, told=[(3, "act"), (4, "pool"), (5, "act")])
+    outputs, labels, combination_ids = made
+    table = TABLE.select(["act"])
+    # Twice the same entries: the standardisation is the same with half of them.
+    doubled = np.concatenate([outputs, outputs])
+    twice = {"act": np.concatenate([labels["act"], np.full(80, MISSING)])}
+    ids = combination_ids * 2
+    alone = kennen_s.choose(table, outputs, labels, combination_ids, 8, seed=0)
+    assert kennen_s.choose(table, doubled, twice, ids, 8, seed=0) == alone
+    assert set(alone[:2]) == {3, 5}
+    # An attribute that nobody has is nobody's.
+    nobody = {**labels, "pool": np.full(80, MISSING)}
+    both = TABLE.select(["act", "pool"])
+    assert kennen_s.choose(both, outputs, nobody, combination_ids, 8, seed=0) == alone
 
 
 @pytest.fixture(scope="module")

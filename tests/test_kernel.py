@@ -9,8 +9,9 @@ from scipy import special
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import euclidean_distances
 
-from kennen_tf import attributes
+from kennen_tf.attributes import MISSING
 from kennen_tf.configs.metamodels import RECIPES
+from kennen_tf.designs.mnist_net import TABLE
 from kennen_tf.metamodels import features, heads, kernel, metrics
 
 RECIPE = RECIPES["kernel"]
@@ -30,6 +31,7 @@ def fit(zoo, labels=None):
     labels = labels or own
     return kernel.fit(
         RECIPE,
+        TABLE,
         x[:NUM_TRAIN],
         {name: values[:NUM_TRAIN] for name, values in labels.items()},
         combinations[:NUM_TRAIN],
@@ -39,13 +41,13 @@ def fit(zoo, labels=None):
 def read(models, zoo):
     """Returns the logits of the test side, by attribute."""
     logits = models[1](zoo[0][NUM_TRAIN:]).numpy()
-    return heads.split_logits(logits[:, 0])
+    return heads.split_logits(TABLE, logits[:, 0])
 
 
 def test_it_reads_a_planted_zoo(zoo):
     logits = fit(zoo)[1](zoo[0][NUM_TRAIN:]).numpy()
     test = {name: values[NUM_TRAIN:] for name, values in zoo[1].items()}
-    score = metrics.score(test, heads.join_members(logits), skip=())
+    score = metrics.score(TABLE, test, heads.join_members(TABLE, logits), skip=())
     assert score["average"] > 0.65  # Chance is 0.36.
 
 
@@ -84,7 +86,7 @@ def test_answers_to_what_is_not_there_to_be_told_are_near_chance(zoo):
         log_probabilities = logits - special.logsumexp(logits, axis=1, keepdims=True)
         told = log_probabilities[np.arange(len(truth)), truth].mean()
         # Trusting answers as those to training entries would cost several times that.
-        assert told > -np.log(len(attributes.by_name(name).values)) - 0.15, name
+        assert told > -np.log(len(TABLE[name].values)) - 0.15, name
 
 
 def test_leaving_out_is_solving_without_them(zoo):
@@ -97,7 +99,7 @@ def test_leaving_out_is_solving_without_them(zoo):
     trusting = dataclasses.replace(RECIPE, ridge=1e-3)
 
     def highest(ids):
-        answering, _ = kernel.fit(trusting, doubled, twice, ids)
+        answering, _ = kernel.fit(trusting, TABLE, doubled, twice, ids)
         return answering(x[NUM_TRAIN:])["pool"].numpy().max(axis=1).mean()
 
     together = [str(i) for i in range(NUM_TRAIN)] * 2
@@ -115,3 +117,23 @@ def test_an_attribute_with_one_value_in_training_is_a_constant(zoo):
         answers["fc"], np.tile([0, 1, 0], (len(zoo[0]), 1)), atol=1e-6
     )
     assert np.asarray(answers["conv"])[:, 1].max() < 1e-6
+
+
+def test_a_head_is_that_of_the_entries_that_have_a_value(zoo):
+    x, labels, combinations = zoo
+    some = slice(0, 80)
+    own = {name: values[some] for name, values in labels.items()}
+    alone, _ = kernel.fit(RECIPE, TABLE, x[some], own, combinations[some])
+    # Twice the same entries: the standardisation is the same with half of them.
+    doubled = np.concatenate([x[some]] * 2)
+    twice = {name: np.tile(values, 2) for name, values in own.items()}
+    ids = [*combinations[some], *(f"{name} again" for name in combinations[some])]
+    whole, _ = kernel.fit(RECIPE, TABLE, doubled, twice, ids)
+    twice["split"][80:] = MISSING
+    answering, _ = kernel.fit(RECIPE, TABLE, doubled, twice, ids)
+    test = x[NUM_TRAIN:]
+    np.testing.assert_allclose(
+        answering(test)["split"], alone(test)["split"], atol=1e-4
+    )
+    assert np.abs(whole(test)["split"] - alone(test)["split"]).max() > 0.01
+    np.testing.assert_array_equal(answering(test)["act"], whole(test)["act"])

@@ -45,7 +45,22 @@ def test_top_k_ranks_the_first_k_labels_and_hides_the_rest(top_k):
 
 def test_ranking_and_top_1_are_top_k():
     np.testing.assert_array_equal(represent("ranking"), represent("top-k", 10))
+    np.testing.assert_array_equal(represent("ranking"), represent("top-k", 0))
     np.testing.assert_array_equal(represent("top-1"), represent("top-k", 1))
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 1000])
+def test_any_number_of_classes_is_ranked(num_classes):
+    random = np.random.default_rng(0)
+    answer = random.dirichlet(np.ones(num_classes), (2, 3))
+    answer[0, 0] = 1 / num_classes  # All alike.
+    ranks = np.argsort(np.argsort(-answer, axis=-1, kind="stable"), axis=-1)
+    result = represent("ranking", answer=answer.astype(np.float32))
+    wanted = -ranks - np.log(np.exp(-np.arange(num_classes)).sum())
+    np.testing.assert_allclose(result, wanted, rtol=1e-5)
+    hidden = represent("top-1", answer=answer.astype(np.float32))
+    np.testing.assert_array_equal(hidden.argmax(-1), answer.argmax(-1))
+    assert np.isfinite(hidden).all()
 
 
 def test_bottom_1_marks_the_first_of_the_least_likely_labels():
@@ -112,7 +127,7 @@ def test_only_differentiable_representations_have_gradients(representation):
 def test_unknown_representations_and_k_are_refused():
     with pytest.raises(UserError, match="top-1.*Received: representation='top1'"):
         represent("top1")
-    for top_k in (0, 11):
+    for top_k in (-1, 11):
         with pytest.raises(UserError, match=f"at most 10. Received: top_k={top_k}"):
             represent("top-k", top_k)
 
@@ -122,11 +137,11 @@ def test_unknown_representations_and_k_are_refused():
 
 def test_good_answers_are_returned_as_float32():
     for answer in (ANSWER, ANSWER.astype(np.float64), np.round(ANSWER, 2)):
-        result = outputs.validate_probabilities(answer, 1)
+        result = outputs.validate_probabilities(answer, 1, 10)
         assert result.dtype == np.float32
         np.testing.assert_allclose(result, answer, atol=1e-7)
     onehot = np.eye(10, dtype=np.int64)[[3]]
-    np.testing.assert_array_equal(outputs.validate_probabilities(onehot, 1), onehot)
+    np.testing.assert_array_equal(outputs.validate_probabilities(onehot, 1, 10), onehot)
 
 
 @pytest.mark.parametrize(
@@ -145,4 +160,4 @@ def test_good_answers_are_returned_as_float32():
 )
 def test_answers_that_are_no_probabilities_are_refused(answer, message):
     with pytest.raises(UserError, match=message):
-        outputs.validate_probabilities(answer, 1)
+        outputs.validate_probabilities(answer, 1, 10)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kennen_tf import attributes, evaluation
+from kennen_tf import evaluation
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.designs.mnist_net import TABLE
 from kennen_tf.errors import UserError
 from kennen_tf.metamodels import callbacks, training
 from kennen_tf.metamodels import folder as folder_lib
@@ -76,7 +77,7 @@ def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
     train_metamodel(config)
     results = evaluate(config)
     assert {r.name: r.accuracy for r in results.attributes} == dict.fromkeys(
-        attributes.NAMES, 1.0
+        TABLE.names, 1.0
     )
 
 
@@ -211,6 +212,25 @@ def test_a_finished_training_is_left_as_it_is(small, finished, capsys):
     assert (finished / "metamodel.keras").read_bytes() == before
 
 
+def test_a_folder_of_before_the_table_came_from_the_data_is_known(
+    small, finished, tmp_path, capsys
+):
+    """Then, config.json had every attribute's group, and the number of labels."""
+    stored = json.loads((finished / "config.json").read_text())
+    assert stored["config"]["top_k"] == 10
+    assert stored["recipe"]["groups"] == [
+        ["act", "drop", "pool", "ks"],
+        ["conv", "fc", "par"],
+        ["ens", "alg", "bs"],
+        ["size", "split"],
+    ]
+    train_metamodel(resumable(small, finished, top_k=10))
+    assert "finished before" in capsys.readouterr().out
+    metamodel = Metamodel.load(finished)
+    assert metamodel.attributes == TABLE
+    assert metamodel.num_classes == 10
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -238,6 +258,10 @@ def test_what_cannot_be_trained_on_leaves_no_folder(small, tmp_path):
         train_metamodel(resumable(small, folder, num_queries=25))
     with pytest.raises(UserError, match="at least 1000 entries to train on"):
         train_metamodel(resumable(small, folder, num_train=1000))
+    with pytest.raises(UserError, match="--split must be.*'depth:1>2'"):
+        train_metamodel(resumable(small, folder, split="depth:1>2"))
+    with pytest.raises(UserError, match="top_k must be at least 0 and at most 10"):
+        train_metamodel(resumable(small, folder, top_k=11))
     with pytest.raises(UserError, match="No query outputs"):
         train_metamodel(resumable(str(tmp_path / "none"), folder))
     assert not folder.exists()
@@ -287,7 +311,7 @@ def test_tensorboard_has_curves_settings_and_confusion_matrices(finished):
         steps = read_events(finished / "logs" / side)
         for tag in ("loss", "accuracy/average", "accuracy/act"):
             assert steps[tag] == [3, 6, 9, 12]
-    for name in attributes.NAMES:
+    for name in TABLE.names:
         assert steps[f"confusion/{name}"] == [12]
     tags = read_events(finished / "logs")
     assert "_hparams_/session_start_info" in tags

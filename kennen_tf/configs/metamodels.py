@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from kennen_tf import attributes, splits
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs import base, crafting
 from kennen_tf.configs.crafting import CraftingRecipe
 from kennen_tf.errors import UserError
@@ -18,7 +18,10 @@ STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 REPRESENTATIONS = ("probabilities", "ranking", "top-k", "top-1", "bottom-1")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "cosine")
+# TRANSITION: until experiments/top_k.py reads it from the query outputs.
 NUM_CLASSES = 10
+# In a recipe's groups: every attribute that there is.
+EVERY = "*"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,8 +29,8 @@ class Recipe(base.Config):
     """How the MLP of kennen-o is made and trained.
 
     What it reads:
-        center: Whether each output's mean over the ten classes is taken off.
-        separate_scale: Whether each output's root mean square over the ten classes is
+        center: Whether each output's mean over the classes is taken off.
+        separate_scale: Whether each output's root mean square over the classes is
             divided off, and its logarithm read beside.
         standardize: Whether each feature gets mean 0 and deviation 1 in training.
         deviation_floor: Least deviation to divide by, as a share of the root mean
@@ -35,7 +38,8 @@ class Recipe(base.Config):
             would explode in testing.
 
     The networks:
-        groups: Names of the attributes that share a network; each is in one group.
+        groups: Names of the attributes that share a network, or `EVERY`; each is in one
+            group at most. See `for_table`.
         members: Networks of each group, whose probabilities are averaged.
         hidden_units: Width of each hidden layer.
         activation: Of the hidden layers; any name that Keras knows.
@@ -65,7 +69,7 @@ class Recipe(base.Config):
     separate_scale: bool = False
     standardize: bool = False
     deviation_floor: float = 0.1
-    groups: tuple[tuple[str, ...], ...] = (attributes.NAMES,)
+    groups: tuple[tuple[str, ...], ...] = ((EVERY,),)
     members: int = 1
     hidden_units: tuple[int, ...]
     activation: str = "relu"
@@ -88,10 +92,9 @@ class Recipe(base.Config):
         object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
         object.__setattr__(self, "groups", tuple(map(tuple, self.groups)))
         named = sorted(name for group in self.groups for name in group)
-        if named != sorted(attributes.NAMES):
+        if len(set(named)) < len(named):
             raise UserError(
-                f"groups must name each of {attributes.NAMES} once. Received: "
-                f"groups={self.groups}."
+                f"groups must name an attribute once. Received: groups={self.groups}."
             )
         base.check_range("members", self.members, 1)
         base.check_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -99,6 +102,26 @@ class Recipe(base.Config):
         base.check_range("dropout", self.dropout, 0.0, 0.99)
         base.check_range("batch_size", self.batch_size, 1)
         base.check_range("epochs", self.epochs, 1)
+
+    def for_table(self, table: AttributeTable) -> "Recipe":
+        """Returns the recipe with groups that have each attribute of a table once.
+
+        Attributes that the table lacks fall away; those that no group names share a
+        network with the others of their `Attribute.group`.
+        """
+        groups = [
+            table.names if EVERY in group else tuple(n for n in group if n in table)
+            for group in self.groups
+        ]
+        named = {name for group in groups for name in group}
+        others: dict[str, tuple[str, ...]] = {}
+        for attribute in table:
+            if attribute.name not in named:
+                own = others.get(attribute.group, ())
+                others[attribute.group] = (*own, attribute.name)
+        return dataclasses.replace(
+            self, groups=tuple(filter(None, [*groups, *others.values()]))
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,6 +157,8 @@ class KernelRecipe(base.Config):
         return related, {"power": self.power}
 
 
+AnyRecipe = Recipe | KernelRecipe
+
 KERNEL = KernelRecipe(
     center=True,
     separate_scale=True,
@@ -143,7 +168,7 @@ KERNEL = KernelRecipe(
     ridge=0.1,
     balance=1.0,
 )
-RECIPES: dict[str, Recipe | KernelRecipe] = {
+RECIPES: dict[str, AnyRecipe] = {
     "kernel": KERNEL,
     "mlp": Recipe(
         center=True,
@@ -208,8 +233,8 @@ class MetamodelConfig(base.Config):
         num_queries: How many of the stored queries, or to craft. kennen-i has one for
             each of its attributes, whatever is said here.
         representation: One of `REPRESENTATIONS`; kennen-i reads "top-1" always.
-        top_k: Labels that "top-k" ranks.
-        split: "R", an E split of the paper, or rules; see `splits.py`.
+        top_k: Labels that "top-k" ranks; 0 is all.
+        split: Who is held out; see `splits.py`.
         num_train: Entries to train on; 0 is all that the test leaves.
         num_test: Entries to test on; 0 is a fifth.
 
@@ -236,8 +261,8 @@ class MetamodelConfig(base.Config):
     zoo_dir: str = ""
     num_queries: int = 100
     representation: str = "probabilities"
-    top_k: int = NUM_CLASSES
-    split: str = splits.RANDOM
+    top_k: int = 0
+    split: str = "R"
     num_train: int = 0
     num_test: int = 0
     metamodel_dir: str = "runs/metamodel"
@@ -260,8 +285,8 @@ class MetamodelConfig(base.Config):
         base.check_given("query_dir", self.query_dir)
         base.check_range("num_queries", self.num_queries, 1)
         base.check_choice("representation", self.representation, REPRESENTATIONS)
-        base.check_range("top_k", self.top_k, 1, NUM_CLASSES)
-        splits.parse_split(self.split)
+        base.check_range("top_k", self.top_k, 0)
+        base.check_given("split", self.split)
         base.check_range("num_train", self.num_train, 0)
         base.check_range("num_test", self.num_test, 0)
         base.check_given("metamodel_dir", self.metamodel_dir)
@@ -269,15 +294,12 @@ class MetamodelConfig(base.Config):
         base.check_range("evaluate_every", self.evaluate_every, 1)
         base.check_choice("strategy", self.strategy, STRATEGIES)
         base.check_range("max_memory_mb", self.max_memory_mb, 0)
-        if self.attribute != ALL_ATTRIBUTES:
-            name = attributes.by_name(self.attribute).name
-            object.__setattr__(self, "attribute", name)
-            if self.method != "kennen-i":
-                raise UserError(
-                    "--attribute is for --method=kennen-i; other metamodels name all "
-                    f"attributes. Received: method={self.method!r}, "
-                    f"attribute={self.attribute!r}."
-                )
+        if self.attribute != ALL_ATTRIBUTES and self.method != "kennen-i":
+            raise UserError(
+                "--attribute is for --method=kennen-i; other metamodels name all "
+                f"attributes. Received: method={self.method!r}, "
+                f"attribute={self.attribute!r}."
+            )
         if self.is_crafted:
             base.check_given("zoo_dir", self.zoo_dir)
         # Each of several processes would make queries of its own.
@@ -293,7 +315,6 @@ class MetamodelConfig(base.Config):
                     f"Received: representation={self.representation!r}."
                 )
             object.__setattr__(self, "representation", "top-1")
-            object.__setattr__(self, "num_queries", len(self.attribute_names))
 
     @property
     def is_crafted(self) -> bool:
@@ -303,8 +324,8 @@ class MetamodelConfig(base.Config):
     @property
     def is_solved(self) -> bool:
         """Whether the metamodel is solved for, without epochs and batches."""
-        is_kernel = isinstance(RECIPES[self.recipe], KernelRecipe)
-        return is_kernel or self.method in ("kennen-i", "linear")
+        has_epochs = isinstance(RECIPES[self.recipe], Recipe)
+        return not has_epochs or self.method in ("kennen-i", "linear")
 
     @property
     def seed_of_queries(self) -> int:
@@ -312,25 +333,53 @@ class MetamodelConfig(base.Config):
         return self.seed if self.query_seed < 0 else self.query_seed
 
     @property
-    def attribute_names(self) -> tuple[str, ...]:
-        """The attributes that are named."""
-        if self.attribute == ALL_ATTRIBUTES:
-            return attributes.NAMES
-        return (self.attribute,)
-
-    @property
     def starts(self) -> tuple[str, ...]:
         """Where crafted images begin, if that is given."""
         return tuple(filter(None, self.start.replace(" ", "").split(",")))
 
-    def make_recipe(self) -> Recipe | KernelRecipe:
-        """Returns the recipe with the numbers that were given instead of its own."""
+    def named(self, table: AttributeTable) -> AttributeTable:
+        """Returns the attributes of a table that are named."""
+        if self.attribute == ALL_ATTRIBUTES:
+            return table
+        return table.select([table[self.attribute].name])
+
+    def for_zoo(self, table: AttributeTable, num_classes: int) -> "MetamodelConfig":
+        """Returns the settings with what a zoo decides in place of what it does not.
+
+        Args:
+            table: Its attributes.
+            num_classes: Between how many classes its classifiers choose.
+
+        Raises:
+            UserError: If it does not allow them. The split is not looked at.
+        """
+        base.check_range("top_k", self.top_k, 0, num_classes)
+        decided: dict[str, Any] = {"top_k": self.top_k or num_classes}
+        if self.attribute != ALL_ATTRIBUTES:
+            codes = [attribute.code for attribute in table]
+            if self.attribute not in (*table.names, *codes):
+                names = (ALL_ATTRIBUTES, *table.names)
+                base.check_choice("attribute", self.attribute, names)
+            decided["attribute"] = table[self.attribute].name
+        if self.method == "kennen-i":
+            for attribute in self.named(table):
+                if len(attribute.values) > num_classes:
+                    raise UserError(
+                        "kennen-i names an attribute by a class: it must have at most "
+                        f"{num_classes} values. Received: {attribute.name}, with "
+                        f"{len(attribute.values)}. Choose another with --attribute."
+                    )
+            decided["num_queries"] = len(self.named(table))
+        return dataclasses.replace(self, **decided)
+
+    def make_recipe(self, table: AttributeTable) -> AnyRecipe:
+        """Returns the recipe for a table, with the numbers that were given."""
         recipe = RECIPES[self.recipe]
-        if isinstance(recipe, KernelRecipe):
+        if not isinstance(recipe, Recipe):
             return recipe
         given: dict[str, Any] = {"epochs": self.epochs, "batch_size": self.batch_size}
         return dataclasses.replace(
-            recipe, **{name: n for name, n in given.items() if n}
+            recipe.for_table(table), **{name: n for name, n in given.items() if n}
         )
 
     def make_crafting_recipe(self) -> CraftingRecipe:

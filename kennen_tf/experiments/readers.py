@@ -82,7 +82,12 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
                     named = estimator.fit(x, own).predict(x_test)
                 answers.append(np.eye(len(attribute.values))[named])
                 bar.update()
-            score = metrics.score(test.labels, np.concatenate(answers, axis=1), skip=())
+            score = metrics.score(
+                runs.info.attributes,
+                test.labels,
+                np.concatenate(answers, axis=1),
+                skip=(),
+            )
             accuracies[label] = score["accuracy"]
             if score["average"] is not None:
                 accuracies[label][summaries.AVERAGE] = score["average"]

@@ -188,6 +188,7 @@ class Runs:
                 raise ValueError(f"{job.folder} holds a metamodel without results.")
             metamodel = Metamodel(
                 config=job.config,
+                attributes=self.info.attributes,
                 split=job.split,
                 query_indices=tuple(job.query_indices),
                 query_inputs=self.info.query_inputs.take(job.query_indices),

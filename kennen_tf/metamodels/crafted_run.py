@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from kennen_tf import artifacts, attributes, figures, outputs
+from kennen_tf import artifacts, figures, outputs
+from kennen_tf.attributes import MISSING, AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import heads
@@ -40,7 +41,7 @@ class Answers:
     """What entries answered.
 
     Attributes:
-        probabilities: float32 `(entries, n, 10)`.
+        probabilities: float32 `(entries, n, classes)`.
         labels: Of the entries; for each attribute, `(entries,)`.
     """
 
@@ -58,6 +59,7 @@ class CraftedRun:
 
     Attributes:
         config: Settings.
+        info: The query outputs.
         zoo: The zoo that was queried.
         strategy: Under which to train; its devices share the classifiers, too.
         train_entries, test_entries: Sorted by id.
@@ -69,6 +71,7 @@ class CraftedRun:
     """
 
     config: MetamodelConfig
+    info: QueryOutputsInfo
     zoo: Zoo
     strategy: tf.distribute.Strategy
     train_entries: tuple[QueriedEntry, ...]
@@ -107,6 +110,7 @@ class CraftedRun:
         by_id = {entry.id: entry for entry in info.entries}
         return cls(
             config=config,
+            info=info,
             zoo=zoo,
             strategy=strategy,
             train_entries=tuple(by_id[i] for i in split.train_ids),
@@ -115,6 +119,11 @@ class CraftedRun:
             stored_queries=info.query_inputs.take([*query_indices, *others]),
             compiled=compiled,
         )
+
+    @property
+    def table(self) -> AttributeTable:
+        """The attributes of the zoo."""
+        return self.info.attributes
 
     @property
     def folder(self) -> pathlib.Path:
@@ -133,12 +142,6 @@ class CraftedRun:
             max_memory_mb=self.config.max_memory_mb,
         )
 
-    def labels(self, entries: Sequence[QueriedEntry]) -> heads.Labels:
-        return {
-            name: np.array([entry.labels[name] for entry in entries], np.int32)
-            for name in attributes.NAMES
-        }
-
     def represent(self, answers: Answers, representation: str) -> Side:
         """Returns answers as a metamodel reads them."""
         features = outputs.represent(
@@ -149,12 +152,17 @@ class CraftedRun:
     def ask_test_entries(self, pixels: Pixels) -> Answers:
         """Sends images to the entries to test on, as black boxes."""
         probabilities = black_boxes.ask(self.zoo, self.test_entries, pixels)
-        return Answers(probabilities, self.labels(self.test_entries))
+        return Answers(probabilities, self.info.labels(self.test_entries))
 
     def open_log(self, last_epoch: int) -> MetricsLog:
         """Opens the log; what it has of later epochs is forgotten."""
-        settings = {**self.config.to_json(), **self.config.make_recipe().to_json()}
-        return MetricsLog(self.folder, settings, self.split_attributes, last_epoch)
+        settings = {
+            **self.config.to_json(),
+            **self.config.make_recipe(self.table).to_json(),
+        }
+        return MetricsLog(
+            self.folder, self.table, settings, self.split_attributes, last_epoch
+        )
 
     def show_images(
         self,
@@ -169,7 +177,7 @@ class CraftedRun:
         Args:
             log: For TensorBoard.
             epoch: When.
-            images, starts: float32 `(n, 28, 28, 1)` in [0, 1].
+            images, starts: float32 `(n, height, width, channels)` in [0, 1].
             captions: One for each image.
         """
         title = f"{self._title}, after epoch {epoch}"
@@ -186,8 +194,9 @@ class CraftedRun:
             log: What to draw.
             phases: Name, first and last epoch of each.
         """
-        names = set(self.config.attribute_names) - set(self.split_attributes)
-        values = [{e.values[n] for e in self.test_entries} for n in names]
+        names = set(self.config.named(self.table).names) - set(self.split_attributes)
+        labels = self.info.labels(self.test_entries)
+        values = [set(labels[n].tolist()) - {MISSING} for n in sorted(names)]
         chances = [1 / len(found) for found in values if len(found) > 1]
         chance = float(np.mean(chances)) if chances else None
         figure = figures.curves_figure(log.rows, phases, chance, self._title)

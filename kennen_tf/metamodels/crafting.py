@@ -29,7 +29,7 @@ class Descent:
     """Images on their way, and what is needed to go on with them.
 
     Attributes:
-        images: float32 `(n, 28, 28, 1)` in [0, 1].
+        images: float32 `(n, height, width, channels)` in [0, 1].
         best_images: Those with the lowest error that `judge` was told.
         epoch: Passes over the training entries that are done.
     """
@@ -180,7 +180,7 @@ def ask(
     images: npt.NDArray[np.float32],
     batch_size: int = 64,
 ) -> npt.NDArray[np.float32]:
-    """Returns what training entries answer: log-probabilities `(entries, n, 10)`."""
+    """Returns the log-probabilities of training entries, `(entries, n, classes)`."""
     tensor = tf.constant(images)
     parts = []
     for start in range(0, len(entries), batch_size):

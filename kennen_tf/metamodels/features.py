@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-# Of a centred output that is all zero: a black box that names all digits alike.
+# Of a centred output that is all zero: a black box that names all classes alike.
 _LEAST_SCALE = 1e-3
 _BATCH = 1000
 
@@ -22,16 +22,16 @@ def relate(
     """Relates the numbers of each output to each other, output by output.
 
     Args:
-        outputs: Represented outputs `(..., 10)`: an array or a tensor of Keras.
+        outputs: Represented outputs `(..., classes)`: an array or a tensor of Keras.
         power: Above 0, the probabilities whose logarithms the outputs are, to this
             power, come in their place: of unlikely classes, they tell less.
         center: Whether their mean over the classes is taken off.
         separate_scale: Whether they are divided by their root mean square over the
             classes, whose logarithm becomes a feature of its own. How far a classifier
-            sets digits apart, and in which proportion, then are told separately.
+            sets classes apart, and in which proportion, then are told separately.
 
     Returns:
-        `(..., 10)`, with `separate_scale` `(..., 11)`.
+        `(..., classes)`, with `separate_scale` `(..., classes + 1)`.
     """
     ops = keras.ops
     if power:
@@ -57,9 +57,9 @@ def add_features(
     """Adds the layers that relate, flatten and standardize.
 
     Args:
-        inputs: `(batch, num_queries, 10)`.
-        train_features: `(entries, num_queries, 10)`, where means and deviations come
-            from.
+        inputs: `(batch, num_queries, classes)`.
+        train_features: `(entries, num_queries, classes)`, where means and deviations
+            come from.
         standardize: Whether features get mean 0 and deviation 1 in training.
         deviation_floor: Least deviation to divide by, as a share of the root mean
             square of all features' deviations.
@@ -67,7 +67,7 @@ def add_features(
         how: What `relate` takes besides.
 
     Returns:
-        `(batch, num_queries * 10)`, with `separate_scale` `(batch, num_queries * 11)`.
+        `(batch, num_queries * classes)`, with `separate_scale` one more for each query.
     """
     x = relate(inputs, **how)
     x = keras.layers.Flatten(name=f"flatten{suffix}")(x)
@@ -96,7 +96,7 @@ def make_reader(train_features: npt.NDArray[np.float32], **how: Any) -> keras.Mo
     """Makes a model from represented outputs to standardised features alone.
 
     Args:
-        train_features: `(entries, num_queries, 10)`.
+        train_features: `(entries, num_queries, classes)`.
         how: What `add_features` takes besides.
     """
     inputs = keras.Input(train_features.shape[1:], name="features")
@@ -113,7 +113,7 @@ def call(
 
     Args:
         model: What `make_reader` returned, or any other of represented outputs.
-        outputs: Represented, `(entries, num_queries, 10)`.
+        outputs: Represented, `(entries, num_queries, classes)`.
 
     Returns:
         What the model makes of each entry, `(entries, ...)`.

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kennen_tf import artifacts, attributes
+from kennen_tf import artifacts
 from kennen_tf import query_inputs as query_inputs_lib
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.errors import UserError
 from kennen_tf.query_inputs import QueryInputs
@@ -73,14 +74,20 @@ def draw_queries(info: QueryOutputsInfo, num_queries: int, seed: int) -> list[in
 
 
 def describe(config: MetamodelConfig, info: QueryOutputsInfo) -> dict[str, Any]:
-    """Returns what config.json holds, but for its provenance."""
+    """Returns what config.json holds, but for its provenance.
+
+    Args:
+        config: Settings for the zoo that was queried; see `MetamodelConfig.for_zoo`.
+        info: The query outputs.
+    """
+    recipe = config.make_recipe(info.attributes)
     crafting = config.make_crafting_recipe().to_json() if config.is_crafted else {}
     return {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "config": config.to_json(),
         # As JSON gives them back.
-        "recipe": json.loads(json.dumps(config.make_recipe().to_json())),
+        "recipe": json.loads(json.dumps(recipe.to_json())),
         "crafting": json.loads(json.dumps(crafting)),
         "fingerprints": {
             "query_outputs": info.fingerprint,
@@ -155,6 +162,7 @@ def read_query_indices(folder: pathlib.Path) -> list[int]:
 def write_description(
     folder: pathlib.Path,
     description: Mapping[str, Any],
+    table: AttributeTable,
     split: Split,
     query_indices: list[int],
     query_inputs: QueryInputs,
@@ -164,13 +172,14 @@ def write_description(
     Args:
         folder: It exists.
         description: What `describe` returns.
+        table: The attributes of the zoo.
         split: Of the zoo.
         query_indices: Places among the stored queries, in the order they are read.
         query_inputs: The stored queries, all of them.
     """
     header = {**description, "provenance": artifacts.provenance()}
     artifacts.write_json(folder / CONFIG_NAME, header)
-    artifacts.write_json(folder / ATTRIBUTES_NAME, attributes.table())
+    artifacts.write_json(folder / ATTRIBUTES_NAME, table.to_json())
     chosen = query_inputs.take(query_indices)
     chosen.save(folder / query_inputs_lib.FILE_NAME)
     artifacts.write_json(

@@ -1,8 +1,9 @@
 """kennen-i: one crafted image for each attribute (paper, section 4).
 
-An image is made such that the digit that a classifier sees in it is the label of the
+An image is made such that the class that a classifier sees in it is the label of the
 classifier's attribute: for max pooling "1" with it and "0" without. Of a black box it
-needs one label for one image.
+needs one label for one image. Classifiers without a value of an attribute count neither
+for its image nor for what the classes seen in it mean.
 """
 
 import dataclasses
@@ -14,27 +15,24 @@ import numpy as np
 import numpy.typing as npt
 import tqdm
 
-from kennen_tf import attributes
 from kennen_tf.attributes import Attribute
-from kennen_tf.errors import UserError
 from kennen_tf.evaluation import class_balanced_accuracy
-from kennen_tf.labeled_images import NUM_CLASSES
 from kennen_tf.metamodels import heads, start_images
 from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
 from kennen_tf.metamodels.crafting import Descent, ask, round_to_bytes
-from kennen_tf.metamodels.objectives import NamedDigits
+from kennen_tf.metamodels.objectives import NamedClasses
 from kennen_tf.query_inputs import QueryInputs
 
 # What is taken as seen once before any classifier is: the label itself named, and any
-# other digit a tenth of that.
+# other class a tenth of that.
 _PRIOR_OF_LABEL, _PRIOR_OF_OTHERS = 1.0, 0.1
 # Log-probability of a value that no training entry has.
 _UNSEEN = -50.0
 
-# Between features of the likeliest digit and of any other lie 10.
+# Between features of the likeliest class and of any other lie as many as there are.
 _SHARPEN = 10.0
 
-Digits = npt.NDArray[np.integer]
+Classes = npt.NDArray[np.integer]
 Table = npt.NDArray[np.float32]
 
 
@@ -47,9 +45,6 @@ def train(run: CraftedRun) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
     Returns:
         The metamodel, the crafted queries in the order of the attributes, and the last
         row of the metrics.
-
-    Raises:
-        UserError: If an attribute has more values than there are digits.
     """
     return _Training(run).run()
 
@@ -61,13 +56,11 @@ class _Training:
         config = run.config
         self._run = run
         self._recipe = config.make_crafting_recipe()
-        self._attributes = [attributes.by_name(n) for n in config.attribute_names]
-        for attribute in self._attributes:
-            _check_num_values(attribute)
-        self._labels = run.labels(run.train_entries)
+        self._named = config.named(run.table)
+        self._labels = run.info.labels(run.train_entries)
         # All starts of an attribute side by side.
-        self._names = [n for n in config.attribute_names for _ in self._recipe.starts]
-        kinds = list(self._recipe.starts) * len(self._attributes)
+        self._names = [n for n in self._named.names for _ in self._recipe.starts]
+        kinds = list(self._recipe.starts) * len(self._named)
         stored = run.stored_queries
         validation = stored.take([place % len(stored) for place in range(len(kinds))])
         self._starts = start_images.make_starts(
@@ -86,7 +79,7 @@ class _Training:
 
     def run(self) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
         descent, config = self._descent, self._run.config
-        objective = NamedDigits(self._labels, self._names)
+        objective = NamedClasses(self._labels, self._names)
         [(phase, num_epochs)] = self._recipe.phases
         if not self._log.rows:
             self._evaluate()
@@ -111,7 +104,7 @@ class _Training:
         self._log.close()
         readings = self._choose()
         return (
-            _build([reading.table for reading in readings], self._attributes),
+            _build([reading.table for reading in readings], list(self._named)),
             self._queries(readings),
             self._log.rows[-1],
         )
@@ -120,7 +113,7 @@ class _Training:
         """Returns the reading of each attribute's best image."""
         seen = self._see(self._descent.images)
         readings = []
-        for attribute in self._attributes:
+        for attribute in self._named:
             candidates = [
                 self._read(attribute, place, seen[:, place])
                 for place, name in enumerate(self._names)
@@ -130,9 +123,10 @@ class _Training:
             readings.append(max(candidates, key=lambda reading: reading.accuracy))
         return readings
 
-    def _read(self, attribute: Attribute, place: int, seen: Digits) -> "_Reading":
+    def _read(self, attribute: Attribute, place: int, seen: Classes) -> "_Reading":
         labels = self._labels[attribute.name]
-        table = _fit_table(seen, labels, len(attribute.values))
+        num_classes = self._run.info.num_classes
+        table = _fit_table(seen, labels, len(attribute.values), num_classes)
         return _Reading(place, table, _accuracy(table, seen, labels), seen)
 
     def _queries(self, readings: "Sequence[_Reading]") -> QueryInputs:
@@ -141,8 +135,8 @@ class _Training:
         images = round_to_bytes(self._descent.images[places])
         return QueryInputs(images=images, labels=starts.labels, indices=starts.indices)
 
-    def _see(self, images: Pixels) -> Digits:
-        """Returns the digit that training entries see, `(entries, n)`."""
+    def _see(self, images: Pixels) -> Classes:
+        """Returns the class that training entries see, `(entries, n)`."""
         pixels = round_to_bytes(images).astype(np.float32) / np.float32(255)
         return ask(self._bank, self._run.train_entries, pixels).argmax(axis=-1)
 
@@ -165,7 +159,7 @@ class _Training:
         seen_before = self._see(starts)
         captions = []
         for place, (attribute, reading) in enumerate(
-            zip(self._attributes, readings, strict=True)
+            zip(self._named, readings, strict=True)
         ):
             before = self._read(attribute, place, seen_before[:, place])
             change = f"{100 * before.accuracy:.0f}% to {100 * reading.accuracy:.0f}%"
@@ -175,17 +169,20 @@ class _Training:
         )
 
     def _score(
-        self, tables: Sequence[Table], seen: Digits, labels: heads.Labels
+        self, tables: Sequence[Table], seen: Classes, labels: heads.Labels
     ) -> dict[str, Any]:
         """Returns what `metrics.score` does, for the attributes that are named."""
         loss, accuracies = 0.0, {}
-        for place, attribute in enumerate(self._attributes):
-            true = labels[attribute.name]
-            table, digits = tables[place], seen[:, place]
-            loss -= float(np.mean(table[digits, true]))
+        for place, attribute in enumerate(self._named):
+            is_known = labels[attribute.name] >= 0
+            if not is_known.any():
+                continue
+            true = labels[attribute.name][is_known]
+            table, classes = tables[place], seen[is_known, place]
+            loss -= float(np.mean(table[classes, true]))
             is_scored = attribute.name not in self._run.split_attributes
             if is_scored and len(np.unique(true)) > 1:
-                accuracies[attribute.name] = _accuracy(table, digits, true)
+                accuracies[attribute.name] = _accuracy(table, classes, true)
         average = float(np.mean(list(accuracies.values()))) if accuracies else None
         return {"loss": loss, "accuracy": accuracies, "average": average}
 
@@ -196,25 +193,28 @@ class _Reading:
 
     Attributes:
         place: Of the image among all that are crafted.
-        table: What each digit means; see `_fit_table`.
+        table: What each class means; see `_fit_table`.
         accuracy: Class-balanced, on the training entries.
-        seen: The digits that training entries see, `(entries,)`.
+        seen: The classes that training entries see, `(entries,)`.
     """
 
     place: int
     table: Table
     accuracy: float
-    seen: Digits
+    seen: Classes
 
 
-def _fit_table(seen: Digits, labels: Digits, num_values: int) -> Table:
-    """Counts what it means when a digit is seen.
+def _fit_table(
+    seen: Classes, labels: Classes, num_values: int, num_classes: int
+) -> Table:
+    """Counts what it means when a class is seen, over entries that have a value.
 
     Returns:
-        Log-probabilities of the values by digit, float32 `(10, values)`, all values
-        that occur being as likely beforehand.
+        Log-probabilities of the values by class, float32 `(classes, values)`, all
+        values that occur being as likely beforehand.
     """
-    count = np.full((NUM_CLASSES, num_values), _PRIOR_OF_OTHERS)
+    seen, labels = seen[labels >= 0], labels[labels >= 0]
+    count = np.full((num_classes, num_values), _PRIOR_OF_OTHERS)
     count[range(num_values), range(num_values)] = _PRIOR_OF_LABEL
     np.add.at(count, (seen, labels), 1.0)
     likelihood = count / count.sum(axis=0)
@@ -223,22 +223,22 @@ def _fit_table(seen: Digits, labels: Digits, num_values: int) -> Table:
     return np.where(occurs, table, _UNSEEN).astype(np.float32)
 
 
-def _accuracy(table: Table, seen: Digits, labels: Digits) -> float:
-    accuracy = class_balanced_accuracy(
-        labels, table[seen].argmax(axis=1), table.shape[1]
-    )
+def _accuracy(table: Table, seen: Classes, labels: Classes) -> float:
+    is_known = labels >= 0
+    named = table[seen[is_known]].argmax(axis=1)
+    accuracy = class_balanced_accuracy(labels[is_known], named, table.shape[1])
     return float(accuracy or 0.0)
 
 
 def _build(tables: Sequence[Table], named: Sequence[Attribute]) -> keras.Model:
-    """Builds the metamodel: it looks up what the digit seen in each image means.
+    """Builds the metamodel: it looks up what the class seen in each image means.
 
     Returns:
-        From features `(batch, n, 10)`, of the representation "top-1", to a dict from
-        attribute to probabilities `(batch, values)`.
+        From features `(batch, n, classes)`, of the representation "top-1", to a dict
+        from attribute to probabilities `(batch, values)`.
     """
-    features = keras.Input((len(tables), NUM_CLASSES), name="features")
-    # Top-1 leaves little for the other digits, and this takes it to nothing.
+    features = keras.Input((len(tables), len(tables[0])), name="features")
+    # Top-1 leaves little for the other classes, and this takes it to nothing.
     seen = keras.layers.Flatten()(keras.layers.Softmax()(_SHARPEN * features))
     answers = {}
     for place, (attribute, table) in enumerate(zip(named, tables, strict=True)):
@@ -253,12 +253,3 @@ def _build(tables: Sequence[Table], named: Sequence[Attribute]) -> keras.Model:
         answers[attribute.name] = layer(seen)
         layer.set_weights([kernel.reshape(-1, table.shape[1])])
     return keras.Model(features, answers, name="kennen_i")
-
-
-def _check_num_values(attribute: Attribute) -> None:
-    if len(attribute.values) > NUM_CLASSES:
-        raise UserError(
-            f"kennen-i names an attribute by a digit: it must have at most "
-            f"{NUM_CLASSES} values. Received: {attribute.name}, with "
-            f"{len(attribute.values)}."
-        )

@@ -20,7 +20,6 @@ import tqdm
 from kennen_tf import outputs
 from kennen_tf.configs.crafting import IMAGES
 from kennen_tf.configs.metamodels import KernelRecipe, Recipe
-from kennen_tf.labeled_images import NUM_CLASSES
 from kennen_tf.metamodels import callbacks, kernel, start_images, training
 from kennen_tf.metamodels.crafted_run import (
     IMAGES_CHECKPOINT,
@@ -70,7 +69,7 @@ class _Training:
             and config.representation not in outputs.DIFFERENTIABLE
         )
         self._phases = list_phases(self._recipe.phases, reads_last=self._reads_last)
-        self._labels = run.labels(run.train_entries)
+        self._labels = run.info.labels(run.train_entries)
         self._combination_ids = [e.combination_id for e in run.train_entries]
         self._bank = run.open_bank()
         self._is_held_out = self._draw_held_out()
@@ -169,12 +168,12 @@ class _Training:
         train = run.represent(Answers(probabilities, self._labels), representation)
         test = run.represent(run.ask_test_entries(pixels), representation)
         self._test = test
-        recipe = config.make_recipe()
+        recipe = config.make_recipe(run.table)
         if isinstance(recipe, KernelRecipe):
             models = kernel.fit(
-                recipe, train.features, self._labels, self._combination_ids
+                recipe, run.table, train.features, self._labels, self._combination_ids
             )
-            self._reader = reader = training.Reader(*models)
+            self._reader = reader = training.Reader(run.table, *models)
             self._log.evaluate(phase.last_epoch, reader.predict_logits, train, test)
             return
         trainer = self._open_trainer(phase, train.features)
@@ -220,13 +219,15 @@ class _Training:
     def _open_trainer(
         self, phase: Phase, features: npt.NDArray[np.float32]
     ) -> training.Trainer:
-        recipe = self._run.config.make_recipe()
+        table = self._run.table
+        recipe = self._run.config.make_recipe(table)
         if not isinstance(recipe, Recipe):
             raise ValueError("Images cannot learn from a metamodel that is solved for.")
         # A metamodel that goes on from another one must not take its place.
         is_only = sum(p.name != IMAGES for p in self._phases) == 1
         return training.Trainer.start(
             dataclasses.replace(recipe, epochs=phase.length),
+            table,
             features,
             self._labels,
             seed=derive_seed(self._run.config.seed, "phase", phase.number),
@@ -250,8 +251,9 @@ class _Training:
         done = [p for p in self._phases[: phase.number] if p.name != IMAGES]
         if self._reader is None and done:
             # Resumed. It does not standardise, so the features do not matter.
-            shape = (len(self._run.train_entries), len(self._starts), NUM_CLASSES)
-            self._reader = self._open_trainer(done[-1], np.zeros(shape, np.float32))
+            run = self._run
+            sizes = len(run.train_entries), len(self._starts), run.info.num_classes
+            self._reader = self._open_trainer(done[-1], np.zeros(sizes, np.float32))
         return self._reader if isinstance(self._reader, training.Trainer) else None
 
     def _evaluate_images(self, epoch: int, objective: ReaderObjective) -> None:
@@ -277,15 +279,17 @@ class _Training:
         """Returns what each image tells alone.
 
         That is the average accuracy over attributes of a ridge regression that reads
-        its ten outputs, on training entries that it was not fitted to.
+        its outputs, on training entries that it was not fitted to.
         """
         reader = self._make_reader()
         scores = []
         for place in range(log_probabilities.shape[1]):
             own = log_probabilities[:, [place]]
             logits, _ = reader.predict_logits(own, own[:1])
-            average = score(self._labels, logits, self._run.split_attributes)["average"]
-            scores.append(average or 0.0)
+            found = score(
+                self._run.table, self._labels, logits, self._run.split_attributes
+            )
+            scores.append(found["average"] or 0.0)
         return scores
 
     def _ask(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -293,7 +297,9 @@ class _Training:
         return ask(self._bank, self._run.train_entries, images)
 
     def _make_reader(self) -> LeftOutLoss:
-        return LeftOutLoss(self._labels, self._combination_ids, self._recipe.ridge)
+        return LeftOutLoss(
+            self._run.table, self._labels, self._combination_ids, self._recipe.ridge
+        )
 
     def _queries(self) -> QueryInputs:
         """Returns the images as they are sent."""

@@ -9,14 +9,17 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf import attributes
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import Recipe
 from kennen_tf.metamodels import features, heads
 from kennen_tf.seeds import derive_seed
 
 
 def build(
-    recipe: Recipe, train_features: npt.NDArray[np.float32], seed: int
+    recipe: Recipe,
+    table: AttributeTable,
+    train_features: npt.NDArray[np.float32],
+    seed: int,
 ) -> tuple[keras.Model, keras.Model]:
     """Builds an untrained metamodel of layers of Keras only.
 
@@ -24,8 +27,9 @@ def build(
     for one training serves others of the recipe (`training.CompiledModels`).
 
     Args:
-        recipe: What it reads and its layers.
-        train_features: Represented outputs `(entries, num_queries, 10)`.
+        recipe: What it reads and its layers; its groups are those of the table.
+        table: The attributes.
+        train_features: Represented outputs `(entries, num_queries, classes)`.
         seed: Root seed of initialisation, noise and dropout.
 
     Returns:
@@ -68,11 +72,11 @@ def build(
             logits[name] = _add_dense(
                 own,
                 recipe.members,
-                len(attributes.by_name(name).values),
+                len(table[name].values),
                 name=f"{name}_logits",
                 seed=derive_seed(seed, "initialisation", name),
             )
-    return heads.make_models(inputs, logits, "kennen_o")
+    return heads.make_models(table, inputs, logits, "kennen_o")
 
 
 def _add_dense(

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import tqdm
 
-from kennen_tf import attributes
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.metamodels import features as features_lib
-from kennen_tf.metamodels import heads
+from kennen_tf.metamodels import heads, missing
 from kennen_tf.seeds import derive_seed
 
 # Strength of the regularisation, for features of variance 1. With a thousand entries,
@@ -28,6 +28,7 @@ Array = npt.NDArray[np.float32]
 
 
 def choose(
+    table: AttributeTable,
     outputs: Array,
     labels: heads.Labels,
     combination_ids: Sequence[str],
@@ -36,11 +37,17 @@ def choose(
 ) -> list[int]:
     """Chooses queries for the entries of a training.
 
-    With more, the first stay the same. Memory: outputs times `NUM_FOLDS` + 2.
+    With more, the first stay the same.
+
+    Entries without a value of an attribute have no part in the regression to it, not
+    even as an average: attributes that the same entries have share a regression, which
+    is fitted to those and scored on those. Memory: outputs times 2 + `NUM_FOLDS` for
+    each set of entries that have an attribute; if none is missing, there is one.
 
     Args:
+        table: The attributes.
         outputs: What training entries answered to all stored queries, represented,
-            `(entries, stored queries, 10)`.
+            `(entries, stored queries, classes)`.
         labels: Of the entries; for each attribute, `(entries,)`.
         combination_ids: Of the entries; there are at least two different ones. Entries
             of one combination are fitted to, or left out, together.
@@ -51,10 +58,16 @@ def choose(
         Places among the stored queries, the most telling first.
     """
     candidates = _standardize(outputs)
-    targets, weights = _make_targets(labels)
+    targets, weights = _make_targets(table, labels)
     folds = [
-        _Fold(candidates, targets, weights, is_held_out)
+        _Fold(
+            candidates[:, is_known],
+            targets[np.ix_(is_known, columns)],
+            weights[np.ix_(is_known, columns)],
+            is_held_out[is_known],
+        )
         for is_held_out in _draw_folds(combination_ids, seed)
+        for is_known, columns in missing.patterns(table, labels)
     ]
     chosen: list[int] = []
     for _ in tqdm.trange(num_queries, desc="choosing queries", leave=None):
@@ -126,18 +139,24 @@ def _standardize(outputs: Array) -> Array:
     return np.ascontiguousarray(by_entry.transpose(1, 0, 2))
 
 
-def _make_targets(labels: heads.Labels) -> tuple[Array, Array]:
+def _make_targets(table: AttributeTable, labels: heads.Labels) -> tuple[Array, Array]:
     """Returns targets of mean 0 and weights by which values count alike.
 
-    Both are `(entries, sum of values)`.
+    Both are `(entries, sum of values)`, and 0 where there is no value.
     """
-    table = heads.target_table(labels, balance=1.0, max_weight=10, label_smoothing=0)
+    balanced = heads.make_targets(
+        table, labels, balance=1.0, max_weight=10, label_smoothing=0
+    )
     targets, weights = [], []
-    for place, attribute in enumerate(attributes.ATTRIBUTES):
+    for index, attribute in enumerate(table):
         own = labels[attribute.name]
-        one_hot = np.eye(len(attribute.values), dtype=np.float32)[own]
-        weight = table[place, own, own][:, np.newaxis]
-        targets.append(one_hot - one_hot.mean(axis=0))
+        is_known = own >= 0
+        one_hot = np.zeros((len(own), len(attribute.values)), np.float32)
+        one_hot[is_known] = np.eye(len(attribute.values))[own[is_known]]
+        if is_known.any():
+            one_hot[is_known] -= one_hot[is_known].mean(axis=0)
+        weight = heads.weigh(balanced, own, index)[:, np.newaxis]
+        targets.append(one_hot)
         weights.append(np.broadcast_to(weight, one_hot.shape))
     return np.concatenate(targets, axis=1), np.concatenate(weights, axis=1)
 

@@ -13,20 +13,18 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tqdm
-from scipy import optimize, special
 
-from kennen_tf import attributes
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import KernelRecipe
 from kennen_tf.metamodels import features, heads
-
-# Between them lies what the regression's answers, near 0 and 1, are multiplied with.
-_LOG_TEMPERATURES = (-2.0, 4.0)
+from kennen_tf.metamodels.temperature import find_temperature
 
 Array = npt.NDArray[np.float64]
 
 
 def fit(
     recipe: KernelRecipe,
+    table: AttributeTable,
     train_features: npt.NDArray[np.float32],
     labels: heads.Labels,
     combination_ids: Sequence[str],
@@ -35,8 +33,10 @@ def fit(
 
     Args:
         recipe: What it reads, and how smooth it is.
-        train_features: Represented outputs `(entries, num_queries, 10)`.
-        labels: For each attribute, `(entries,)`.
+        table: The attributes.
+        train_features: Represented outputs `(entries, num_queries, classes)`.
+        labels: For each attribute, `(entries,)`. The regressions of an attribute are
+            fitted to the entries that have a value of it.
         combination_ids: Of the entries; those of one combination are left out together
             when it is found how far to trust the answers.
 
@@ -60,30 +60,32 @@ def fit(
         kernels.append(_make_kernel(read.astype(np.float64), scale))
         likenesses.append(_add_likeness(x, read, scale, f"likeness{number}"))
     models, layers = heads.make_dense_models(
-        inputs, keras.layers.Concatenate(name="alike")(likenesses), "kernel"
+        table, inputs, keras.layers.Concatenate(name="alike")(likenesses), "kernel"
     )
-    _, places = np.unique(combination_ids, return_inverse=True)
-    groups = [np.flatnonzero(places == own) for own in range(places.max() + 1)]
-    table = heads.target_table(
+    _, combinations = np.unique(combination_ids, return_inverse=True)
+    targets = heads.make_targets(
+        table,
         labels,
         balance=recipe.balance,
         max_weight=recipe.max_weight,
         label_smoothing=0.0,
     )
-    for place, attribute in enumerate(
-        tqdm.tqdm(attributes.ATTRIBUTES, "kernel", unit="attribute", leave=None)
+    for index, attribute in enumerate(
+        tqdm.tqdm(table, "kernel", unit="attribute", leave=None)
     ):
-        own = labels[attribute.name]
-        layers[attribute.name].set_weights(
-            _fit_head(
-                kernels,
-                recipe.ridge,
-                table[place, own, own],
-                own,
-                len(attribute.values),
-                groups,
-            )
+        own, num_values = labels[attribute.name], len(attribute.values)
+        known = np.flatnonzero(own >= 0)
+        weights = np.zeros((len(kernels), len(own), num_values), np.float32)
+        weights[:, known] = _fit_head(
+            [_among(kernel, known) for kernel in kernels],
+            recipe.ridge,
+            heads.weigh(targets, own, index)[known],
+            own[known],
+            num_values,
+            combinations[known],
         )
+        bias = heads.bias_against_unseen(own, num_values)
+        layers[attribute.name].set_weights([weights.reshape(-1, num_values), bias])
     return models
 
 
@@ -110,14 +112,20 @@ def _add_likeness(
     return alike
 
 
+def _among(kernel: Array, places: npt.NDArray[np.integer]) -> Array:
+    """Returns the part of a kernel between entries at some places."""
+    # Without a copy, where it is all of it.
+    return kernel if len(places) == len(kernel) else kernel[np.ix_(places, places)]
+
+
 def _fit_head(
     kernels: Sequence[Array],
     ridge: float,
     balance: npt.NDArray[np.float32],
     labels: npt.NDArray[np.integer],
     num_values: int,
-    groups: Sequence[npt.NDArray[np.integer]],
-) -> list[npt.NDArray[np.float32]]:
+    combinations: npt.NDArray[np.integer],
+) -> Array:
     """Solves for a head.
 
     Args:
@@ -126,17 +134,18 @@ def _fit_head(
         balance: How much each entry counts, `(entries,)`.
         labels: `(entries,)`.
         num_values: Of the attribute.
-        groups: Places of entries that are left out together.
+        combinations: `(entries,)`; entries of one are left out together.
 
     Returns:
-        The kernel `(regressions * entries, values)` and the bias `(values,)` of a
-        dense layer.
+        How much each entry weighs, `(regressions, entries, values)`.
     """
     seen = np.unique(labels)
-    bias = heads.bias_against_unseen(labels, num_values)
+    if len(seen) < 2:  # There is nothing to be told apart.
+        return np.zeros((len(kernels), len(labels), num_values))
     # To all values that occur, nothing known means the same.
     targets = np.eye(num_values)[labels]
     targets[:, seen] -= 1 / len(seen)
+    groups = [np.flatnonzero(combinations == own) for own in np.unique(combinations)]
     weights, left_out = [], []
     for kernel in kernels:
         inverse = np.linalg.inv(kernel + np.diag(ridge / balance))
@@ -146,17 +155,9 @@ def _fit_head(
             left_out[-1][own] -= np.linalg.solve(
                 inverse[np.ix_(own, own)], weights[-1][own]
             )
-    answers = sum(left_out)
-    entries = np.arange(len(labels))
-
-    def loss(log_temperature: float) -> float:
-        logits = np.exp(log_temperature) * answers + bias
-        log_probabilities = logits - special.logsumexp(logits, axis=1, keepdims=True)
-        return -float(np.average(log_probabilities[entries, labels], weights=balance))
-
-    found = optimize.minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
-    kernel = np.exp(found.x) * np.concatenate(weights)
-    return [kernel.astype(np.float32), bias]
+    bias = heads.bias_against_unseen(labels, num_values)
+    temperature = find_temperature(sum(left_out), labels, balance, bias)
+    return temperature * np.stack(weights)
 
 
 def _make_kernel(x: Array, scale: float) -> Array:

@@ -6,46 +6,52 @@ import numpy.typing as npt
 import tqdm
 from sklearn.linear_model import LogisticRegression
 
-from kennen_tf import attributes
-from kennen_tf.configs.metamodels import KernelRecipe, Recipe
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.metamodels import features, heads
 
 # Inverse strength of regularisation; few classifiers and many features want it strong.
 INVERSE_REGULARIZATION = 3e-4
 MAX_ITERATIONS = 5_000
+# As in the recipes of kennen-o: features that hardly vary must not explode.
+_DEVIATION_FLOOR = 0.1
 
 
 def fit(
-    recipe: Recipe | KernelRecipe,
+    table: AttributeTable,
     train_features: npt.NDArray[np.float32],
     labels: heads.Labels,
+    *,
+    is_balanced: bool,
 ) -> tuple[keras.Model, keras.Model]:
     """Fits one regression for each attribute.
 
     Args:
-        recipe: Of it, only `deviation_floor` and whether values count alike (`balance`
-            above 0) are used.
-        train_features: Represented outputs `(entries, num_queries, 10)`.
-        labels: For each attribute, `(entries,)`.
+        table: The attributes.
+        train_features: Represented outputs `(entries, num_queries, classes)`.
+        labels: For each attribute, `(entries,)`. The regression of an attribute is
+            fitted to the entries that have a value of it.
+        is_balanced: Whether values count alike, and not entries.
 
     Returns:
         What `heads.make_models` returns: a metamodel without hidden layers, and the
         same with logits.
     """
     reader = features.make_reader(
-        train_features, center=False, deviation_floor=recipe.deviation_floor
+        train_features, center=False, deviation_floor=_DEVIATION_FLOOR
     )
-    models, layers = heads.make_dense_models(reader.input, reader.output, "linear")
+    models, layers = heads.make_dense_models(
+        table, reader.input, reader.output, "linear"
+    )
     standardized = features.call(reader, train_features)
-    for attribute in tqdm.tqdm(
-        attributes.ATTRIBUTES, "linear", unit="attribute", leave=None
-    ):
+    for attribute in tqdm.tqdm(table, "linear", unit="attribute", leave=None):
+        own = labels[attribute.name]
+        known = own >= 0
         layers[attribute.name].set_weights(
             _fit_head(
-                standardized,
-                labels[attribute.name],
+                standardized if known.all() else standardized[known],
+                own[known],
                 len(attribute.values),
-                "balanced" if recipe.balance else None,
+                "balanced" if is_balanced else None,
             )
         )
     return models

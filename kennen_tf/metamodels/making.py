@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from kennen_tf import artifacts, distribution, splits
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import KernelRecipe, MetamodelConfig
 from kennen_tf.metamodels import (
     callbacks,
@@ -67,7 +68,7 @@ class Pipeline(Protocol):
     def make_array_dataset(
         self,
         features: np.ndarray,
-        labels: Any,
+        labels: Mapping[str, np.ndarray],
         *,
         batch_size: int,
         shuffle_seed: int,
@@ -95,7 +96,7 @@ class Job:
     """A metamodel to make.
 
     Attributes:
-        config: Settings.
+        config: Settings; once the job is made, those for the zoo that was queried.
         info: The query outputs.
         pipeline: What reads them.
         strategy: Under which to train.
@@ -113,6 +114,16 @@ class Job:
     keeps_curves: bool = True
     compiled: training.CompiledModels | None = None
 
+    def __post_init__(self) -> None:
+        info = self.info
+        config = self.config.for_zoo(info.attributes, info.num_classes)
+        object.__setattr__(self, "config", config)
+
+    @property
+    def table(self) -> AttributeTable:
+        """The attributes of the zoo."""
+        return self.info.attributes
+
     @functools.cached_property
     def split(self) -> Split:
         """Who is trained on. Raises `UserError` if a side has too few entries."""
@@ -120,6 +131,7 @@ class Job:
         return splits.make_split(
             self.info.entries,
             config.split,
+            self.table,
             config.seed,
             config.num_train,
             config.num_test,
@@ -165,6 +177,7 @@ class Job:
             config.top_k,
         )
         return kennen_s.choose(
+            self.table,
             outputs,
             labels,
             self.train_combination_ids,
@@ -205,7 +218,12 @@ def make(job: Job) -> Trained | None:
             stack.enter_context(artifacts.folder_lock(folder, "training a metamodel"))
             artifacts.remove_incomplete(folder)
             folder_lib.write_description(
-                folder, job.description, split, query_indices, job.info.query_inputs
+                folder,
+                job.description,
+                job.table,
+                split,
+                query_indices,
+                job.info.query_inputs,
             )
         # Where there are no curves there is a bar over many runs, and it names them.
         log = logging.info if job.keeps_curves else logging.debug
@@ -259,7 +277,7 @@ def say(row: dict[str, Any]) -> str:
 
 def _train_kennen_o(job: Job) -> Trained:
     config = job.config
-    recipe = config.make_recipe()
+    recipe = config.make_recipe(job.table)
     if isinstance(recipe, KernelRecipe):
         return _fit_kernel(job, recipe)
     train, test = load_sides(job)
@@ -268,6 +286,7 @@ def _train_kennen_o(job: Job) -> Trained:
     )
     trainer = training.Trainer.start(
         recipe,
+        job.table,
         train.features,
         train.labels,
         seed=config.seed,
@@ -321,14 +340,19 @@ def _train_kennen_o(job: Job) -> Trained:
 
 def _fit_kernel(job: Job, recipe: KernelRecipe) -> Trained:
     train, test = load_sides(job)
-    models = kernel.fit(recipe, train.features, train.labels, job.train_combination_ids)
-    return _end_fit(job, training.Reader(*models), train, test)
+    models = kernel.fit(
+        recipe, job.table, train.features, train.labels, job.train_combination_ids
+    )
+    return _end_fit(job, training.Reader(job.table, *models), train, test)
 
 
 def _train_linear(job: Job) -> Trained:
     train, test = load_sides(job)
-    models = linear.fit(job.config.make_recipe(), train.features, train.labels)
-    return _end_fit(job, training.Reader(*models), train, test)
+    recipe = job.config.make_recipe(job.table)
+    models = linear.fit(
+        job.table, train.features, train.labels, is_balanced=recipe.balance > 0
+    )
+    return _end_fit(job, training.Reader(job.table, *models), train, test)
 
 
 def _end_fit(job: Job, reader: training.Reader, train: Side, test: Side) -> Trained:
@@ -359,5 +383,7 @@ def _train_crafted(job: Job) -> Trained:
 
 def _open_log(job: Job, last_epoch: int) -> MetricsLog:
     # The recipe last: it has the numbers that hold, where the config says 0.
-    settings = {**job.config.to_json(), **job.config.make_recipe().to_json()}
-    return MetricsLog(job.folder, settings, job.split.split_attributes, last_epoch)
+    settings = {**job.config.to_json(), **job.config.make_recipe(job.table).to_json()}
+    return MetricsLog(
+        job.folder, job.table, settings, job.split.split_attributes, last_epoch
+    )

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf import artifacts, attributes, outputs
+from kennen_tf import artifacts, outputs
 from kennen_tf import query_inputs as query_inputs_lib
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import NUM_CLASSES
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.splits import Split
@@ -26,17 +26,19 @@ class Metamodel:
 
     Attributes:
         config: The settings it was trained with.
+        attributes: The table of the zoo that it was trained on.
         split: Who it was trained on, and who was held out.
         query_indices: Which of the stored queries it reads, in order, or begins with,
             if it crafts its own.
         query_inputs: What it sends.
         fingerprints: Of "query_outputs", "query_inputs" (all that are stored), "zoo"
             and the "metamodel" itself.
-        keras_model: From represented outputs `(batch, num_queries, 10)` to a dict
+        keras_model: From represented outputs `(batch, num_queries, classes)` to a dict
             from attribute to probabilities.
     """
 
     config: MetamodelConfig
+    attributes: AttributeTable
     split: Split
     query_indices: tuple[int, ...]
     query_inputs: QueryInputs
@@ -48,8 +50,8 @@ class Metamodel:
         """Opens a finished metamodel.
 
         Raises:
-            UserError: If there is none, it is not finished, of another schema version
-                or attribute table, or its model was altered.
+            UserError: If there is none, it is not finished, of another schema version,
+                or its model was altered.
         """
         folder = pathlib.Path(metamodel_dir)
         stored = folder_lib.read_config(folder)
@@ -59,8 +61,8 @@ class Metamodel:
                 "training that was stopped. Go on with train_metamodel --resume."
             )
         finished = _read(folder / folder_lib.FINISHED_NAME)
-        table = _read(folder / folder_lib.ATTRIBUTES_NAME)
-        attributes.check_table(table, str(folder / folder_lib.ATTRIBUTES_NAME))
+        table_path = folder / folder_lib.ATTRIBUTES_NAME
+        table = AttributeTable.from_json(_read(table_path), table_path)
         path = folder / folder_lib.MODEL_NAME
         if not path.exists() or artifacts.sha256_of_file(path) != finished["sha256"]:
             raise UserError(
@@ -70,6 +72,7 @@ class Metamodel:
         split = _read(folder / folder_lib.SPLIT_NAME)
         return cls(
             config=MetamodelConfig.from_json(stored["config"]),
+            attributes=table,
             split=Split(
                 train_ids=tuple(split["train"]),
                 test_ids=tuple(split["test"]),
@@ -87,7 +90,12 @@ class Metamodel:
     @property
     def attribute_names(self) -> tuple[str, ...]:
         """The attributes that it names, in the order of the table."""
-        return tuple(n for n in attributes.NAMES if n in self.keras_model.output)
+        return tuple(n for n in self.attributes.names if n in self.keras_model.output)
+
+    @property
+    def num_classes(self) -> int:
+        """Between how many classes the black boxes that it reads choose."""
+        return self.keras_model.input_shape[-1]
 
     def predict(
         self, probabilities: npt.NDArray[np.float32]
@@ -95,13 +103,13 @@ class Metamodel:
         """Says what it makes of black boxes.
 
         Args:
-            probabilities: float32 `(black boxes, num_queries, 10)`, answers to
+            probabilities: float32 `(black boxes, num_queries, classes)`, answers to
                 `query_inputs` in their order.
 
         Returns:
             For each of `attribute_names`, probabilities `(black boxes, values)`.
         """
-        expected = (len(self.query_inputs), NUM_CLASSES)
+        expected = (len(self.query_inputs), self.num_classes)
         if probabilities.ndim != 3 or probabilities.shape[1:] != expected:
             raise ValueError(
                 f"`probabilities` must have shape (black boxes, {expected[0]}, "

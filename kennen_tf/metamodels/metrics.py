@@ -11,7 +11,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from kennen_tf import artifacts, attributes, evaluation, figures
+from kennen_tf import artifacts, evaluation, figures
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import heads
 
@@ -26,8 +27,8 @@ class Side:
     """Entries to train on, or to test on.
 
     Attributes:
-        features: Represented outputs `(entries, num_queries, 10)`.
-        labels: For each attribute, `(entries,)`.
+        features: Represented outputs `(entries, num_queries, classes)`.
+        labels: For each attribute, `(entries,)`, `MISSING` without a value.
     """
 
     features: npt.NDArray[np.float32]
@@ -38,12 +39,16 @@ class Side:
 
 
 def score(
-    labels: heads.Labels, logits: npt.NDArray[np.float32], skip: Collection[str]
+    table: AttributeTable,
+    labels: heads.Labels,
+    logits: npt.NDArray[np.float32],
+    skip: Collection[str],
 ) -> dict[str, Any]:
     """Scores the logits of all heads side by side.
 
-    Attributes with one value only among the entries, and those to skip, have no
-    accuracy and are left out of the average.
+    Of each attribute, entries count that have a value. Attributes with one value only
+    among them, or none, and those to skip, have no accuracy and are left out of the
+    average.
 
     Returns:
         "loss", the sum of the cross-entropies, each entry counting alike; "accuracy",
@@ -51,8 +56,11 @@ def score(
     """
     accuracies: dict[str, float] = {}
     loss = 0.0
-    for name, own in heads.split_logits(logits.astype(np.float64)).items():
-        true = labels[name]
+    for name, own in heads.split_logits(table, logits.astype(np.float64)).items():
+        is_known = labels[name] >= 0
+        if not is_known.any():
+            continue
+        own, true = own[is_known], labels[name][is_known]
         shifted = own - own.max(axis=1, keepdims=True)
         log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         loss -= float(np.mean(log_probabilities[np.arange(len(true)), true]))
@@ -78,6 +86,7 @@ class MetricsLog:
     def __init__(
         self,
         folder: pathlib.Path,
+        table: AttributeTable,
         hyperparameters: Mapping[str, Any],
         skip: Collection[str],
         last_epoch: int,
@@ -86,10 +95,12 @@ class MetricsLog:
 
         Args:
             folder: Of the metamodel.
+            table: The attributes that it names.
             hyperparameters: For TensorBoard.
             skip: Attributes without an accuracy.
             last_epoch: What was written of later ones is forgotten.
         """
+        self._table = table
         self._skip = skip
         self._path = folder / folder_lib.METRICS_NAME
         self.rows = [
@@ -135,7 +146,7 @@ class MetricsLog:
         """Scores the logits of both sides and writes a row."""
         row: dict[str, Any] = {"epoch": epoch}
         for name, own, true in zip(SIDES, logits, labels, strict=True):
-            row[name] = score(true, own, self._skip)
+            row[name] = score(self._table, true, own, self._skip)
         self.add_row(row)
 
     def add_row(self, row: dict[str, Any]) -> None:
@@ -151,12 +162,13 @@ class MetricsLog:
 
     def end(self, epoch: int, predict: Predict, test: Side) -> None:
         """Writes the test entries' confusion matrices as images, and closes."""
-        logits = heads.split_logits(predict(test.features))
+        logits = heads.split_logits(self._table, predict(test.features))
         with self._writers["test"].as_default(epoch):
-            for attribute in attributes.ATTRIBUTES:
+            for attribute in self._table:
+                own = test.labels[attribute.name]
                 matrix = evaluation.confusion_matrix(
-                    test.labels[attribute.name],
-                    logits[attribute.name].argmax(axis=1),
+                    own[own >= 0],
+                    logits[attribute.name].argmax(axis=1)[own >= 0],
                     len(attribute.values),
                 )
                 figure = figures.confusion_figure(matrix, attribute)

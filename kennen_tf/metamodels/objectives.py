@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf import attributes, outputs
-from kennen_tf.metamodels import heads
+from kennen_tf import outputs
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.metamodels import heads, missing
 from kennen_tf.metamodels.training import Trainer
 
 # Weight of the reader's constant: so large that it is as good as not regularised.
@@ -31,11 +32,11 @@ class Objective(Protocol):
         """Returns a loss and its gradient.
 
         Args:
-            log_probabilities: float32 `(entries, n, 10)` for n images.
+            log_probabilities: float32 `(entries, n, classes)` for n images.
             places: int `(entries,)`, their places among all training entries.
 
         Returns:
-            The loss, a scalar, and its gradient, `(entries, n, 10)`.
+            The loss, a scalar, and its gradient, `(entries, n, classes)`.
         """
         ...
 
@@ -49,7 +50,7 @@ class ReaderObjective(Objective, Protocol):
         """Names the attributes of training and test entries.
 
         Args:
-            train, test: Log-probabilities, `(entries, n, 10)`.
+            train, test: Log-probabilities, `(entries, n, classes)`.
 
         Returns:
             Logits of all heads side by side, `(entries, sum of values)`, of either.
@@ -57,22 +58,26 @@ class ReaderObjective(Objective, Protocol):
         ...
 
 
-class NamedDigits:
-    """The loss of kennen-i: the digit named for an image is the attribute's label.
+class NamedClasses:
+    """The loss of kennen-i: the class named for an image is the attribute's label.
 
     Args:
-        labels: For each attribute, `(training entries,)`.
+        labels: For each attribute, `(training entries,)`; entries without a value do
+            not count.
         names: The attribute of each image, `(n,)`; there may be several of one.
     """
 
     def __init__(self, labels: heads.Labels, names: Sequence[str]):
-        table, weights = [], []
+        wanted, weights = [], []
         for name in names:
-            count = np.bincount(labels[name]).astype(np.float32)
-            table.append(labels[name])
+            own = labels[name]
+            # One at least, so that there is a count where no entry has a value.
+            count = np.bincount(own[own >= 0], minlength=1).astype(np.float32)
+            wanted.append(own)
             # Values count alike, as in the evaluation.
-            weights.append((1 / np.maximum(count, 1) / np.sum(count > 0))[labels[name]])
-        self._labels = np.stack(table, axis=1)
+            weight = 1 / np.maximum(count, 1) / np.maximum(np.sum(count > 0), 1)
+            weights.append(np.where(own >= 0, weight[own], 0.0))
+        self._labels = np.stack(wanted, axis=1)
         self._weights = np.stack(weights, axis=1).astype(np.float32)
         self._weights *= len(self._labels)
 
@@ -96,6 +101,7 @@ class MetamodelLoss:
     def __init__(self, trainer: Trainer, labels: heads.Labels):
         self._trainer = trainer
         self._targets = heads.encode_targets(
+            trainer.table,
             {name: tf.constant(values) for name, values in labels.items()},
             tf.constant(trainer.targets),
         ).numpy()
@@ -107,7 +113,8 @@ class MetamodelLoss:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(log_probabilities)
                 logits = trainer.model(_floor(log_probabilities), training=False)
-                loss = tf.reduce_mean(heads.joint_cross_entropy(targets, logits))
+                losses = heads.joint_cross_entropy(trainer.table, targets, logits)
+                loss = tf.reduce_mean(losses)
             return loss, tape.gradient(loss, log_probabilities)
 
         self._differentiate = differentiate
@@ -133,45 +140,65 @@ class LeftOutLoss:
     combination that it has not seen, and the gradient knows how each of these readers
     changes with the images. Squared errors, those of an attribute divided by the
     variance of its values and averaged over attributes: 1 is what knowing nothing
-    gives.
+    gives. To an attribute that some entries have no value of, the reader is fitted to
+    the others, and its errors are those on the others.
 
     Args:
+        table: The attributes.
         labels: For each attribute, `(training entries,)`.
         combination_ids: Of the training entries.
         ridge: Strength of the regularisation, for features of variance 1.
     """
 
     def __init__(
-        self, labels: heads.Labels, combination_ids: Sequence[str], ridge: float
+        self,
+        table: AttributeTable,
+        labels: heads.Labels,
+        combination_ids: Sequence[str],
+        ridge: float,
     ):
         self._ridge = ridge
         _, self._groups = np.unique(combination_ids, return_inverse=True)
-        one_hot = [np.eye(len(a.values))[labels[a.name]] for a in attributes.ATTRIBUTES]
-        deviations = [np.sqrt(values.var(axis=0).sum()) for values in one_hot]
+        self._parts = list(missing.patterns(table, labels))
+        one_hot = [np.eye(len(a.values))[labels[a.name]] for a in table]
+        known = [
+            values[labels[a.name] >= 0]
+            for a, values in zip(table, one_hot, strict=True)
+        ]
+        deviations = [
+            float(np.sqrt(values.var(axis=0).sum())) if len(values) else 0.0
+            for values in known
+        ]
         # An attribute of one value has nothing to be told.
         num_varying = sum(deviation > 0 for deviation in deviations)
         scales = [
-            np.full(values.shape[1], 1 / (d * np.sqrt(num_varying)) if d else 0.0)
+            np.full(
+                values.shape[1], 1 / (d * float(np.sqrt(num_varying))) if d else 0.0
+            )
             for values, d in zip(one_hot, deviations, strict=True)
         ]
         self._scale = np.concatenate(scales)
         joined = np.concatenate(one_hot, axis=1)
-        self._mean = joined.mean(axis=0)
+        self._mean = np.zeros(joined.shape[1])
+        for is_known, columns in self._parts:
+            self._mean[columns] = joined[np.ix_(is_known, columns)].mean(axis=0)
         self._targets = ((joined - self._mean) * self._scale).astype(np.float32)
 
         @tf.function(reduce_retracing=True)
         def differentiate(
             log_probabilities: tf.Tensor,
-            targets: tf.Tensor,
-            members: tf.Tensor,
-            is_member: tf.Tensor,
+            parts: list[tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]],
         ) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(log_probabilities)
                 features = _standardize(log_probabilities, log_probabilities)
-                errors = _left_out_errors(features, targets, members, is_member, ridge)
-                num_entries = tf.cast(tf.shape(targets)[0], tf.float32)
-                loss = tf.reduce_sum(errors**2) / num_entries
+                losses = []
+                for places, targets, members, is_member in parts:
+                    own = tf.gather(features, places)
+                    errors = _left_out_errors(own, targets, members, is_member, ridge)
+                    num_entries = tf.cast(tf.shape(targets)[0], tf.float32)
+                    losses.append(tf.reduce_sum(errors**2) / num_entries)
+                loss = tf.add_n(losses)
             return loss, tape.gradient(loss, log_probabilities)
 
         self._differentiate = differentiate
@@ -179,24 +206,37 @@ class LeftOutLoss:
     def __call__(
         self, log_probabilities: tf.Tensor, places: np.ndarray
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        members, is_member = _group_table(self._groups[places])
-        return self._differentiate(
-            log_probabilities, self._targets[places], members, is_member
-        )
+        parts = []
+        for is_known, columns in self._parts:
+            own = np.flatnonzero(is_known[places])
+            if len(own):
+                targets = self._targets[np.ix_(places[own], columns)]
+                groups = _group_table(self._groups[places[own]])
+                parts.append((own, targets, *groups))
+        if not parts:
+            return tf.constant(0.0), tf.zeros_like(log_probabilities)
+        return self._differentiate(log_probabilities, parts)
 
     def held_out_error(self, outputs: np.ndarray, is_held_out: np.ndarray) -> float:
         """Returns the loss, on some entries, of a reader fitted to all others.
 
         Args:
-            outputs: Log-probabilities of all training entries, `(entries, n, 10)`.
+            outputs: Log-probabilities of all training entries, `(entries, n, classes)`.
             is_held_out: bool `(entries,)`.
         """
         train = outputs[~is_held_out]
-        features = _standardize(train, train)
-        weights = self._fit(features, self._targets[~is_held_out])
-        read = _kernel(_standardize(outputs[is_held_out], train), features) @ weights
-        errors = self._targets[is_held_out] - read
-        return float(tf.reduce_mean(tf.reduce_sum(errors**2, axis=1)))
+        total = 0.0
+        for is_known, columns in self._parts:
+            fitted, tested = is_known & ~is_held_out, is_known & is_held_out
+            if not (fitted.any() and tested.any()):
+                continue
+            features = _standardize(outputs[fitted], train)
+            weights = self._fit(features, self._targets[np.ix_(fitted, columns)])
+            others = _standardize(outputs[tested], train)
+            read = _kernel(others, features) @ weights
+            errors = self._targets[np.ix_(tested, columns)] - read
+            total += float(tf.reduce_mean(tf.reduce_sum(errors**2, axis=1)))
+        return total
 
     def _fit(self, features: tf.Tensor, targets: np.ndarray) -> tf.Tensor:
         """Returns the weight of each entry's kernel in the reader."""
@@ -207,18 +247,27 @@ class LeftOutLoss:
         self, train: np.ndarray, test: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Reads training entries with readers that leave them out; see the base."""
-        members, is_member = _group_table(self._groups)
         features = _standardize(train, train)
-        errors = _left_out_errors(
-            features, self._targets, members, is_member, self._ridge
-        ).numpy()
-        left_out = np.empty_like(self._targets)
-        left_out[members[is_member > 0]] = (
-            self._targets[members[is_member > 0]] - errors[is_member > 0]
-        )
-        weights = self._fit(features, self._targets)
-        read = _kernel(_standardize(test, train), features) @ weights
-        return self._to_logits(left_out), self._to_logits(read.numpy())
+        test_features = _standardize(test, train)
+        left_out = np.zeros_like(self._targets)
+        read = np.zeros((len(test), self._targets.shape[1]), np.float32)
+        for is_known, columns in self._parts:
+            own = tf.boolean_mask(features, is_known)
+            targets = self._targets[np.ix_(is_known, columns)]
+            members, is_member = _group_table(self._groups[is_known])
+            errors = _left_out_errors(
+                own, targets, members, is_member, self._ridge
+            ).numpy()
+            answers = np.empty_like(targets)
+            answers[members[is_member > 0]] = (
+                targets[members[is_member > 0]] - errors[is_member > 0]
+            )
+            weights = self._fit(own, targets)
+            # Those without a value were fitted to by none.
+            left_out[:, columns] = (_kernel(features, own) @ weights).numpy()
+            left_out[np.ix_(is_known, columns)] = answers
+            read[:, columns] = (_kernel(test_features, own) @ weights).numpy()
+        return self._to_logits(left_out), self._to_logits(read)
 
     def _to_logits(self, predictions: np.ndarray) -> np.ndarray:
         """Returns the logarithm of predicted shares, those below 1% being 1%."""
@@ -233,7 +282,7 @@ def _floor(log_probabilities: tf.Tensor) -> tf.Tensor:
 
 
 def _standardize(log_probabilities: tf.Tensor, train: tf.Tensor) -> tf.Tensor:
-    """Returns features `(entries, n * 10)`, of mean 0 and variance 1 in training."""
+    """Makes features `(entries, n * classes)`, of mean 0 and variance 1 in training."""
 
     def center(values: tf.Tensor) -> tf.Tensor:
         values = _floor(values)

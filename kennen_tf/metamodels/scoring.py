@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kennen_tf import attributes, evaluation, reporting
+from kennen_tf import evaluation, reporting
 from kennen_tf.errors import UserError
 from kennen_tf.metamodels.making import Pipeline
 from kennen_tf.metamodels.metamodel import Metamodel
@@ -66,7 +66,7 @@ def _answers(
     pipeline: Pipeline,
     zoo_dir: str,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Returns probabilities `(entries, n, 10)` and labels of entries, sorted by id."""
+    """Returns probabilities `(entries, n, classes)` and labels, sorted by entry id."""
     if not metamodel.config.is_crafted:
         ids = [entry.id for entry in entries]
         return pipeline.load_arrays(info, ids, metamodel.query_indices, None)
@@ -78,5 +78,5 @@ def _answers(
             f"{metamodel.config.method} sends its queries to the zoo. {error} If the "
             "zoo was moved, say where to with --zoo_dir."
         ) from error
-    labels = {n: np.array([e.labels[n] for e in entries]) for n in attributes.NAMES}
-    return black_boxes.ask(zoo, entries, metamodel.query_inputs.pixels), labels
+    answers = black_boxes.ask(zoo, entries, metamodel.query_inputs.pixels)
+    return answers, info.labels(entries)

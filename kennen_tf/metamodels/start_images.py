@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf.labeled_images import IMAGE_SHAPE
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.seeds import derive_seed
 
@@ -44,12 +43,13 @@ def make_starts(
 def _make(
     kind: str, place: int, validation: QueryInputs, random: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Returns an image, `(28, 28, 1)`, in [0, 1]."""
+    """Returns an image, `(height, width, channels)`, in [0, 1]."""
+    shape = validation.images.shape[1:]
     if kind in _GREY_LEVELS:
-        return np.full(IMAGE_SHAPE, _GREY_LEVELS[kind])
+        return np.full(shape, _GREY_LEVELS[kind])
     if kind == "noise":
-        return random.uniform(size=IMAGE_SHAPE)
-    # Digits where no classifier was trained to see them: shifted in a circle.
+        return random.uniform(size=shape)
+    # Images where no classifier was trained to see them: shifted in a circle.
     first = _shift(validation.images[place], random)
     second = _shift(validation.images[random.integers(len(validation))], random)
     if kind == "shifted":
@@ -67,5 +67,5 @@ def _make(
 def _shift(
     image: npt.NDArray[np.uint8], random: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    rows, columns = random.integers(0, IMAGE_SHAPE[:2])
+    rows, columns = random.integers(0, image.shape[:2])
     return np.roll(image, (rows, columns), axis=(0, 1)) / 255

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from kennen_tf import distribution
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import Recipe
 from kennen_tf.metamodels import callbacks, heads, kennen_o
 from kennen_tf.metamodels import features as features_lib
@@ -64,10 +65,12 @@ class Reader:
     """A metamodel that can be read with.
 
     Attributes:
+        table: The attributes.
         answering: The metamodel; see `heads.make_models`.
         model: The model that is trained; it shares the weights.
     """
 
+    table: AttributeTable
     answering: keras.Model
     model: keras.Model
 
@@ -75,7 +78,7 @@ class Reader:
         self, features: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
         """Returns the logits of all heads side by side, without dropout."""
-        return predict_logits(self.model, features)
+        return predict_logits(self.table, self.model, features)
 
 
 @dataclasses.dataclass
@@ -98,6 +101,7 @@ class Trainer(Reader):
     def start(
         cls,
         recipe: Recipe,
+        table: AttributeTable,
         features: npt.NDArray[np.float32],
         labels: heads.Labels,
         *,
@@ -109,9 +113,10 @@ class Trainer(Reader):
         """Builds the models, and restores a checkpoint if there is one.
 
         Args:
-            recipe: How to train.
-            features: Of the training entries, `(entries, num_queries, 10)`.
-            labels: Theirs.
+            recipe: How to train; its groups are those of the table.
+            table: The attributes.
+            features: Of the training entries, `(entries, num_queries, classes)`.
+            labels: Theirs; of an attribute that none has, all values stay as likely.
             seed: Root seed.
             strategy: Under which to build and train.
             checkpoint_path: File of the checkpoint.
@@ -125,7 +130,11 @@ class Trainer(Reader):
         distribution.check_batch_size(batch_size, strategy)
         steps = math.ceil(len(features) / batch_size)
         with strategy.scope():
-            answering, model = kennen_o.build(recipe, features, seed)
+            answering, model = kennen_o.build(recipe, table, features, seed)
+            for name in table.names:
+                if (labels[name] < 0).all():  # Nothing trains it: it stays uniform.
+                    layer = answering.get_layer(f"{name}_logits")
+                    layer.kernel.assign(keras.ops.zeros_like(layer.kernel))
         if distribution.is_multi_worker(strategy):
             model = _MultiWorkerModel(model.input, model.output, name=model.name)
         with strategy.scope():
@@ -133,24 +142,26 @@ class Trainer(Reader):
             is_long = recipe.epochs * steps >= _LEAST_STEPS_FOR_XLA
             model.compile(
                 kennen_o.make_optimizer(recipe, recipe.epochs * steps),
-                loss=heads.JointCrossEntropy(batch_size),
+                loss=heads.JointCrossEntropy(table, batch_size),
                 # A whole epoch without coming back to Python.
                 steps_per_execution=steps if is_one_device else 1,
                 jit_compile=recipe.compile_with_xla and is_one_device and is_long,
             )
             model.optimizer.build(model.trainable_variables)
             if compiled is not None and is_one_device:
-                key = (recipe, features.shape[1:], batch_size, steps)
+                key = (recipe, table, features.shape[1:], batch_size, steps)
                 answering, model = compiled.share(key, answering, model)
             first_epoch = callbacks.restore_checkpoint(checkpoint_path, model)
         return cls(
+            table=table,
             answering=answering,
             model=model,
             first_epoch=first_epoch,
             num_epochs=recipe.epochs,
             batch_size=batch_size,
             steps_per_epoch=steps,
-            targets=heads.target_table(
+            targets=heads.make_targets(
+                table,
                 labels,
                 balance=recipe.balance,
                 max_weight=recipe.max_weight,
@@ -165,9 +176,12 @@ class Trainer(Reader):
         """Trains the epochs that are left."""
         if self.first_epoch == self.num_epochs:
             return
-        table = tf.constant(self.targets)
+        table, targets = self.table, tf.constant(self.targets)
         stream = make_stream(self.batch_size, self.first_epoch).map(
-            lambda features, labels: (features, heads.encode_targets(labels, table))
+            lambda features, labels: (
+                features,
+                heads.encode_targets(table, labels, targets),
+            )
         )
         with self.strategy.scope():
             self.model.fit(
@@ -195,11 +209,11 @@ class _MultiWorkerModel(keras.Model):
 
 
 def predict_logits(
-    model: keras.Model, features: npt.NDArray[np.float32]
+    table: AttributeTable, model: keras.Model, features: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Calls a model that gives the logits of all heads, some entries at a time.
 
     Returns:
         `(entries, sum of values)`: those of the members' mean probabilities.
     """
-    return heads.join_members(features_lib.call(model, features))
+    return heads.join_members(table, features_lib.call(model, features))
