@@ -47,7 +47,12 @@ class Crafted(Experiment):
         configs = [runs.make_config(_METHOD, s) for s in runs.config.seeds(_METHOD)]
         results = runs.train(self.name, configs)
         first = results[0]
-        row = paper.table_2_row(_METHOD, configs[0].representation, configs[0].split)
+        row = paper.table_2_row(
+            _METHOD,
+            configs[0].representation,
+            configs[0].split,
+            runs.info.attributes,
+        )
         return {
             "summary": summaries.summarize_runs(results),
             "images": {} if isinstance(first, Refused) else _images(first),

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kennen_tf import attributes, evaluation, paper, splits
+from kennen_tf.designs import mnist_net
 from kennen_tf.errors import UserError
 from kennen_tf.experiments import curves, summaries
 from kennen_tf.experiments.experiment import Experiment
@@ -75,7 +76,7 @@ class NumTrain(Experiment):
 
 
 def _row(method: str) -> paper.Row | None:
-    return paper.table_2_row(method, "probabilities", splits.RANDOM)
+    return paper.table_2_row(method, "probabilities", splits.RANDOM, mnist_net.TABLE)
 
 
 def _paper_points(own: Mapping[str, Any]) -> list[curves.PaperPoint]:

@@ -150,7 +150,10 @@ class Table2(Experiment):
             config = own[0]
             summary = summaries.summarize_runs([next(results) for _ in own])
             beside = paper.table_2_row(
-                config.method, config.representation, config.split
+                config.method,
+                config.representation,
+                config.split,
+                runs.info.attributes,
             )
             # A linear metamodel has none; the paper's kennen-o stands one row below.
             is_own = beside is not None and beside.method == config.method

@@ -116,7 +116,7 @@ class Table3(Experiment):
                 row[method] = {
                     **summaries.summarize_runs(own),
                     **_normalize(own, random),
-                    "paper": paper.table_3_score(method, split),
+                    "paper": paper.table_3_score(method, split, runs.info.attributes),
                 }
             rows.append(row)
         return {"rows": rows}
