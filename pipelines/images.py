@@ -14,6 +14,7 @@ import zlib
 
 import numpy as np
 
+from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs.design import load_design
 from kennen_tf.errors import UserError
 from kennen_tf.labeled_images import LabeledImages
@@ -96,11 +97,11 @@ def load_validation(zoo: Zoo) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         uint8 `(n, *image_shape)` and int32 `(n,)`.
     """
-    if zoo.design is None:
-        with np.load(zoo.zoo_dir / IMAGES_NAME, allow_pickle=False) as stored:
-            return stored["images"], stored["labels"]
-    images = load_zoo_images(zoo.config.design, zoo.config.dataset)
-    return images.test_images, images.test_labels
+    if isinstance(zoo.config, ZooConfig):
+        images = load_zoo_images(zoo.config.design, zoo.config.dataset)
+        return images.test_images, images.test_labels
+    with np.load(zoo.zoo_dir / IMAGES_NAME, allow_pickle=False) as stored:
+        return stored["images"], stored["labels"]
 
 
 def _check(images: LabeledImages, dataset: str) -> None:

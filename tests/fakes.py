@@ -39,10 +39,11 @@ def spec_at(combination_index: int, seed: int) -> ClassifierSpec:
 
 def build_classifier(spec: ClassifierSpec, compute_dtype="float32") -> keras.Model:
     """Builds an untrained classifier of the paper's design."""
-    logits = building.build_logits(
-        mnist_net.DESIGN, spec.combination, lambda *names: 0, compute_dtype
+    if compute_dtype == "float32":
+        return building.build_classifier(mnist_net.DESIGN, spec.combination)
+    return building.build_logits(
+        mnist_net.DESIGN, spec.combination, building.no_seed, compute_dtype
     )
-    return building.add_softmax(logits)
 
 
 def make_entry(members: Sequence[ClassifierSpec], num_params: int) -> QueriedEntry:

@@ -1,4 +1,4 @@
-"""Attribute tables, and the paper's twelve: values, labels, derived ones, the table in artifacts."""
+"""Attribute tables, and the paper's twelve: values, labels, derived ones, JSON."""
 
 import json
 

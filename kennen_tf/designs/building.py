@@ -47,12 +47,21 @@ def build_logits(
     return model
 
 
-def add_softmax(logits: keras.Model) -> keras.Model:
-    """Returns the classifier with these logits: a model that answers probabilities."""
+def build_classifier(design: Design, values: Values) -> keras.Model:
+    """Builds an untrained classifier that answers probabilities, in float32.
+
+    Its file says nothing of seeds, so that equal classifiers have equal files.
+    """
+    logits = build_logits(design, values, no_seed)
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")
     return keras.Model(
         logits.input, probabilities(logits.outputs[0]), name="classifier"
     )
+
+
+def no_seed(*names: str | int) -> int:
+    """Returns the seed of what takes part in no training."""
+    return 0
 
 
 def check_model(

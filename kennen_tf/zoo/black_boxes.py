@@ -24,8 +24,8 @@ def ask(zoo: Zoo, entries: Sequence[QueriedEntry], pixels: np.ndarray) -> np.nda
         pixels: float32 `(n, height, width, channels)` in [0, 1].
 
     Returns:
-        Probabilities, float32 `(entries, n, classes)`, those of an ensemble the mean of its
-        members'.
+        Probabilities, float32 `(entries, n, classes)`, those of an ensemble the mean of
+        its members'.
 
     Raises:
         UserError: If the zoo lacks a member, or its file is not the one recorded.

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from kennen_tf import processors
+from kennen_tf.designs import mnist_net
 from kennen_tf.errors import UserError
 from kennen_tf.zoo import classifier_files, passes, querying, tape_passes
 from kennen_tf.zoo.classifier_files import ClassifierFile
@@ -38,8 +39,6 @@ _Kept = list[tf.Tensor]
 _Weights = Any
 # Gradients with respect to the images themselves, and not to patches of a size.
 _WHOLE = 0
-# The design whose classifiers `passes.py` knows.
-_BY_HAND = "mnist_net"
 
 _fold = tf.function(passes.fold, reduce_retracing=True)
 
@@ -72,7 +71,7 @@ def _compile_paper_shape(record: ClassifierRecord, file: ClassifierFile) -> _Sha
     likes = tf.nest.map_structure(
         lambda weight: tf.TensorSpec(weight.shape), dict(file.weights)
     )
-    images_like = tf.TensorSpec((None, *passes.IMAGE_SHAPE))
+    images_like = tf.TensorSpec((None, *mnist_net.IMAGE_SHAPE))
     forward = tf.function(both.forward).get_concrete_function(likes, images_like)
     answer, kept = forward.structured_outputs
     kept_like = [tf.TensorSpec(tensor.shape) for tensor in kept]
@@ -182,7 +181,9 @@ class GradientBank:
             record.id: devices[place % len(devices)]
             for place, record in enumerate(records)
         }
-        self._is_paper = zoo.design is not None and zoo.design.name == _BY_HAND
+        self._is_paper = (
+            zoo.design is not None and zoo.design.name == mnist_net.DESIGN.name
+        )
         self._opened: dict[str, tuple[_Shape, _Weights]] = {}
         self._weight_bytes = 0
         self._max_bytes = max_memory_mb * _MEGABYTE

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from kennen_tf.designs import mnist_net
-from kennen_tf.designs.mnist_net import IMAGE_SHAPE
 from kennen_tf.zoo.specs import ClassifierSpec
 
 # Variables of each layer, by the layer's name.
@@ -147,7 +146,7 @@ def fold(patches: tf.Tensor, kernel_size: int) -> tf.Tensor:
         The gradient with respect to the images, `(n, 28, 28, 1)`.
     """
     margin = kernel_size - 1
-    height, width = IMAGE_SHAPE[0] - margin, IMAGE_SHAPE[1] - margin
+    height, width = mnist_net.IMAGE_SHAPE[0] - margin, mnist_net.IMAGE_SHAPE[1] - margin
     places = tf.reshape(
         tf.transpose(patches), (kernel_size, kernel_size, -1, height, width)
     )

@@ -72,13 +72,13 @@ class Trainer:
         self._key = step_key(design, spec)
         self._images = images
         self._dtype = compute_dtype
-        # Equal classifiers are written alike: without a seed of their own.
-        bare = building.build_logits(design, spec.combination, _no_seed)
-        building.check_model(bare, design, images.image_shape, images.num_classes)
-        self.classifier = building.add_softmax(bare)
         self._model = building.build_logits(
-            design, spec.combination, _no_seed, compute_dtype
+            design, spec.combination, building.no_seed, compute_dtype
         )
+        building.check_model(
+            self._model, design, images.image_shape, images.num_classes
+        )
+        self.classifier = building.build_classifier(design, spec.combination)
         self._optimizer = design.optimizer(spec.combination)
         self._optimizer.build(self._model.trainable_variables)
         self._fresh = [variable.numpy() for variable in self._optimizer.variables]
@@ -151,7 +151,7 @@ class Trainer:
             diverged = not loss < guessing
             if diverged and (design.gives_up or not math.isfinite(loss)):
                 break
-        # Not the states of generators: classifiers have those of `_no_seed`.
+        # Not the states of generators: classifiers have those of `no_seed`.
         for ours, trained in zip(
             self.classifier.weights, self._model.weights, strict=True
         ):
@@ -182,7 +182,3 @@ class Trainer:
             predictions = self._predict(batch).numpy().argmax(axis=-1)
             num_right += int(np.sum(predictions == labels[chosen]))
         return num_right / len(labels)
-
-
-def _no_seed(*names: str | int) -> int:
-    return 0
