@@ -80,7 +80,7 @@ class Design:
     epochs: int | Callable[[Values], int] = 10
     subset: Callable[[Values, int], npt.NDArray[np.int32]] | None = None
     min_accuracy: float = 0.0
-    gives_up: bool = True
+    gives_up: bool = False
     draw: Callable[[np.random.Generator], Values] | None = None
     ensembles: bool = False
     takes_bfloat16: bool = False
