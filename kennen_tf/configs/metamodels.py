@@ -253,7 +253,7 @@ class MetamodelConfig(base.Config):
         top_k: Labels that "top-k" ranks; 0 is all.
         split: Who is held out; see `splits.py`.
         num_train: Entries to train on; 0 is all that the test leaves.
-        num_test: Entries to test on; 0 is a fifth.
+        num_test: Entries to test on; 0 is a fifth, or what the split says.
 
     How and where:
         metamodel_dir: Folder to write.

@@ -74,8 +74,8 @@ def solve(
     """Fits a machine to each value of an attribute, from inner products alone.
 
     The origin does not matter to machines with a constant. The scale does, to what
-    errors cost: the mean over values of the mean square length of their entries, around
-    the mean over values of their mean, is taken as 1.
+    errors cost: the mean square length of entries, around the mean over values of
+    their entries' means, is taken as 1.
 
     Decision values times one temperature are the logits. It is the one that makes the
     truth likeliest for entries of combinations that are left out, `NUM_FOLDS` parts of
@@ -104,7 +104,8 @@ def solve(
         return coefficients, bias
     weights = 1 / (len(seen) * np.bincount(places)[places])
     among = products[np.ix_(known, known)]
-    mean_square = weights @ np.diag(among) - weights @ among @ weights
+    inner = among @ weights
+    mean_square = np.mean(np.diag(among) - 2 * inner) + weights @ inner
     # Of entries that answer all alike, every length is 0.
     scale = mean_square if mean_square > 0 else 1.0
     among = among / scale
