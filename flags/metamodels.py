@@ -31,14 +31,16 @@ def define(
     )
     flag.string(
         "attribute",
-        "What kennen-i crafts an image for: the name of an attribute, or all, an image "
-        "for each.",
+        "What kennen-i crafts an image for: the name of an attribute of the zoo, which "
+        "has at most as many values as classifiers have classes; or all, an image for "
+        "each.",
     )
     flag.choice(
         "recipe",
         tuple(RECIPES),
         "How the metamodel is trained and images are crafted: this project's way, by a "
-        "kernel regression that is solved for or by MLPs, or the paper's.",
+        "kernel regression that is solved for or by MLPs; by linear support vector "
+        "machines (svm), for few classifiers of many classes; or the paper's.",
     )
     flag.string(
         "start",
@@ -49,7 +51,7 @@ def define(
     flag.integer(
         "epochs",
         "Passes over the training entries, in each phase that trains MLPs; 0 is the "
-        "recipe's number. --recipe=kernel has none.",
+        "recipe's number. --recipe=kernel and --recipe=svm have none.",
     )
     flag.integer(
         "image_epochs",
@@ -59,7 +61,7 @@ def define(
     flag.integer(
         "batch_size",
         "Number of entries of a training step, over all devices; 0 is the recipe's. "
-        "--recipe=kernel has none.",
+        "--recipe=kernel and --recipe=svm have none.",
     )
     flag.integer("seed", "Root seed of split, choice of queries and training.")
     flag.integer(
@@ -84,17 +86,24 @@ def define(
         "How much of an output is read: its probabilities, the ranking of all labels "
         "or of the first --top_k, the likeliest label, or the least likely one.",
     )
-    flag.integer("top_k", "Number of labels, 1 to 10, that top-k ranks.")
+    flag.integer("top_k", "Number of labels that top-k ranks; 0 is all.")
     flag.string(
         "split",
-        f"Who is held out: {splits.RANDOM} (random combinations), "
+        f"Who is held out: {splits.RANDOM} (random combinations, a fifth of all "
+        f"entries), {splits.GROUP} (a fifth of the combinations, of whatever size), "
+        f"{splits.LEAVE_ONE_OUT}:ATTRIBUTE (one of each value with two combinations or "
+        "more; with the next --seed, the next one), the paper's "
         f"{', '.join(splits.EXTRAPOLATIONS)}, or training values > test values, e.g. "
-        "'pool:no>yes' or 'conv:2,3>4;bs:64,128>256'.",
+        "'pool:no>yes' or 'conv:2,3>4;bs:64,128>256'. Entries whose value is unknown "
+        "are on neither side.",
     )
     flag.integer(
         "num_train", "Number of entries to train on; 0 is all that the test leaves."
     )
-    flag.integer("num_test", "Number of entries to test on; 0 is a fifth.")
+    flag.integer(
+        "num_test",
+        "Number of entries to test on; 0 is a fifth, or what --split says.",
+    )
     flag.string("metamodel_dir", "Folder to write the metamodel to.")
     flag.boolean("resume", "Whether to go on with a training that was stopped.")
     flag.integer("checkpoint_every", "Number of epochs between checkpoints.")

@@ -90,7 +90,7 @@ def test_errors_of_those_left_out_are_those_of_readers_that_never_saw_them(
 def test_entries_without_a_value_have_no_part_in_its_loss(
     labels, combination_ids, log_probabilities
 ):
-    # The features are standardised by all entries; half have no value of two attributes.
+    # All entries standardise the features; half have no value of two attributes.
     half = np.arange(NUM_ENTRIES) % 2 == 0
     some = {
         name: np.where(half, own, MISSING) if name in ("act", "par") else own

@@ -46,13 +46,17 @@ def test_with_more_queries_the_first_stay_the_same_until_all_are_chosen():
     assert kennen_s.choose(TABLE, *made, 5, seed=1) == chosen[:5]
 
 
-def test_what_a_query_adds_is_what_a_regression_with_it_adds():
+# Eleven features of a query, and more or fewer entries to fit to.
+@pytest.mark.parametrize("num_entries", [80, 12])
+def test_what_a_query_adds_is_what_a_regression_with_it_adds(num_entries):
     """The shortcut, query by query, against a regression that is fitted at once."""
-    outputs, labels, combination_ids = make_outputs(80, told=[(3, "act"), (4, "pool")])
+    told = [(3, "act"), (4, "pool")]
+    outputs, labels, combination_ids = make_outputs(num_entries, told=told)
     x = kennen_s._standardize(outputs)
     targets, weights = kennen_s._make_targets(TABLE, labels)
     is_out = kennen_s._draw_folds(combination_ids, 0)[0]
     fold = kennen_s._Fold(x, targets, weights, is_out)
+    assert fold._is_wide == (num_entries == 12)
     fold.add(3)
     fold.add(9)
     errors = fold.errors()

@@ -22,6 +22,7 @@ from kennen_tf.metamodels import (
     kernel,
     linear,
     metrics,
+    solving,
     training,
 )
 from pipelines import query_outputs
@@ -159,13 +160,21 @@ def test_a_feature_that_hardly_varied_in_training_does_not_explode():
     assert np.abs(keras.Model(inputs, flat).predict(other, verbose=0)).max() < 300
 
 
-def test_features_that_do_not_vary_at_all_are_zero():
+@pytest.mark.parametrize("deviation_floor", [0.0, 0.1])
+def test_features_that_do_not_vary_at_all_are_zero(deviation_floor):
     x = np.full((5, 2, 10), -1.0, np.float32)
-    inputs = keras.Input((2, 10))
-    flat = features.add_features(
-        inputs, x, center=True, standardize=True, deviation_floor=0.1
-    )
-    assert not keras.Model(inputs, flat).predict(x, verbose=0).any()
+    reader = features.make_reader(x, center=True, deviation_floor=deviation_floor)
+    assert not features.call(reader, x).any()
+
+
+def test_without_a_floor_all_that_varies_has_deviation_1():
+    x, _ = make_arrays(50)
+    x[:, 3] = -2.5 + 1e-3 * x[:, 3]
+    x[:, 4] = -2.5
+    made = features.call(features.make_reader(x, deviation_floor=0.0), x)
+    deviations = made.std(axis=0).reshape(x.shape[1:])
+    np.testing.assert_allclose(np.delete(deviations, 4, axis=0), 1, rtol=1e-2)
+    assert not deviations[4].any()
 
 
 def test_the_papers_recipe_reads_log_probabilities_as_they_are():
@@ -188,7 +197,7 @@ def test_a_metamodel_loads_without_this_package(name, tmp_path):
     if isinstance(recipe, Recipe):
         answering, _ = kennen_o.build(recipe, TABLE, x, seed=0)
     else:
-        answering, _ = kernel.fit(recipe, TABLE, x, labels, range(20))
+        answering, _ = solving.fit(recipe, TABLE, x, labels, range(20))
     answering.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     ours, theirs = answering(x), loaded(x)

@@ -204,6 +204,15 @@ def test_a_killed_training_is_resumed(small, tmp_path):
     assert_same_metamodel(tmp_path / "killed", tmp_path / "whole")
 
 
+def test_equal_trainings_leave_equal_bytes(small, finished, tmp_path):
+    train_metamodel(resumable(small, tmp_path / "m"))
+    hashes = [
+        json.loads((folder / "finished.json").read_text())["sha256"]
+        for folder in (finished, tmp_path / "m")
+    ]
+    assert hashes[0] == hashes[1]
+
+
 def test_a_finished_training_is_left_as_it_is(small, finished, capsys):
     before = (finished / "metamodel.keras").read_bytes()
     train_metamodel(resumable(small, finished))

@@ -121,8 +121,9 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
         ),
     },
 }
-# The metamodel of the kernel recipe is solved for, at once.
-RECIPES["kennen-i"]["kernel"] = RECIPES["kennen-i"]["mlp"]
-RECIPES["kennen-io"]["kernel"] = dataclasses.replace(
-    RECIPES["kennen-io"]["mlp"], phases=((IMAGES, 6), (METAMODEL, 1))
-)
+# The metamodels of these recipes are solved for, at once.
+for _name in ("kernel", "svm"):
+    RECIPES["kennen-i"][_name] = RECIPES["kennen-i"]["mlp"]
+    RECIPES["kennen-io"][_name] = dataclasses.replace(
+        RECIPES["kennen-io"]["mlp"], phases=((IMAGES, 6), (METAMODEL, 1))
+    )

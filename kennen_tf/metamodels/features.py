@@ -74,22 +74,46 @@ def add_features(
     if standardize:
         mean, variance = _moments(train_features, **how)
         floor = deviation_floor**2 * variance.mean()
-        # Its moments are variables, where those of `Normalization` become constants of
-        # a compiled step, which other trainings could not share.
-        layer = keras.layers.BatchNormalization(
-            center=False,
-            scale=False,
-            epsilon=0.0,
-            trainable=False,
-            name=f"standardize{suffix}",
-        )
-        layer.build(x.shape)
-        layer.moving_mean.assign(mean.ravel())
-        # Where nothing varies at all, nothing is divided.
-        variance = np.maximum(variance, floor) if floor else 1 + variance
-        layer.moving_variance.assign(variance.ravel())
-        x = layer(x)
+        variance = np.maximum(variance, floor)
+        # What does not vary at all is not divided.
+        variance = np.where(variance > 0, variance, 1.0)
+        x = _add_normalization(x, mean, variance, f"standardize{suffix}")
     return x
+
+
+def add_centering(
+    inputs: keras.KerasTensor, train_features: npt.NDArray[np.float32]
+) -> keras.KerasTensor:
+    """Adds layers that flatten, and take off the mean over training entries.
+
+    Args:
+        inputs: `(batch, num_queries, classes)`.
+        train_features: `(entries, num_queries, classes)`.
+
+    Returns:
+        `(batch, num_queries * classes)`.
+    """
+    mean, variance = _moments(train_features)
+    x = keras.layers.Flatten(name="flatten")(inputs)
+    return _add_normalization(x, mean, np.ones_like(variance), "center")
+
+
+def _add_normalization(
+    x: keras.KerasTensor,
+    mean: npt.NDArray[np.float64],
+    variance: npt.NDArray[np.float64],
+    name: str,
+) -> keras.KerasTensor:
+    """Adds a layer that takes off means and divides by deviations."""
+    # Its moments are variables, where those of `Normalization` become constants of a
+    # compiled step, which other trainings could not share.
+    layer = keras.layers.BatchNormalization(
+        center=False, scale=False, epsilon=0.0, trainable=False, name=name
+    )
+    layer.build(x.shape)
+    layer.moving_mean.assign(mean.ravel())
+    layer.moving_variance.assign(variance.ravel())
+    return layer(x)
 
 
 def make_reader(train_features: npt.NDArray[np.float32], **how: Any) -> keras.Model:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kennen_tf import artifacts
+from kennen_tf import artifacts, model_files
 from kennen_tf import query_inputs as query_inputs_lib
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
@@ -203,8 +203,7 @@ def finish(
     if crafted is not None:
         crafted.save(folder / query_inputs_lib.FILE_NAME)
     path = folder / MODEL_NAME
-    with artifacts.atomic_path(path) as temporary:
-        model.save(temporary)
+    model_files.save_model(model, path)
     finished = {**summary, "sha256": artifacts.sha256_of_file(path)}
     artifacts.write_json(folder / FINISHED_NAME, finished)
 

@@ -19,8 +19,8 @@ import tqdm
 
 from kennen_tf import outputs
 from kennen_tf.configs.crafting import IMAGES
-from kennen_tf.configs.metamodels import KernelRecipe, Recipe
-from kennen_tf.metamodels import callbacks, kernel, start_images, training
+from kennen_tf.configs.metamodels import Recipe
+from kennen_tf.metamodels import callbacks, solving, start_images, training
 from kennen_tf.metamodels.crafted_run import (
     IMAGES_CHECKPOINT,
     Answers,
@@ -169,8 +169,8 @@ class _Training:
         test = run.represent(run.ask_test_entries(pixels), representation)
         self._test = test
         recipe = config.make_recipe(run.table)
-        if isinstance(recipe, KernelRecipe):
-            models = kernel.fit(
+        if not isinstance(recipe, Recipe):
+            models = solving.fit(
                 recipe, run.table, train.features, self._labels, self._combination_ids
             )
             self._reader = reader = training.Reader(run.table, *models)

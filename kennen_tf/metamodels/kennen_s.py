@@ -105,25 +105,40 @@ class _Fold:
         self._targets = targets[~is_held_out]
         self._targets_out = targets[is_held_out]
         self._weights_out = weights[is_held_out]
+        # With more features than entries, what is solved for are the entries' weights:
+        # the squares of a thousand features would not fit into memory.
+        self._is_wide = self._features.shape[2] > self._features.shape[1]
 
     def errors(self) -> npt.NDArray[np.float64]:
         """Returns the error on the entries left out with each query, if it is added."""
-        gram = np.eye(self._fitted.shape[1]) + self._fitted @ self._features
-        reading = np.linalg.solve(gram, self._fitted @ self._targets)
+        if self._is_wide:
+            gram = np.eye(len(self._targets)) + self._features @ self._fitted
+            reading = self._fitted @ np.linalg.solve(gram, self._targets)
+        else:
+            gram = np.eye(self._fitted.shape[1]) + self._fitted @ self._features
+            reading = np.linalg.solve(gram, self._fitted @ self._targets)
         left = self._targets_out - self._features_out @ reading.astype(np.float32)
         return np.einsum("nv,qnv,qnv->q", self._weights_out, left, left)
 
     def add(self, query: int) -> None:
         """Adds a query to the regression."""
         own, own_out = self._features[query], self._features_out[query]
-        gram = np.eye(own.shape[1]) + self._fitted[query] @ own
-        reader = np.linalg.solve(gram, self._fitted[query]).astype(np.float32)
+        if self._is_wide:
+            gram = np.eye(len(own)) + own @ self._fitted[query]
+            reader = self._fitted[query] @ np.linalg.inv(gram).astype(np.float32)
+        else:
+            gram = np.eye(own.shape[1]) + self._fitted[query] @ own
+            reader = np.linalg.solve(gram, self._fitted[query]).astype(np.float32)
         reading = reader @ self._targets
         self._targets = self._targets - own @ reading
         self._targets_out = self._targets_out - own_out @ reading
-        readings = reader @ self._features
-        self._features = self._features - own @ readings
-        self._features_out = self._features_out - own_out @ readings
+        if self._is_wide:
+            self._features_out = self._features_out - own_out @ reader @ self._features
+            self._features = self._features - own @ reader @ self._features
+        else:
+            readings = reader @ self._features
+            self._features = self._features - own @ readings
+            self._features_out = self._features_out - own_out @ readings
 
 
 def _standardize(outputs: Array) -> Array:

@@ -15,14 +15,19 @@ from absl import logging
 
 from kennen_tf import artifacts, distribution, splits
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import KernelRecipe, MetamodelConfig
+from kennen_tf.configs.metamodels import (
+    KernelRecipe,
+    MetamodelConfig,
+    Recipe,
+    SvmRecipe,
+)
 from kennen_tf.metamodels import (
     callbacks,
     kennen_i,
     kennen_io,
     kennen_s,
-    kernel,
     linear,
+    solving,
     training,
 )
 from kennen_tf.metamodels import folder as folder_lib
@@ -278,8 +283,8 @@ def say(row: dict[str, Any]) -> str:
 def _train_kennen_o(job: Job) -> Trained:
     config = job.config
     recipe = config.make_recipe(job.table)
-    if isinstance(recipe, KernelRecipe):
-        return _fit_kernel(job, recipe)
+    if not isinstance(recipe, Recipe):
+        return _solve(job, recipe)
     train, test = load_sides(job)
     checkpoint_path = (
         job.folder / folder_lib.CHECKPOINTS_NAME / callbacks.CHECKPOINT_NAME
@@ -338,9 +343,9 @@ def _train_kennen_o(job: Job) -> Trained:
     return Trained(model=trainer.answering, last=log.rows[-1])
 
 
-def _fit_kernel(job: Job, recipe: KernelRecipe) -> Trained:
+def _solve(job: Job, recipe: KernelRecipe | SvmRecipe) -> Trained:
     train, test = load_sides(job)
-    models = kernel.fit(
+    models = solving.fit(
         recipe, job.table, train.features, train.labels, job.train_combination_ids
     )
     return _end_fit(job, training.Reader(job.table, *models), train, test)
