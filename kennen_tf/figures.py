@@ -45,7 +45,7 @@ _PAIR_GAP, _COLUMN_GAP = 2, 8  # In pixels of the images.
 
 def accuracy_figure(results: Results, title: str = "") -> Figure:
     """Draws class-balanced accuracy per attribute named, 95% intervals and chance."""
-    names = [shorten(a.code) for a in results.named]
+    names = [a.code for a in results.named]
     rows = [
         (a.accuracy, a.interval, a.chance) if a.accuracy is not None else None
         for a in results.named
@@ -59,10 +59,7 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
             if average
             else None
         )
-    width = 8.0 if num_named > _LEAST_BARS else _LEAST_WIDTH
-    is_long = max(map(len, names)) > _BAR_CHARACTERS
-    figure = make_figure(max(width, _BAR_WIDTH * len(names)), 5.0 if is_long else 3.8)
-    axes = figure.add_subplot()
+    figure, axes = make_bars(names)
     legend: dict[str, Any] = {}
     for position, row in enumerate(rows):
         if row is None:
@@ -108,7 +105,6 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
         ncols=2,
         frameon=False,
     )
-    axes.set_xticks(range(len(names)), names, rotation=90 if is_long else 0)
     # Few bars are as wide as many.
     margin = max(_LEAST_BARS - len(names), 0) / 2 + 0.6
     axes.set_xlim(-margin, len(names) - 1 + margin)
@@ -318,6 +314,17 @@ def _ticks(attribute: Attribute) -> tuple[list[int], list[str]]:
 def _font_size(num_values: int) -> float:
     """Returns the size of letters, in points, at which rows and names do not meet."""
     return min(7.0, 110 / num_values)
+
+
+def make_bars(names: Sequence[str]) -> tuple[Figure, Axes]:
+    """Makes a figure for a bar at 0, 1, ... for each name, as large as they need."""
+    shown = [shorten(name) for name in names]
+    is_long = max(map(len, shown)) > _BAR_CHARACTERS
+    width = 8.0 if len(shown) > _LEAST_BARS + 1 else _LEAST_WIDTH
+    figure = make_figure(max(width, _BAR_WIDTH * len(shown)), 5.0 if is_long else 3.8)
+    axes = figure.add_subplot()
+    axes.set_xticks(range(len(shown)), shown, rotation=90 if is_long else 0)
+    return figure, axes
 
 
 def draw_confusion(axes: Axes, matrix: npt.ArrayLike, attribute: Attribute) -> None:

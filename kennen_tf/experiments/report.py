@@ -18,7 +18,9 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
-from kennen_tf import artifacts, figures
+from kennen_tf import artifacts, figures, paper
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.designs import mnist_net
 from kennen_tf.experiments.sections import Section
 
 SCHEMA_VERSION = 1
@@ -31,6 +33,7 @@ def make_document(
     name: str,
     result: Mapping[str, Any],
     *,
+    table: AttributeTable,
     command: str,
     made_from: Mapping[str, Any],
     seconds: float,
@@ -41,6 +44,7 @@ def make_document(
     Args:
         name: Of the experiment.
         result: What it measured.
+        table: The zoo's attributes.
         command: Runs it again, whatever flags, presets or code ran it now.
         made_from: All that decides what it finds.
         seconds: How long it took, without the runs that were there before.
@@ -52,6 +56,7 @@ def make_document(
         "schema_version": SCHEMA_VERSION,
         "experiment": name,
         "result": dict(result),
+        "attributes": table.to_json(),
         "made_from": dict(made_from),
         "seconds": seconds,
         "num_trained": num_trained,
@@ -85,6 +90,13 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
     return document if is_ours else None
 
 
+def read_table(document: Mapping[str, Any]) -> AttributeTable:
+    """Returns the attributes of the zoo that an experiment was run on."""
+    # Experiments of before they said so were all on one table.
+    stored = document.get("attributes", mnist_net.TABLE.to_json())
+    return AttributeTable.from_json(stored, document["experiment"])
+
+
 def write_figures(folder: pathlib.Path, name: str, drawn: Mapping[str, Figure]) -> None:
     """Writes an experiment's figures; those of before go."""
     for path in (folder / name).glob("*.png"):
@@ -115,9 +127,11 @@ def write_pages(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["cell"] = lambda text: text.replace("|", "\\|")
+    tables = {read_table(document) for document, _ in sections}
     paths = []
     for page in PAGE_NAMES:
         text = environment.get_template(f"{page}.jinja").render(
+            is_papers=all(map(paper.is_papers, tables)),
             sections=[
                 {
                     "document": document,
@@ -125,7 +139,7 @@ def write_pages(
                     "pictures": _pictures(folder, document["experiment"], section),
                 }
                 for document, section in sections
-            ]
+            ],
         )
         with artifacts.atomic_path(folder / page) as temporary:
             temporary.write_text(text, encoding="utf-8")
