@@ -275,6 +275,23 @@ def test_a_black_box_is_sent_nothing_that_it_answered(
     assert results_of(tmp_path / "run")["num_images_answered"] == 3 * NUM_IMAGES
 
 
+def test_a_lost_file_of_answers_is_asked_again_and_no_other_is_written_over(tmp_path):
+    box = Box()
+    black_box = BlackBox("box", box, outputs_kind="logits", pixels="byte", form=FORM)
+    pixels = image_fakes.make_images(3 * NUM_IMAGES)
+    first = box_answers.BoxAnswers(black_box, tmp_path)
+    for start in range(0, 3 * NUM_IMAGES, NUM_IMAGES):
+        first.probabilities(pixels[start : start + NUM_IMAGES])
+    kept = [tmp_path / f"{count:06d}.npz" for count in (NUM_IMAGES, 2 * NUM_IMAGES)]
+    before = [path.read_bytes() for path in kept]
+    (tmp_path / "000000.npz").unlink()
+    again = box_answers.BoxAnswers(black_box, tmp_path)
+    again.probabilities(pixels)
+    assert len(box.images) == 4 * NUM_IMAGES
+    assert [path.read_bytes() for path in kept] == before
+    assert box_answers.BoxAnswers(black_box, tmp_path).num_images == 3 * NUM_IMAGES
+
+
 def die_in_call(number, function):
     """The function, but the run is killed when it is called for that time."""
     calls = []

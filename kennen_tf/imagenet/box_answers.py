@@ -1,9 +1,14 @@
 """Answers of a black box, kept as they come: no image is ever sent twice.
 
 answers/000000.npz   images, by the SHA-256 of their pixels, and what was answered
+
+A file is named by the number of images answered before it, or by the next number that
+is free: no file is ever written over.
 """
 
 import hashlib
+import itertools
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,10 +71,15 @@ class BoxAnswers:
 
     def _ask(self, names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> None:
         answers = self._box.probabilities(pixels / np.float32(255))
-        path = self._folder / f"{self.num_images:06d}.npz"
-        with artifacts.atomic_path(path) as temporary:
+        with artifacts.atomic_path(self._new_path()) as temporary:
             np.savez(temporary, images=np.array(names), probabilities=answers)
         self._keep(names, answers)
+
+    def _new_path(self) -> pathlib.Path:
+        """Returns where nothing is yet, even if an earlier file was lost."""
+        numbers = itertools.count(self.num_images)
+        paths = (self._folder / f"{number:06d}.npz" for number in numbers)
+        return next(path for path in paths if not path.exists())
 
     def _keep(self, names: Sequence[str], answers: npt.NDArray[np.float32]) -> None:
         self._answers |= dict(zip(names, answers, strict=True))
