@@ -131,7 +131,7 @@ def _attack(
         ],
     )
     document = aip_reporting.results_document(
-        config, run.budget, graded, sizes, made_from
+        config, run.budget, graded, sizes, run.batch_sizes, made_from
     )
     document |= {
         "family_scores": scores,

@@ -84,7 +84,7 @@ def generate_aips(config: AipConfig) -> None:
         graded = run.grade(pairings, {name: outputs.read(name) for name in targets})
         sizes = run.measure(sets)
         document = aip_reporting.results_document(
-            config, run.budget, graded, sizes, made_from
+            config, run.budget, graded, sizes, run.batch_sizes, made_from
         )
         aip_sheets.write_sheets(run, graded, config, folder / "figures")
         title = aip_reporting.describe_attack(config, run.budget, len(images))

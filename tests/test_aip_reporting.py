@@ -195,7 +195,7 @@ def test_results_hold_every_number_in_full(grey, white, sizes):
     config = make_config(epsilon=1 / 3)
     budget = config.make_budget(100)
     document = aip_reporting.results_document(
-        config, budget, [grey, white], sizes, {"images": "f"}
+        config, budget, [grey, white], sizes, {"b0+b1": 20}, {"images": "f"}
     )
     read = json.loads(json.dumps(document, allow_nan=False))
     assert read["config"] == config.to_json()
@@ -205,6 +205,7 @@ def test_results_hold_every_number_in_full(grey, white, sizes):
         {
             "name": "b0+b1",
             "members": ["b0", "b1"],
+            "batch_size": 20,
             "norms": {
                 "l2": {"mean": 6.25 / 3, "largest": 3.25},
                 "linf": {"mean": 5.0, "largest": 7.0},

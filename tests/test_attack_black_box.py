@@ -135,6 +135,7 @@ def test_a_run_leaves_answers_images_figures_and_results(run_dir):
             for name in generators
             for i in range(NUM_IMAGES)
         ),
+        "batch_sizes.json",
         "config.json",
         "figures/sheet-l2-b-on-black-box.png",
         "grades/black box.json",

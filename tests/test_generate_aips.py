@@ -98,6 +98,7 @@ def test_a_run_leaves_images_figures_and_results(run_dir):
     assert sorted(contents(run_dir)) == sorted(
         [
             *(f"aips/a0+b0+b1/image{i:03d}.png" for i in range(NUM_IMAGES)),
+            "batch_sizes.json",
             "config.json",
             "figures/sheet-l2-a0+b0+b1-on-a0.png",
             "figures/sheet-l2-a0+b0+b1-on-b1.png",
@@ -169,7 +170,7 @@ def die_in_call(number, function):
         (batches, "predict_logits", 2),  # Of the clean images.
         (AipFolder, "_write", 5),
         (batches, "predict_logits", 5),  # Of the perturbed ones.
-        (artifacts, "write_json", 8),  # The last: results.json.
+        (artifacts, "write_json", 9),  # The last: results.json.
     ],
     ids=["asking", "generating", "grading", "reporting"],
 )

@@ -207,6 +207,7 @@ def results_document(
     budget: Budget,
     graded: Sequence[Graded],
     sizes: Mapping[GeneratorSet, Mapping[str, npt.NDArray[np.float64]]],
+    batch_sizes: Mapping[str, int],
     fingerprints: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns what results.json holds, with every number in full precision."""
@@ -219,6 +220,7 @@ def results_document(
             {
                 "name": generators.name,
                 "members": [member.name for member in generators.members],
+                "batch_size": batch_sizes.get(generators.name),
                 "norms": {
                     norm: {"mean": float(own.mean()), "largest": float(own.max())}
                     for norm, own in sizes[generators].items()
