@@ -185,9 +185,11 @@ def test_scenarios_say_how_often_the_family_was_named_rightly(registry):
     predicted = {registry.find("a0"): ["a", "b", "a", "a"]}
     config = make_config(metamodel="ridge", num_queries=50)
     _, note = aip_reporting.scenarios_notes(predicted, config, num_images=1000)
-    assert "ridge" in note and "75.0% of 4 draws of 50 queries" in note
+    assert "ridge" in note and "75.0% of 4 cases: for each target, 4 diff" in note
+    assert "different draws of 50 queries out of 1000 images." in note
+    predicted = {registry.find("a0"): ["a"], registry.find("b0"): ["a"]}
     _, note = aip_reporting.scenarios_notes(predicted, config, num_images=12)
-    assert "of 12 queries" in note
+    assert "50.0% of 2 cases: for each target, one draw, as all 12 images are" in note
     assert len(aip_reporting.scenarios_notes({}, config, num_images=12)) == 1
 
 

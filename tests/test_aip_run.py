@@ -1,5 +1,6 @@
 """A run that makes AIPs and grades them: stopped, resumed, and graded on 8 bits."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -268,6 +269,13 @@ def test_a_kill_between_targets_keeps_the_grades_of_the_first(
         run.grade(PAIRINGS, clean_logits, dying)
     run.grade(PAIRINGS, clean_logits, ask)
     assert asked == ["c", "c", "a"]
+
+
+def test_another_target_of_the_same_name_is_asked_again(run, clean_logits, asked, ask):
+    run.grade(PAIRINGS, clean_logits, ask)
+    other = dataclasses.replace(C, identity="other")
+    run.grade([Pairing(other, "a+b", SETS[0])], clean_logits, ask)
+    assert asked == ["c", "c", "a", "c"]
 
 
 def test_damaged_grades_are_named(run, folder, clean_logits, ask):

@@ -346,6 +346,54 @@ def test_a_finished_run_resumed_asks_nobody(
     assert without_folder(results_of(folder)) == without_folder(results_of(run_dir))
 
 
+def test_what_to_compare_may_be_left_out_and_asked_for_later(
+    run_dir, inputs, tmp_path, serve, no_sheets
+):
+    box = Box()
+    settings = {"black_box": serve(box)}
+    folder = tmp_path / "run"
+    attack_black_box(make_config(inputs, folder, **settings))
+    before = {name: (folder / name).read_bytes() for name in paid_for(folder)}
+    assert len(box.images) == 2 * NUM_IMAGES
+    # Asked for: the AIPs of one member of each family are made and sent, no others.
+    settings["resume"] = True
+    attack_black_box(make_config(inputs, folder, compare=True, **settings))
+    assert len(box.images) == 3 * NUM_IMAGES
+    attack_black_box(make_config(inputs, tmp_path / "fresh", compare=True, **settings))
+    wanted = without_folder(results_of(tmp_path / "fresh"))
+    assert without_folder(results_of(folder)) == wanted
+    # Left out: nothing is sent, and nothing is lost.
+    num_images = len(box.images)
+    attack_black_box(make_config(inputs, folder, **settings))
+    assert len(box.images) == num_images
+    assert [one["generated_on"] for one in results_of(folder)["pairings"]] == ["b"]
+    assert {n: (folder / n).read_bytes() for n in before} == before
+    assert paid_for(folder) == paid_for(tmp_path / "fresh")
+
+
+def paid_for(folder):
+    """Names of the files of AIPs and answers."""
+    return {n for n in files_of(folder) if n.startswith(("aips/", "answers/"))}
+
+
+def test_another_metamodel_makes_only_what_is_missing(
+    run_dir, inputs, tmp_path, monkeypatch, no_sheets
+):
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+
+    def refuse(*args, **kwargs):
+        raise AssertionError
+
+    monkeypatch.setattr(BlackBox, "probabilities", refuse)
+    monkeypatch.setattr(AipFolder, "_write", refuse)
+    reading = {"metamodel": "ridge", "num_queries": 7}
+    attack_black_box(make_config(inputs, folder, compare=True, resume=True, **reading))
+    results = results_of(folder)
+    assert {name: results["config"][name] for name in reading} == reading
+    assert results["family_scores"] != results_of(run_dir)["family_scores"]
+    assert results["pairings"] == results_of(run_dir)["pairings"]
+
+
 def test_another_black_box_in_the_same_folder_is_refused(run_dir, inputs, tmp_path):
     with pytest.raises(UserError, match="holds the same run, finished. Say --resume"):
         attack_black_box(make_config(inputs, run_dir, compare=True))

@@ -182,7 +182,7 @@ class AipRun:
         """Returns ranks and predictions of one target, by the generators' name."""
         target = pairings[0].target
         path = self._folder / "grades" / f"{aip_folder.file_name(target.name)}.json"
-        answers = _read_grades(path)
+        answers = _read_grades(path, target)
         missing = {p.generators for p in pairings if p.generators.name not in answers}
         if not missing:
             return answers
@@ -193,7 +193,7 @@ class AipRun:
                 logits.argmax(axis=1).astype(np.int32),
             )
         artifacts.make_folder(path.parent)
-        artifacts.write_json(path, _grades_document(answers))
+        artifacts.write_json(path, _grades_document(answers, target))
         return answers
 
     def _ask_opened(self, target: Member, pixels: npt.NDArray[np.uint8]) -> Logits:
@@ -202,20 +202,29 @@ class AipRun:
 
 
 def _grades_document(
-    answers: Mapping[str, tuple[IntArray, IntArray]],
+    answers: Mapping[str, tuple[IntArray, IntArray]], target: Member
 ) -> dict[str, Any]:
     grades = {
         name: {"ranks": ranks.tolist(), "predicted": predicted.tolist()}
         for name, (ranks, predicted) in answers.items()
     }
-    return {"schema_version": SCHEMA_VERSION, "grades": grades}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "target": target.identity,
+        "grades": grades,
+    }
 
 
-def _read_grades(path: pathlib.Path) -> dict[str, tuple[IntArray, IntArray]]:
+def _read_grades(
+    path: pathlib.Path, target: Member
+) -> dict[str, tuple[IntArray, IntArray]]:
+    """Returns the grades that are there, if they are of this very target."""
     if not path.exists():
         return {}
     document = artifacts.read_json(path, wanted="grades", make_with=_BINARY)
     artifacts.check_schema(document, SCHEMA_VERSION, path)
+    if document.get("target") != target.identity:
+        return {}
     return {
         name: (
             np.array(own["ranks"], np.int32),
