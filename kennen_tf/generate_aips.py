@@ -11,8 +11,9 @@ often the targets err on these: over all images, and over those that were classi
 rightly before. With --generators=families, every family generates against every target,
 within a family without the target, and the transfer matrix and the paper's four
 scenarios are printed. For the third, families are predicted from --num_queries images,
-ten times drawn from ten times as many, if --images has them: --num_images is the number
-of images perturbed.
+drawn ten times from ten times as many (or 1,000 more), if --images has them; of these,
+--num_images says nothing, only of the images that are perturbed. If classifiers name
+the clean images no better than chance, that is called out before AIPs are made.
 
 Writes runs/aips/aips/GENERATORS/IMAGE.png, figures/*.png and, last, results.json.
 Killed at any moment, the same command with --resume goes on. With other --targets,
@@ -29,6 +30,9 @@ from kennen_tf.configs.aips import FAMILIES, AipConfig
 
 # What is done with AIPs; the AIPs themselves do not depend on these.
 _READING = ("targets", "metamodel", "num_queries")
+
+# Images to draw queries from, beyond one draw: all classifiers are asked about them.
+_MOST_SPARE = 1000
 
 if TYPE_CHECKING:
     from kennen_tf.imagenet.classifier_outputs import ClassifierOutputs
@@ -137,7 +141,10 @@ def _load_query_images(config: AipConfig, images: "ImageSet") -> "ImageSet":
     from kennen_tf.imagenet import family_prediction
     from pipelines import image_sets
 
-    wanted = family_prediction.NUM_DRAWS * config.num_queries
+    wanted = min(
+        family_prediction.NUM_DRAWS * config.num_queries,
+        config.num_queries + _MOST_SPARE,
+    )
     if len(images) >= wanted:
         return images
     more = image_sets.load_image_set(
