@@ -293,6 +293,17 @@ def test_a_lost_file_of_answers_is_asked_again_and_no_other_is_written_over(tmp_
     assert box_answers.BoxAnswers(black_box, tmp_path).num_images == 3 * NUM_IMAGES
 
 
+@pytest.mark.parametrize("content", [b"", b"no answers", "cut"])
+def test_a_damaged_file_of_answers_is_named(tmp_path, content):
+    black_box = BlackBox("box", Box(), outputs_kind="logits", pixels="byte", form=FORM)
+    answers = box_answers.BoxAnswers(black_box, tmp_path)
+    answers.probabilities(image_fakes.make_images(NUM_IMAGES))
+    path = tmp_path / "000000.npz"
+    path.write_bytes(path.read_bytes()[:-30] if content == "cut" else content)
+    with pytest.raises(UserError, match="000000.npz must hold answers.*sent again"):
+        box_answers.BoxAnswers(black_box, tmp_path)
+
+
 def die_in_call(number, function):
     """The function, but the run is killed when it is called for that time."""
     calls = []

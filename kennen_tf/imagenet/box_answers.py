@@ -9,6 +9,7 @@ is free: no file is ever written over.
 import hashlib
 import itertools
 import pathlib
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from kennen_tf import artifacts
 from kennen_tf.black_boxes import BlackBox
+from kennen_tf.errors import UserError
 
 # A run that is killed loses the answers to no more than these.
 _IMAGES_AT_ONCE = 64
@@ -32,14 +34,17 @@ class BoxAnswers:
     """
 
     def __init__(self, box: BlackBox, folder: artifacts.Path):
-        """Reads the answers that a folder holds; it is made if need be."""
+        """Reads the answers that a folder holds; it is made if need be.
+
+        Raises:
+            UserError: If a file of them is damaged.
+        """
         self._box = box
         self._folder = artifacts.make_folder(folder)
         artifacts.remove_incomplete(self._folder)
         self._answers: dict[str, npt.NDArray[np.float32]] = {}
         for path in sorted(self._folder.glob("*.npz")):
-            with np.load(path) as stored:
-                self._keep(stored["images"].tolist(), stored["probabilities"])
+            self._keep(*_read(path))
 
     @property
     def num_images(self) -> int:
@@ -83,3 +88,16 @@ class BoxAnswers:
 
     def _keep(self, names: Sequence[str], answers: npt.NDArray[np.float32]) -> None:
         self._answers |= dict(zip(names, answers, strict=True))
+
+
+def _read(path: pathlib.Path) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Returns the names of images and what was answered for them."""
+    try:
+        with open(path, "rb") as file, np.load(file) as stored:
+            return stored["images"].tolist(), stored["probabilities"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} must hold answers of the black box. Received: "
+            f"{type(error).__name__}. Put the file back as it was, or move it away: "
+            "then its images are sent again."
+        ) from error
