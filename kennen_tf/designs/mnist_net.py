@@ -224,6 +224,7 @@ DESIGN = Design(
     epochs=100,
     subset=training_indices,
     min_accuracy=0.98,
+    gives_up=True,
     ensembles=True,
     takes_bfloat16=True,
     name="mnist_net",
