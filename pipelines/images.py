@@ -81,7 +81,16 @@ def load_zoo_images(design: str, dataset: str) -> LabeledImages:
     make = load_design(design).images
     if isinstance(make, str):
         return load_images(make)
-    images = make()
+    try:
+        images = make()
+    except UserError:
+        raise
+    except Exception as error:  # Code of the user's may raise anything.
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise UserError(
+            f"`images` of design {design} must return `LabeledImages`. It raised "
+            f"{reason}."
+        ) from error
     if not isinstance(images, LabeledImages):
         raise UserError(
             f"`images` of design {design} must return `LabeledImages`. Received: "

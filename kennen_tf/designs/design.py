@@ -25,7 +25,19 @@ if TYPE_CHECKING:
     import keras
 
 # Designs that come with the package, each in a module of its name.
-NAMES = ("mnist_net", "digits_net")
+NAMES = ("mnist_net", "digits_net", "wild_net")
+
+# Parts that are functions, and what else they may be.
+_PARTS: dict[str, tuple[type, ...]] = {
+    "images": (str,),
+    "build": (),
+    "optimizer": (),
+    "batch_size": (),
+    "epochs": (int,),
+    "subset": (type(None),),
+    "draw": (type(None),),
+}
+_KINDS = {str: "a dataset's name", int: "a whole number", type(None): "None"}
 
 # Returns the seed of one named use, e.g. seed("kernel", "conv0").
 SeedOf = Callable[..., int]
@@ -62,7 +74,8 @@ class Design:
             those that a classifier is trained on, int32; None: all.
         min_accuracy: Validation accuracy, in [0, 1], below which a classifier is
             rejected, if `--min_accuracy` does not say.
-        gives_up: Whether a training at chance after an epoch ends there.
+        gives_up: Whether a training at chance after an epoch ends there: it saves time
+            where an epoch has hundreds of steps.
         draw: From a NumPy generator to `values`; None: each value of each attribute is
             as likely.
         ensembles: Whether classifiers that agree in all but the seed form ensembles.
@@ -98,11 +111,13 @@ class Design:
                 "`step_attributes` of a design must be some of its chosen attributes, "
                 f"{known}. Received: {unknown or 'no chosen attribute'}."
             )
-        for part in ("build", "optimizer", "batch_size"):
-            if not callable(getattr(self, part)):
+        for part, others in _PARTS.items():
+            value = getattr(self, part)
+            if not (callable(value) or type(value) in others):
                 raise UserError(
-                    f"`{part}` of a design must be a function. Received: "
-                    f"{getattr(self, part)!r}."
+                    f"`{part}` of a design must be a function"
+                    + "".join(f" or {_KINDS[other]}" for other in others)
+                    + f". Received: {value!r}."
                 )
 
     @functools.cached_property
