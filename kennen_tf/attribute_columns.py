@@ -157,16 +157,26 @@ def read_sheet(path: Path, own: Sequence[str], required: Sequence[str] = ()) -> 
     return Sheet(path=path, names=names, rows=rows)
 
 
-def refuse_doubled(rows: Sequence[Row], keys: Sequence[str], what: str) -> None:
-    """Raises `UserError` if two rows have the same key; names both lines."""
-    first: dict[str, str] = {}
+def refuse_doubled(
+    rows: Sequence[Row], keys: Sequence[str], what: str, column: str = ""
+) -> None:
+    """Raises `UserError` if two rows have the same key; names both lines.
+
+    Args:
+        rows: The rows.
+        keys: Of each.
+        what: What the keys are.
+        column: Whose cells the message shows; "": it shows the keys.
+    """
+    first: dict[str, Row] = {}
     for row, key in zip(rows, keys, strict=True):
         if key in first:
+            shown = [r.cells.get(column, key) for r in (first[key], row)]
             raise UserError(
-                f"Each line must have a {what} of its own. Received: {key} in "
-                f"{first[key]} and in {row.where}."
+                f"Each line must have a {what} of its own. Received: the same in "
+                f"{first[key].where} ({shown[0]}), and {row.where} ({shown[1]})."
             )
-        first[key] = row.where
+        first[key] = row
 
 
 def _check_header(
@@ -197,7 +207,7 @@ def _read_rows(
     path: pathlib.Path, reader: Iterator[list[str]], header: list[str]
 ) -> Iterator[Row]:
     for cells in reader:
-        if not any(cell.strip() for cell in cells):
+        if not cells:  # An empty line.
             continue
         # Of a csv.reader, which mypy knows under a private name only.
         where = f"{path}, line {getattr(reader, 'line_num', 0)}"

@@ -68,13 +68,13 @@ def read(
         for row, file in zip(sheet.rows, files, strict=True)
         if not file
     )
-    attribute_columns.refuse_doubled(sheet.rows, files, "file")
+    attribute_columns.refuse_doubled(sheet.rows, files, "file", FILE)
     hashes = [
         store.fingerprint_of(pathlib.Path(file)) if os.path.exists(file) else ""
         for file in files
     ]
     contents = [sha256 or file for sha256, file in zip(hashes, files, strict=True)]
-    attribute_columns.refuse_doubled(sheet.rows, contents, "content of a file")
+    attribute_columns.refuse_doubled(sheet.rows, contents, "file with a content", FILE)
     who = sheet.read_who(_default_names(files))
     rows = [
         ImportRow(

@@ -100,9 +100,14 @@ def ask_all(
         try:
             box = imported.open_box(
                 *(row.file, row.outputs, row.pixels, images.image_shape, wanted),
-                any_size=resize,
+                any_size=True,
             )
-            sizes[row.name] = imported.resized_side(box, images.image_shape)
+            side = sizes[row.name] = imported.resized_side(box, images.image_shape)
+            if side and not resize:
+                raise UserError(
+                    f"{row.file} takes images of shape {box.image_shape}. Received: "
+                    f"images of shape {images.image_shape}; --resize resizes them."
+                )
             answers[row.name] = imported.ask(box, pixels)
         except UserError as error:
             problems[row.where] = _say(error)
