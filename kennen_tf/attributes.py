@@ -9,6 +9,7 @@ The position of a value is its label on disk, and the position of an attribute d
 the identifiers of classifiers, so to a design both are appended, never reordered.
 """
 
+import bisect
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -57,6 +58,8 @@ class Attribute:
         applies: In a design: says of the chosen values whether it applies; None if it
             always does.
         derived: Whether it is computed and not chosen.
+        edges: Of numbers that were put into bins: what neighbouring values meet in,
+            ascending; a number that is an edge belongs to the bin above it.
     """
 
     name: str
@@ -71,9 +74,11 @@ class Attribute:
         default=None, compare=False, repr=False
     )
     derived: bool = False
+    edges: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
+        object.__setattr__(self, "edges", tuple(self.edges))
         object.__setattr__(self, "code", self.code or self.name)
         object.__setattr__(self, "derived", self.derived or self.derive is not None)
         kinds = {type(value) for value in self.values}
@@ -108,9 +113,13 @@ class Attribute:
             )
         return self.values.index(value)
 
+    def bin(self, number: float) -> Value:
+        """Returns the value whose bin a number is in, of an attribute with `edges`."""
+        return self.values[bisect.bisect_right(self.edges, number)]
+
     def to_json(self) -> dict[str, Any]:
         """Returns a row of the table as artifacts hold it."""
-        return {
+        row = {
             "name": self.name,
             "code": self.code,
             "description": self.description,
@@ -118,6 +127,8 @@ class Attribute:
             "group": self.group,
             "derived": self.derived,
         }
+        # Tables of before there were bins keep their fingerprints.
+        return {**row, "edges": list(self.edges)} if self.edges else row
 
 
 class AttributeTable:

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from kennen_tf import artifacts, query_inputs
 from kennen_tf.attributes import AttributeTable
+from kennen_tf.configs.importing import ImportOutputsConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.errors import UserError
 from kennen_tf.query_inputs import QueryInputs
@@ -66,18 +67,19 @@ class QueryOutputsInfo:
 
     Attributes:
         query_dir: Their folder.
-        config: The settings they were made with.
+        config: The settings they were made with; those of `ImportOutputsConfig` if they
+            were imported.
         attributes: The table of the zoo that was asked.
         num_classes: Between how many classes its classifiers choose.
         records: The entries in the order of the records, through all shards.
         query_inputs: What was sent.
         shard_paths: Files of the records.
-        zoo_fingerprint: Of the zoo that was asked.
+        zoo_fingerprint: Of the zoo that was asked, or of the files they are from.
         fingerprint: Names the records and the queries, byte for byte.
     """
 
     query_dir: pathlib.Path
-    config: QueryConfig
+    config: QueryConfig | ImportOutputsConfig
     attributes: AttributeTable
     num_classes: int
     records: "tuple[QueriedEntry, ...]"
@@ -131,9 +133,10 @@ class QueryOutputsInfo:
             folder / ATTRIBUTES_NAME, wanted=KIND, make_with=_MAKE_WITH
         )
         rows = artifacts.read_json_lines(folder / ENTRIES_NAME)
+        kind = ImportOutputsConfig if stored.get("imported") else QueryConfig
         return cls(
             query_dir=folder,
-            config=QueryConfig.from_json(stored["config"]),
+            config=kind.from_json(stored["config"]),
             attributes=AttributeTable.from_json(table, folder / ATTRIBUTES_NAME),
             # Of before there were other zoos, all were of digits.
             num_classes=stored.get("num_classes", 10),
@@ -146,6 +149,7 @@ class QueryOutputsInfo:
 
     def check_zoo(self, zoo: "Zoo") -> None:
         """Raises `UserError` if these outputs are not of the zoo as it is now."""
+        self._check_not_imported(f"be of the zoo in {zoo.zoo_dir}")
         if zoo.fingerprint != self.zoo_fingerprint:
             raise UserError(
                 f"The query outputs in {self.query_dir} must be of the zoo in "
@@ -157,6 +161,7 @@ class QueryOutputsInfo:
 
     def check_made_with(self, config: QueryConfig, queries: QueryInputs) -> None:
         """Raises `UserError` if other settings or images would give other outputs."""
+        self._check_not_imported("be answers of a zoo")
         for name in _DECIDING_FIELDS:
             wanted, received = getattr(self.config, name), getattr(config, name)
             if wanted != received:
@@ -171,6 +176,14 @@ class QueryOutputsInfo:
                 f"{self.query_inputs.fingerprint}. Received: {queries.fingerprint}; "
                 "the zoo's dataset has changed. Choose another --query_dir, or "
                 "replace them with --overwrite."
+            )
+
+    def _check_not_imported(self, wanted: str) -> None:
+        if isinstance(self.config, ImportOutputsConfig):
+            raise UserError(
+                f"The query outputs in {self.query_dir} must {wanted}. Received: "
+                f"outputs that import_outputs made of {self.config.outputs}. Choose "
+                "another --query_dir, or replace them with --overwrite."
             )
 
 
@@ -230,7 +243,7 @@ def work_folder(query_dir: artifacts.Path) -> Iterator[pathlib.Path]:
 
 def write(
     work: pathlib.Path,
-    config: QueryConfig,
+    config: QueryConfig | ImportOutputsConfig,
     queries: QueryInputs,
     table: AttributeTable,
     num_classes: int,
@@ -249,7 +262,7 @@ def write(
         entries: Who was asked. Their order does not matter.
         probabilities_of: Returns what an entry answered, float32 `(num_queries,
             num_classes)`. Called once for each, in the order of the records.
-        zoo_fingerprint: Of the zoo.
+        zoo_fingerprint: Of the zoo, or of the files that outputs are imported from.
     """
     from kennen_tf import records
 
@@ -277,6 +290,7 @@ def write(
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "config": config.to_json(),
+        "imported": isinstance(config, ImportOutputsConfig),
         "num_classes": num_classes,
         "files": files,
         "shards": shard_names,

@@ -14,6 +14,8 @@ PACKAGES = ("flags", "kennen_tf", "pipelines")
 
 BINARIES = {
     "kennen_tf.build_zoo",
+    "kennen_tf.import_zoo",
+    "kennen_tf.import_outputs",
     "kennen_tf.query_zoo",
     "kennen_tf.train_metamodel",
     "kennen_tf.evaluate_metamodel",

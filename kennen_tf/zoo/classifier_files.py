@@ -67,7 +67,7 @@ def read(path: artifacts.Path) -> ClassifierFile:
         weights = {name: by_name[name] for name in names if name in by_name}
         if len(weights) == len(by_name) and config["class_name"] == "Functional":
             return ClassifierFile(_make_key(config), weights, config)
-    except (zipfile.BadZipFile, KeyError, TypeError):
+    except (zipfile.BadZipFile, IsADirectoryError, KeyError, TypeError):
         pass  # Of another form: Keras may know it.
     return _read_by_keras(path)
 

@@ -87,13 +87,15 @@ def _compile_paper_shape(record: ClassifierRecord, file: ClassifierFile) -> _Sha
     )
 
 
-def _compile_shape(record: ClassifierRecord, file: ClassifierFile) -> _Shape:
+def _compile_shape(
+    record: ClassifierRecord, file: ClassifierFile, image_shape: tuple[int, ...]
+) -> _Shape:
     """Compiles passes that TensorFlow differentiates."""
     model = file.build()
     scale = {"unit": 1.0, "byte": 255.0}[record.pixels]
-    both = tape_passes.TapePasses(model, record.outputs, scale)
+    both = tape_passes.TapePasses(model, record.outputs, scale, record.image_size)
     likes = [tf.TensorSpec(array.shape) for array in file.arrays]
-    images_like = tf.TensorSpec((None, *model.inputs[0].shape[1:]))
+    images_like = tf.TensorSpec((None, *image_shape))
     forward = tf.function(both.forward).get_concrete_function(likes, images_like)
     answer, _ = forward.structured_outputs
     backward = tf.function(both.backward).get_concrete_function(
@@ -112,17 +114,25 @@ class _Shapes:
     """The compiled passes of all shapes met in this process."""
 
     def __init__(self) -> None:
-        self._by_key: dict[tuple[str, ...], _Shape] = {}
+        self._by_key: dict[tuple[object, ...], _Shape] = {}
         self._lock = threading.Lock()
 
     def find(
-        self, record: ClassifierRecord, file: ClassifierFile, is_paper: bool
+        self,
+        record: ClassifierRecord,
+        file: ClassifierFile,
+        image_shape: tuple[int, ...],
+        is_paper: bool,
     ) -> _Shape:
-        key = file.key, record.pixels, record.outputs
+        own = record.pixels, record.outputs, record.image_size
+        key = file.key, image_shape, *own
         with self._lock:
             if key not in self._by_key:
-                make = _compile_paper_shape if is_paper else _compile_shape
-                self._by_key[key] = make(record, file)
+                self._by_key[key] = (
+                    _compile_paper_shape(record, file)
+                    if is_paper
+                    else _compile_shape(record, file, image_shape)
+                )
             return self._by_key[key]
 
 
@@ -277,7 +287,7 @@ class GradientBank:
                 f"{path} must have finite weights. Received: NaN or infinity. Build "
                 "the zoo again without it."
             )
-        shape = _shapes.find(record, file, self._is_paper)
+        shape = _shapes.find(record, file, self._zoo.image_shape, self._is_paper)
         with tf.device(self._device_of[record.id]):
             weights = tf.nest.map_structure(tf.constant, shape.pick(file))
         num_bytes = sum(array.nbytes for array in file.arrays)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf import black_boxes, processors
+from kennen_tf import processors
 from kennen_tf.errors import UserError
-from kennen_tf.zoo import classifier_files
+from kennen_tf.zoo import classifier_files, imported
 from kennen_tf.zoo.classifier_files import ClassifierFile
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
@@ -105,7 +105,7 @@ def query_classifiers(
         if stop.is_set():
             return
         if record.spec is None:
-            keep(record, ask_imported(zoo, record, pixels))
+            keep(record, imported.ask_imported(zoo, record, pixels))
             return
         path = zoo.check_classifier(record)
         file = classifier_files.read(path)
@@ -127,19 +127,3 @@ def query_classifiers(
         finally:
             # After an error or Ctrl-C, threads end with the classifier at hand.
             stop.set()
-
-
-def ask_imported(zoo: Zoo, record: ClassifierRecord, pixels: np.ndarray) -> np.ndarray:
-    """Sends queries to an imported classifier; returns its probabilities."""
-    where = record.file
-    if record.sha256:  # Of a function, only the name is known.
-        where = str(zoo.check_classifier(record))
-    box = black_boxes.open_black_box(
-        where,
-        outputs_kind=record.outputs,
-        pixels=record.pixels,
-        form=black_boxes.Form(
-            noun="images", shapes=(zoo.image_shape,), num_classes=zoo.num_classes
-        ),
-    )
-    return box.probabilities(pixels)

@@ -46,6 +46,8 @@ _FREE_FIELDS = (
     *("num_models", "zoo_dir", "workers", "specs"),
     *("max_failures", "retry_failed"),
 )
+# Of a record, what only those of imported classifiers say.
+_IMPORTED_FIELDS = ("name", "group", "file", "pixels", "outputs", "image_size")
 # Zoos of before there were several designs do not say.
 _FIRST_SHAPES = {"image_shape": [28, 28, 1], "num_classes": 10}
 
@@ -72,6 +74,8 @@ class ClassifierRecord:
             or "module:function".
         pixels, outputs: What an imported classifier takes and answers, as in
             `configs/revealing.py`.
+        image_size: Side of the square that images are resized to before an imported
+            classifier sees them; 0: it sees them as they are.
     """
 
     spec: ClassifierSpec | None
@@ -89,6 +93,7 @@ class ClassifierRecord:
     file: str = ""
     pixels: str = "unit"
     outputs: str = "probabilities"
+    image_size: int = 0
 
     @property
     def id(self) -> str:
@@ -102,7 +107,7 @@ class ClassifierRecord:
     def to_json(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)
         if self.spec:
-            for name in ("name", "group", "file", "pixels", "outputs"):
+            for name in _IMPORTED_FIELDS:
                 del values[name]
             return {**values, "spec": self.spec.to_json(), "id": self.id}
         return {**values, "id": self.id}
@@ -169,8 +174,19 @@ class Zoo:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Names the accepted classifiers, byte for byte."""
-        return artifacts.fingerprint([[r.id, r.sha256] for r in self.accepted])
+        """Names the accepted classifiers, byte for byte.
+
+        What a CSV said of imported ones is named, too: no file tells it.
+        """
+        said = ("file", "group", "values", "pixels", "outputs", "image_size")
+        return artifacts.fingerprint(
+            [
+                [r.id, r.sha256]
+                if r.spec
+                else [r.id, r.sha256, {name: getattr(r, name) for name in said}]
+                for r in self.accepted
+            ]
+        )
 
     def values_of(self, members: "Collection[ClassifierRecord]") -> Values:
         """Returns the value of every attribute of a classifier or an ensemble.

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kennen_tf.errors import UserError
+from kennen_tf.imagenet import pixel_models
 
 # The least normal float32: below it, a probability has lost its digits.
 _TINY = float(np.finfo(np.float32).tiny)
@@ -23,12 +24,16 @@ class TapePasses:
         model: One of them, made for this; its softmax is taken off.
         outputs: What it answers: "probabilities", "logits" or "log-probabilities".
         scale: What pixels in [0, 1] are multiplied with before it sees them.
+        image_size: Side of the square that images are resized to before; 0: they are
+            left as they are.
 
     Raises:
         UserError: If it answers something that has no gradient.
     """
 
-    def __init__(self, model: keras.Model, outputs: str, scale: float):
+    def __init__(
+        self, model: keras.Model, outputs: str, scale: float, image_size: int = 0
+    ):
         if outputs not in ("probabilities", "logits", "log-probabilities"):
             raise UserError(
                 "kennen-i and kennen-io descend through training classifiers, which "
@@ -39,6 +44,8 @@ class TapePasses:
         self._model = bare or model
         self._takes_log = outputs == "probabilities" and bare is None
         self._scale = scale
+        self._image_size = image_size
+        self._shape = tuple(model.inputs[0].shape[1:])
         # The states of generators are no weights: at inference, they do not matter.
         self._places = {id(v): place for place, v in enumerate(model.weights)}
         self._constants = {
@@ -57,10 +64,15 @@ class TapePasses:
         Returns:
             Log-probabilities `(n, classes)`; nothing is kept for the way back.
         """
+        if self._image_size:
+            levels = pixel_models.resize(
+                images * pixel_models.MAX_LEVEL, self._image_size
+            )
+            images = levels / pixel_models.MAX_LEVEL
         answers, _ = self._model.stateless_call(
             self._pick(self._model.trainable_variables, weights),
             self._pick(self._model.non_trainable_variables, weights),
-            images * self._scale,
+            self._reshape(images * self._scale),
             training=False,
         )
         answers = tf.cast(answers, tf.float32)
@@ -82,6 +94,12 @@ class TapePasses:
             answers, _ = self.forward(weights, images)
         found = tape.gradient(answers, images, output_gradients=gradient)
         return tf.zeros_like(images) if found is None else found
+
+    def _reshape(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns images as the model takes them, e.g. flat: the same numbers."""
+        if None in self._shape:
+            return images
+        return tf.reshape(images, (-1, *self._shape))
 
     def _pick(
         self, variables: Sequence[keras.Variable], weights: Sequence[tf.Tensor]
