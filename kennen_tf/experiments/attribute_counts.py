@@ -13,8 +13,7 @@ from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
 from kennen_tf.experiments.sections import Picture, Section, Table
-from kennen_tf.zoo.ensembles import Entry
-from kennen_tf.zoo.store import ACCEPTED, ClassifierRecord
+from kennen_tf.zoo.store import ACCEPTED, FAILED, ClassifierRecord
 
 _COLUMNS = 4
 _TITLE_WIDTH = 36  # In characters.
@@ -75,8 +74,8 @@ class AttributeCounts(Experiment):
 
     def measure(self, runs: Runs) -> dict[str, Any]:
         # Counts classifiers and entries by value, and summarises accuracies.
-        records = runs.zoo.records
-        values = [Entry((record,)).values for record in records]
+        records = [r for r in runs.zoo.records if r.status != FAILED]
+        values = [runs.zoo.values_of([record]) for record in records]
         rows = []
         for attribute in runs.info.attributes:
             for value in (*attribute.values, None):
@@ -103,8 +102,9 @@ class AttributeCounts(Experiment):
         return {
             "rows": rows,
             "num_entries": len(runs.info.entries),
-            "min_accuracy": runs.zoo.config.min_accuracy,
-            "epochs": runs.zoo.config.epochs,
+            # What was imported, others trained.
+            "min_accuracy": getattr(runs.zoo.config, "min_accuracy", None),
+            "epochs": getattr(runs.zoo.config, "epochs", None),
             **_count(records),
         }
 
