@@ -67,6 +67,25 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def _describe(result: dict[str, Any]) -> str:
+    """Returns what the zoo is made of, in a sentence or two."""
+    accepted, epochs = f"{result['num_accepted']:,} classifiers", result["epochs"]
+    if epochs:
+        accepted += f" of {epochs} epoch{'s' if epochs > 1 else ''}"
+    if result["min_accuracy"] is None:
+        accepted += " were imported."
+    else:
+        accepted += (
+            f" were accepted and {result['num_rejected']:,} rejected, the threshold "
+            f"being {100 * result['min_accuracy']:.0f}% validation accuracy."
+        )
+    return (
+        f"{accepted} With their ensembles, if there are any, these make the "
+        f"{result['num_entries']:,} entries that metamodels learn from and are tested "
+        "on."
+    )
+
+
 class AttributeCounts(Experiment):
     """The zoo's attributes: distribution and accuracy by value."""
 
@@ -190,12 +209,7 @@ class AttributeCounts(Experiment):
         ]
         return Section(
             title="The zoo's attributes (appendix)",
-            about=f"{result['num_accepted']:,} classifiers of {result['epochs']} "
-            f"epoch{'s' if result['epochs'] > 1 else ''} were accepted and "
-            f"{result['num_rejected']:,} rejected, the threshold being "
-            f"{100 * result['min_accuracy']:.0f}% validation accuracy. With their "
-            f"ensembles the accepted make the {result['num_entries']:,} entries that "
-            "metamodels learn from and are tested on.",
+            about=_describe(result),
             tables=[
                 Table(
                     caption="Classifiers by value, the accepted in % with 95% "
