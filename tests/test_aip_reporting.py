@@ -345,6 +345,14 @@ def test_sheets_show_first_what_was_right_before(grey, tmp_path, monkeypatch):
     assert captions[2] == ("class 3", "perturbation", "named 5")
 
 
+def test_sheets_of_pairings_that_are_wanted_no_more_go(grey, tmp_path, monkeypatch):
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    (folder / "sheet-l2-c-on-a0.png").touch()
+    _, names, _ = write_sheets([grey], folder, monkeypatch)
+    assert names == ["sheet-l2-b0+b1-on-a0.png"]
+
+
 def test_sheets_say_what_was_wrong_before(white, tmp_path, monkeypatch):
     _, _, captions = write_sheets([white], tmp_path / "figures", monkeypatch)
     assert captions[0] == ("class 0 (named wrongly)", "perturbation", "named 1")
