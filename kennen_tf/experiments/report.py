@@ -9,7 +9,6 @@ report_dir/
 """
 
 import base64
-import os
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
-from kennen_tf import artifacts, figures, paper
+from kennen_tf import artifacts, figures, paper, processors
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.designs import mnist_net
 from kennen_tf.experiments.sections import Section
@@ -62,7 +61,10 @@ def make_document(
         "num_trained": num_trained,
         # Not the command line as it was, which holds paths of this machine.
         "provenance": {**provenance, "command": command},
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+        "machine": {
+            "cores": processors.available_cores(),
+            "processor": platform.machine(),
+        },
     }
 
 
