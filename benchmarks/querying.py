@@ -42,7 +42,9 @@ def main(argv: list[str]) -> None:
         if _POOL.value in ("any", zoo.values_of([record])["pool"])
     ]
     queries = query_inputs.draw(
-        *images.load_validation(zoo), _NUM_QUERIES.value, query_seed=0
+        *images.load_validation(zoo.config, zoo.images_path),
+        _NUM_QUERIES.value,
+        query_seed=0,
     )
     pixels = queries.pixels
     # The first call of anything in TensorFlow is slower than all others.

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from absl import flags as absl_flags
 
 from flags import common
-from kennen_tf.configs.zoo import COMPUTE_DTYPES, ZooConfig
-from kennen_tf.designs.design import NAMES
+from kennen_tf.configs.zoo import COMPUTE_DTYPES, DESIGNS, ZooConfig
 
 
 def define(
@@ -16,7 +15,7 @@ def define(
     flag = common.Definer(ZooConfig, flag_values)
     flag.string(
         "design",
-        f"What the classifiers differ in: {', '.join(NAMES)}, or module:NAME for a "
+        f"What the classifiers differ in: {', '.join(DESIGNS)}, or module:NAME for a "
         "design of your own.",
     )
     flag.integer("num_models", "Number of classifiers to train, accepted or not.")

@@ -3,7 +3,7 @@
 A metamodel names attributes (paper, Table 1). Which there are comes with the zoo: its
 table is saved beside the classifiers, their query outputs, metamodels, results and
 exports, and read from there. `kennen_tf/designs` has the tables that zoos are built
-with; the paper's is `designs/mnist_net.py`.
+with; the paper's is `designs/mnist_table.py`.
 
 The position of a value is its label on disk, and the position of an attribute decides
 the identifiers of classifiers, so to a design both are appended, never reordered.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable, Value
-from kennen_tf.designs import mnist_net
+from kennen_tf.designs import mnist_table
 from kennen_tf.errors import UserError
 
 NUM_RESAMPLES = 2000
@@ -142,7 +142,7 @@ def _words(row: Mapping[str, Any]) -> dict[str, str]:
     if "code" in row:
         return {}
     # Then there was one table.
-    attribute = mnist_net.TABLE[row["name"]]
+    attribute = mnist_table.TABLE[row["name"]]
     return {"code": attribute.code, "description": attribute.description}
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection
 import numpy as np
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.designs import mnist_net
+from kennen_tf.designs import mnist_table
 
 SUBMISSION = "anonymous submission"
 # It says that the row "one label" is bottom-1, which the submission leaves open.
@@ -60,7 +60,7 @@ class Row:
 NUM_TRAIN = 5_000
 
 # A thirteenth attribute of a design finds no number rather than a wrong one.
-_TABLE = AttributeTable(mnist_net.TABLE.attributes[:12])
+_TABLE = AttributeTable(mnist_table.TABLE.attributes[:12])
 NAMES = _TABLE.names
 
 # act, drop, pool, ks, #conv, #fc, #par, ens, alg, bs, size, split

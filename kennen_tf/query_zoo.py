@@ -48,7 +48,9 @@ def query_zoo(config: QueryConfig) -> None:
             "Train more with build_zoo, or lower --min_accuracy."
         )
     queries = query_inputs.draw(
-        *images.load_validation(zoo), config.num_queries, config.query_seed
+        *images.load_validation(zoo.config, zoo.images_path),
+        config.num_queries,
+        config.query_seed,
     )
     quiet.import_tensorflow()
     if query_outputs.holds_query_outputs(config.query_dir) and not config.overwrite:

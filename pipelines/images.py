@@ -14,12 +14,12 @@ import zlib
 
 import numpy as np
 
+from kennen_tf.configs.importing import ImportConfig
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs.design import load_design
 from kennen_tf.errors import UserError
 from kennen_tf.labeled_images import LabeledImages
 from kennen_tf.seeds import derive_seed
-from kennen_tf.zoo.store import IMAGES_NAME, Zoo
 from pipelines import tfds_builders
 
 # Of the four files of an IDX dataset, as MNIST's authors named them.
@@ -100,16 +100,22 @@ def load_zoo_images(design: str, dataset: str) -> LabeledImages:
     return images
 
 
-def load_validation(zoo: Zoo) -> tuple[np.ndarray, np.ndarray]:
+def load_validation(
+    config: ZooConfig | ImportConfig, images_path: pathlib.Path
+) -> tuple[np.ndarray, np.ndarray]:
     """Loads the validation images of a zoo, built or imported, and their labels.
 
+    Args:
+        config: Of the zoo.
+        images_path: Where an imported zoo has them.
+
     Returns:
-        uint8 `(n, *image_shape)` and int32 `(n,)`.
+        uint8 `(n, height, width, channels)` and int32 `(n,)`.
     """
-    if isinstance(zoo.config, ZooConfig):
-        images = load_zoo_images(zoo.config.design, zoo.config.dataset)
+    if isinstance(config, ZooConfig):
+        images = load_zoo_images(config.design, config.dataset)
         return images.test_images, images.test_labels
-    with np.load(zoo.zoo_dir / IMAGES_NAME, allow_pickle=False) as stored:
+    with np.load(images_path, allow_pickle=False) as stored:
         return stored["images"], stored["labels"]
 
 

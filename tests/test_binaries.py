@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
     shape = {"act": "elu", "drop": "no", "pool": "yes", "ks": 3, "conv": 2, "fc": 2}
     specs = [
         fakes.read_spec({**spec.to_json(), **shape, "alg": "adam"})
-        for spec in sample_specs(12, 2, root_seed=0)
+        for spec in sample_specs(fakes.mnist_net.DESIGN, 12, 2, root_seed=0)
     ]
     lines = [json.dumps(spec.to_json()) for spec in dict.fromkeys(specs)]
     (folder / "specs.jsonl").write_text("\n".join(lines))

@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from kennen_tf.configs.zoo import DESIGNS
 from kennen_tf.designs import building
-from kennen_tf.designs.design import NAMES, load_design
+from kennen_tf.designs.design import load_design
 from kennen_tf.errors import UserError
 from kennen_tf.labeled_images import LabeledImages
 from kennen_tf.zoo import specs, training
@@ -60,7 +61,7 @@ def check_reset(design, images, spec, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DESIGNS)
 def test_trainer_that_trained_another_equals_a_fresh_one_bit_for_bit(name):
     design = dataclasses.replace(load_design(name), epochs=1)
     check_reset(

@@ -32,7 +32,7 @@ VOCABULARY = {
     "kennen_tf.artifacts",
     "kennen_tf.attributes",
     "kennen_tf.configs",
-    "kennen_tf.designs.mnist_net",
+    "kennen_tf.designs.mnist_table",
     "kennen_tf.environment",
     "kennen_tf.errors",
     "kennen_tf.paper",

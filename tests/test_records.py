@@ -348,7 +348,9 @@ def test_arrays_are_sorted_by_id_and_hold_the_queries_asked_for(info, made):
     assert list(labels) == list(fakes.TABLE.names)
     for name, values in labels.items():
         assert values.dtype == np.int32
-        assert values.tolist() == [entry.labels[name] for entry in some]
+        assert values.tolist() == [
+            info.attributes.labels(entry.values)[name] for entry in some
+        ]
 
 
 def collect(dataset):

@@ -4,6 +4,8 @@ import dataclasses
 
 from kennen_tf.configs import base
 
+# Each in a module of its name, in `designs`.
+DESIGNS = ("mnist_net", "digits_net", "wild_net")
 COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
 
 
@@ -12,7 +14,7 @@ class ZooConfig(base.Config):
     """Settings of `build_zoo`.
 
     What to train:
-        design: What is varied: one of `designs.design.NAMES`, or "module:NAME".
+        design: What is varied: one of `DESIGNS`, or "module:NAME".
         num_models: Classifiers to train, accepted or not.
         replicas: Seeds drawn for each combination of attributes, so that small zoos
             have ensembles too.

@@ -18,14 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.attributes import AttributeTable, Values
+from kennen_tf.configs.zoo import DESIGNS
 from kennen_tf.errors import UserError
 from kennen_tf.labeled_images import LabeledImages
 
 if TYPE_CHECKING:
     import keras
-
-# Designs that come with the package, each in a module of its name.
-NAMES = ("mnist_net", "digits_net", "wild_net")
 
 # Parts that are functions, and what else they may be.
 _PARTS: dict[str, tuple[type, ...]] = {
@@ -142,15 +140,15 @@ def load_design(name: str) -> Design:
     """Returns a design by its name.
 
     Args:
-        name: One of `NAMES`, or "module:NAME"; modules of the current folder are found.
+        name: One of `DESIGNS`, or "module:NAME"; modules of the current folder are found.
 
     Raises:
         UserError: If there is none.
     """
     module_name, colon, variable = name.partition(":")
-    if not colon and name not in NAMES:
+    if not colon and name not in DESIGNS:
         raise UserError(
-            f"--design must be one of {', '.join(NAMES)}, or module:NAME for one of "
+            f"--design must be one of {', '.join(DESIGNS)}, or module:NAME for one of "
             f"your own. Received: design={name!r}."
         )
     if not colon:

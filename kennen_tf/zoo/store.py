@@ -219,6 +219,11 @@ class Zoo:
         names = set(self.attributes.names)
         return any(not names <= set(record.values or ()) for record in self.records)
 
+    @property
+    def images_path(self) -> pathlib.Path:
+        """Where the validation images of an imported zoo are."""
+        return self.zoo_dir / IMAGES_NAME
+
     def classifier_path(self, record: ClassifierRecord) -> pathlib.Path:
         """Returns where a classifier's file is."""
         return classifier_path(self.zoo_dir, record)
