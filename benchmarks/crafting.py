@@ -33,7 +33,7 @@ from absl import flags as absl_flags
 
 from kennen_tf import artifacts, query_inputs
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.designs import building, mnist_net
+from kennen_tf.designs import building, mnist_net, mnist_table
 from kennen_tf.zoo import specs, store
 from kennen_tf.zoo.gradients import GradientBank
 from kennen_tf.zoo.specs import ClassifierSpec
@@ -48,11 +48,11 @@ Step = Callable[[tf.Tensor], tf.Tensor]
 def make_panel() -> list[ClassifierSpec]:
     """Returns the specs of the panel."""
     names = ("act", "pool", "ks", "conv", "fc")
-    act, pool, ks, conv, fc = (mnist_net.TABLE[name].values for name in names)
+    act, pool, ks, conv, fc = (mnist_table.TABLE[name].values for name in names)
     places = itertools.product(range(2), range(2), range(2), range(3))
     return [
         specs.read_spec(
-            mnist_net.TABLE,
+            mnist_table.TABLE,
             {
                 "act": act[(2 * half + i + j + k) % 4],
                 "pool": pool[i],
@@ -70,7 +70,7 @@ def make_zoo(folder: str) -> store.Zoo:
     """Makes a zoo of untrained classifiers: what they answer takes as long."""
     header = store.ZooHeader(
         config=ZooConfig(zoo_dir=folder, compute_dtype="float32"),
-        attributes=mnist_net.TABLE,
+        attributes=mnist_table.TABLE,
         image_shape=mnist_net.IMAGE_SHAPE,
         num_classes=mnist_net.NUM_CLASSES,
     )

@@ -31,7 +31,8 @@ def write_query_outputs(
     from kennen_tf import query_outputs
     from kennen_tf.attributes import Facts
     from kennen_tf.configs.queries import QueryConfig
-    from kennen_tf.designs.mnist_net import DESIGN, NUM_CLASSES, TABLE
+    from kennen_tf.designs.mnist_net import DESIGN, NUM_CLASSES
+    from kennen_tf.designs.mnist_table import TABLE
     from kennen_tf.query_inputs import QueryInputs
     from kennen_tf.records import QueriedEntry
     from kennen_tf.zoo.specs import sample_specs

@@ -17,7 +17,7 @@ from absl import app
 from absl import flags as absl_flags
 
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.designs import mnist_net
+from kennen_tf.designs import mnist_net, mnist_table
 from kennen_tf.labeled_images import LabeledImages
 from kennen_tf.zoo import specs, store, workers
 from pipelines import images
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> None:
         )
         header = store.ZooHeader(
             config=config,
-            attributes=mnist_net.TABLE,
+            attributes=mnist_table.TABLE,
             image_shape=mnist_net.IMAGE_SHAPE,
             num_classes=mnist_net.NUM_CLASSES,
         )

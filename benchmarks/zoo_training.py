@@ -34,7 +34,7 @@ from absl import flags as absl_flags
 
 from kennen_tf import processors, quiet
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.designs import mnist_net
+from kennen_tf.designs import mnist_net, mnist_table
 from kennen_tf.zoo import specs, store
 from kennen_tf.zoo.specs import ClassifierSpec
 from pipelines import images
@@ -59,11 +59,11 @@ def make_panel(num_specs: int = 48) -> list[ClassifierSpec]:
     random = np.random.default_rng(0)
     columns = {
         a.name: random.permutation(np.resize(np.array(a.values, object), num_specs))
-        for a in mnist_net.TABLE.chosen
+        for a in mnist_table.TABLE.chosen
     }
     return [
         specs.read_spec(
-            mnist_net.TABLE, {**{k: v[i] for k, v in columns.items()}, "seed": i}
+            mnist_table.TABLE, {**{k: v[i] for k, v in columns.items()}, "seed": i}
         )
         for i in range(num_specs)
     ]
@@ -82,7 +82,7 @@ def time_zoo(panel: list[ClassifierSpec], epochs: int) -> tuple[Cost, list[float
         )
         header = store.ZooHeader(
             config=config,
-            attributes=mnist_net.TABLE,
+            attributes=mnist_table.TABLE,
             image_shape=mnist_net.IMAGE_SHAPE,
             num_classes=mnist_net.NUM_CLASSES,
         )

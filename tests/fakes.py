@@ -13,7 +13,7 @@ from kennen_tf.artifacts import Path
 from kennen_tf.attributes import AttributeTable, Facts
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.designs import building, mnist_net
+from kennen_tf.designs import building, mnist_net, mnist_table
 from kennen_tf.designs.mnist_net import NUM_CLASSES
 from kennen_tf.labeled_images import LabeledImages
 from kennen_tf.query_inputs import QueryInputs
@@ -23,7 +23,7 @@ from kennen_tf.zoo import specs as specs_lib
 from kennen_tf.zoo import store
 from kennen_tf.zoo.specs import ClassifierSpec
 
-TABLE = mnist_net.TABLE
+TABLE = mnist_table.TABLE
 NUM_COMBINATIONS = mnist_net.DESIGN.num_combinations
 
 

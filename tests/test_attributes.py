@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable, Facts
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
 
 COMBINATION = {

@@ -8,7 +8,8 @@ import re
 import fakes
 import pytest
 
-from kennen_tf.designs.mnist_net import DESIGN, TABLE
+from kennen_tf.designs.mnist_net import DESIGN
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
 from kennen_tf.zoo import specs
 

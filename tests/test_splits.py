@@ -9,7 +9,7 @@ import pytest
 
 from kennen_tf import splits
 from kennen_tf.attributes import Attribute, AttributeTable
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
 
 

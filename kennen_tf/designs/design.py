@@ -140,7 +140,8 @@ def load_design(name: str) -> Design:
     """Returns a design by its name.
 
     Args:
-        name: One of `DESIGNS`, or "module:NAME"; modules of the current folder are found.
+        name: One of `DESIGNS`, or "module:NAME"; modules of the current folder are
+            found.
 
     Raises:
         UserError: If there is none.

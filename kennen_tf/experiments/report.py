@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from kennen_tf import artifacts, figures, paper, processors
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.designs import mnist_net
+from kennen_tf.designs import mnist_table
 from kennen_tf.experiments.sections import Section
 
 SCHEMA_VERSION = 1
@@ -95,7 +95,7 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
 def read_table(document: Mapping[str, Any]) -> AttributeTable:
     """Returns the attributes of the zoo that an experiment was run on."""
     # Experiments of before they said so were all on one table.
-    stored = document.get("attributes", mnist_net.TABLE.to_json())
+    stored = document.get("attributes", mnist_table.TABLE.to_json())
     return AttributeTable.from_json(stored, document["experiment"])
 
 
