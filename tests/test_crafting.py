@@ -10,6 +10,7 @@ from kennen_tf.configs.crafting import IMAGES, RECIPES, STARTS, CraftingRecipe
 from kennen_tf.configs.metamodels import CRAFTED
 from kennen_tf.configs.metamodels import RECIPES as METAMODEL_RECIPES
 from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.errors import UserError
 from kennen_tf.metamodels import crafting, kennen_i, start_images
 from kennen_tf.metamodels.objectives import LeftOutLoss, NamedClasses
 from kennen_tf.zoo.gradients import GradientBank
@@ -260,6 +261,12 @@ def test_what_a_digit_means_is_counted():
     np.testing.assert_array_equal(kennen_i._fit_table(*more, 2, 10), table)
     # A value without a classifier is never named.
     assert kennen_i._fit_table(seen, labels, 3, 10)[:, 2].max() == -50
+
+
+def test_attributes_have_at_most_as_many_values_as_there_are_classes():
+    kennen_i.check_num_values(TABLE, 8)
+    with pytest.raises(UserError, match="at most 5 values. Received: par, with 8"):
+        kennen_i.check_num_values(TABLE, 5)
 
 
 def test_all_methods_have_recipes_of_the_same_names():
