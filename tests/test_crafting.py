@@ -192,6 +192,23 @@ def test_starts_are_made_of_the_seed():
     assert starts.indices.tolist() == [0] + [-1] * (len(STARTS) - 1)
 
 
+class ColourImages:
+    """Validation images of another size, in colour."""
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3), np.uint8)
+
+    def __len__(self):
+        return len(self.images)
+
+
+@pytest.mark.parametrize("kind", STARTS[1:])
+def test_starts_have_the_size_and_colours_of_the_zoos_images(kind):
+    random = np.random.default_rng(0)
+    pixels = start_images._make(kind, 1, ColourImages(), random)
+    assert pixels.shape == (6, 8, 3)
+    assert 0 <= pixels.min() <= pixels.max() <= 1
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, tmp_path):
     specs = fakes.make_small_specs(3)
