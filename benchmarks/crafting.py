@@ -31,9 +31,10 @@ import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
-from kennen_tf import artifacts, attributes, query_inputs
+from kennen_tf import artifacts, query_inputs
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.zoo import classifiers, store
+from kennen_tf.designs import building, mnist_net, mnist_table
+from kennen_tf.zoo import specs, store
 from kennen_tf.zoo.gradients import GradientBank
 from kennen_tf.zoo.specs import ClassifierSpec
 from pipelines import images
@@ -47,10 +48,11 @@ Step = Callable[[tf.Tensor], tf.Tensor]
 def make_panel() -> list[ClassifierSpec]:
     """Returns the specs of the panel."""
     names = ("act", "pool", "ks", "conv", "fc")
-    act, pool, ks, conv, fc = (attributes.by_name(name).values for name in names)
+    act, pool, ks, conv, fc = (mnist_table.TABLE[name].values for name in names)
     places = itertools.product(range(2), range(2), range(2), range(3))
     return [
-        ClassifierSpec.from_json(
+        specs.read_spec(
+            mnist_table.TABLE,
             {
                 "act": act[(2 * half + i + j + k) % 4],
                 "pool": pool[i],
@@ -58,7 +60,7 @@ def make_panel() -> list[ClassifierSpec]:
                 "conv": conv[k],
                 "fc": fc[(half + i + j + k) % 3],
                 **{"drop": "no", "alg": "adam", "bs": 64, "split": "all0", "seed": 0},
-            }
+            },
         )
         for half, i, j, k in places
     ]
@@ -66,10 +68,16 @@ def make_panel() -> list[ClassifierSpec]:
 
 def make_zoo(folder: str) -> store.Zoo:
     """Makes a zoo of untrained classifiers: what they answer takes as long."""
-    store.prepare(ZooConfig(zoo_dir=folder, compute_dtype="float32"))
+    header = store.ZooHeader(
+        config=ZooConfig(zoo_dir=folder, compute_dtype="float32"),
+        attributes=mnist_table.TABLE,
+        image_shape=mnist_net.IMAGE_SHAPE,
+        num_classes=mnist_net.NUM_CLASSES,
+    )
+    store.prepare(header)
     for spec in make_panel():
         keras.utils.set_random_seed(spec.seed)
-        model = classifiers.build_classifier(spec)
+        model = building.build_classifier(mnist_net.DESIGN, spec.combination)
         path = store.classifier_path(folder, spec)
         store.save_classifier(model, path)
         record = store.ClassifierRecord(

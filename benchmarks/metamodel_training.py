@@ -28,8 +28,11 @@ def write_query_outputs(
     """Writes query outputs of noise, of single classifiers that differ in all."""
     import numpy as np
 
-    from kennen_tf import attributes, query_outputs
+    from kennen_tf import query_outputs
+    from kennen_tf.attributes import Facts
     from kennen_tf.configs.queries import QueryConfig
+    from kennen_tf.designs.mnist_net import DESIGN, NUM_CLASSES
+    from kennen_tf.designs.mnist_table import TABLE
     from kennen_tf.query_inputs import QueryInputs
     from kennen_tf.records import QueriedEntry
     from kennen_tf.zoo.specs import sample_specs
@@ -41,14 +44,14 @@ def write_query_outputs(
             combination_id=spec.combination_id,
             members=(spec.id,),
             accuracy=0.98,
-            values=attributes.all_values(
-                attributes.Facts(
+            values=TABLE.complete(
+                Facts(
                     combination=spec.combination,
                     num_params=int(2 ** random.uniform(14, 22)),
                 )
             ),
         )
-        for spec in sample_specs(num_entries, 2, 0)
+        for spec in sample_specs(DESIGN, num_entries, 2, 0)
     ]
     queries = QueryInputs(
         images=random.integers(0, 256, (num_queries, 28, 28, 1), np.uint8),
@@ -60,6 +63,8 @@ def write_query_outputs(
             work,
             QueryConfig(query_dir=str(folder), num_queries=num_queries),
             queries,
+            TABLE,
+            NUM_CLASSES,
             entries,
             lambda _: random.dirichlet(np.ones(10), num_queries).astype(np.float32),
             zoo_fingerprint="made up",

@@ -20,8 +20,7 @@ from absl import app
 from absl import flags as absl_flags
 
 from kennen_tf import query_inputs
-from kennen_tf.zoo import querying
-from kennen_tf.zoo.specs import shape_key
+from kennen_tf.zoo import classifier_files, querying
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 from pipelines import images
 
@@ -37,15 +36,20 @@ def main(argv: list[str]) -> None:
     """Measures and prints."""
     del argv
     zoo = Zoo.open(_ZOO_DIR.value)
-    records = [r for r in zoo.accepted if _POOL.value in ("any", r.spec["pool"])]
-    dataset = images.load_images(zoo.config.dataset)
+    records = [
+        record
+        for record in zoo.accepted
+        if _POOL.value in ("any", zoo.values_of([record])["pool"])
+    ]
     queries = query_inputs.draw(
-        dataset.test_images, dataset.test_labels, _NUM_QUERIES.value, query_seed=0
+        *images.load_validation(zoo.config, zoo.images_path),
+        _NUM_QUERIES.value,
+        query_seed=0,
     )
-    del dataset
     pixels = queries.pixels
     # The first call of anything in TensorFlow is slower than all others.
-    querying.Querier(records[0].spec, pixels).query(zoo, records[0])
+    file = classifier_files.read(zoo.check_classifier(records[0]))
+    querying.Querier(file).query(file, [pixels[:1]])
 
     shared: dict[str, np.ndarray] = {}
 
@@ -70,7 +74,9 @@ def main(argv: list[str]) -> None:
     plain_seconds = (time.perf_counter() - start) / len(sample)
     plain_core_seconds = (time.process_time() - core_start) / len(sample)
 
-    num_shapes = len({shape_key(record.spec) for record in records})
+    num_shapes = len(
+        {classifier_files.read(zoo.classifier_path(r)).key for r in records}
+    )
     table = rich.table.Table(
         title=f"Querying {len(records)} classifiers of {num_shapes} shapes, "
         f"{len(pixels)} queries"

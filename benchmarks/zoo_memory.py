@@ -17,6 +17,7 @@ from absl import app
 from absl import flags as absl_flags
 
 from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.designs import mnist_net, mnist_table
 from kennen_tf.labeled_images import LabeledImages
 from kennen_tf.zoo import specs, store, workers
 from pipelines import images
@@ -48,8 +49,14 @@ def main(argv: list[str]) -> None:
             compute_dtype="float32",
             workers=_WORKERS.value,
         )
-        store.prepare(config)
-        wanted = specs.sample_specs(_NUM_MODELS.value, 1, root_seed=0)
+        header = store.ZooHeader(
+            config=config,
+            attributes=mnist_table.TABLE,
+            image_shape=mnist_net.IMAGE_SHAPE,
+            num_classes=mnist_net.NUM_CLASSES,
+        )
+        store.prepare(header)
+        wanted = specs.sample_specs(mnist_net.DESIGN, _NUM_MODELS.value, 1, 0)
         largest, seconds = 0, []
         records = workers.train_all(wanted, config, load_few_images)
         for number, record in enumerate(records, start=1):

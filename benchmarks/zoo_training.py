@@ -32,9 +32,10 @@ import rich.table
 from absl import app
 from absl import flags as absl_flags
 
-from kennen_tf import attributes, quiet
+from kennen_tf import processors, quiet
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.zoo import processors, store
+from kennen_tf.designs import mnist_net, mnist_table
+from kennen_tf.zoo import specs, store
 from kennen_tf.zoo.specs import ClassifierSpec
 from pipelines import images
 
@@ -58,10 +59,12 @@ def make_panel(num_specs: int = 48) -> list[ClassifierSpec]:
     random = np.random.default_rng(0)
     columns = {
         a.name: random.permutation(np.resize(np.array(a.values, object), num_specs))
-        for a in attributes.CHOSEN
+        for a in mnist_table.TABLE.chosen
     }
     return [
-        ClassifierSpec.from_json({**{k: v[i] for k, v in columns.items()}, "seed": i})
+        specs.read_spec(
+            mnist_table.TABLE, {**{k: v[i] for k, v in columns.items()}, "seed": i}
+        )
         for i in range(num_specs)
     ]
 
@@ -77,7 +80,13 @@ def time_zoo(panel: list[ClassifierSpec], epochs: int) -> tuple[Cost, list[float
             min_accuracy=0.0,
             compute_dtype=processors.fast_compute_dtype(),
         )
-        store.prepare(config)
+        header = store.ZooHeader(
+            config=config,
+            attributes=mnist_table.TABLE,
+            image_shape=mnist_net.IMAGE_SHAPE,
+            num_classes=mnist_net.NUM_CLASSES,
+        )
+        store.prepare(header)
         load_images = functools.partial(images.load_images, "mnist")
         with _timed() as cost:
             records = list(workers.train_all(panel, config, load_images))
@@ -100,7 +109,7 @@ def _train_plainly(panel: list[ClassifierSpec], epochs: int) -> list[float]:
     import keras
     import tensorflow as tf
 
-    from kennen_tf.zoo import classifiers, training
+    from kennen_tf.designs import building
 
     data = images.load_images("mnist")
     validation = tf.data.Dataset.from_tensor_slices(
@@ -109,17 +118,18 @@ def _train_plainly(panel: list[ClassifierSpec], epochs: int) -> list[float]:
     accuracies = []
     for spec in panel:
         keras.utils.set_random_seed(spec.seed)
-        subset = training.training_indices(str(spec["split"]), len(data.train_labels))
+        design, values = mnist_net.DESIGN, spec.combination
+        subset = design.training_indices(values, len(data.train_labels))
         inputs = data.train_images[subset].astype("float32") / 255
         pipeline = (
             tf.data.Dataset.from_tensor_slices((inputs, data.train_labels[subset]))
             .shuffle(len(subset), seed=spec.seed)
-            .batch(int(spec["bs"]), drop_remainder=True)
+            .batch(design.batch_size(values), drop_remainder=True)
             .prefetch(tf.data.AUTOTUNE)
         )
-        model = classifiers.build_classifier(spec)
+        model = building.build_classifier(design, values)
         model.compile(
-            training.OPTIMIZERS[str(spec["alg"])](),
+            design.optimizer(values),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
         )

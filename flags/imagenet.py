@@ -28,7 +28,12 @@ def define_shared(flag: common.Definer) -> None:
         "Side, in pixels, that images are resized to; classifiers with another input "
         "size resize within. 0 for the largest input size among them.",
     )
-    flag.integer("batch_size", "Images at once; 0 for as many as memory allows.")
+    flag.integer(
+        "batch_size",
+        "Images at once; 0 for as many as memory allows and speed asks for. AIPs are "
+        "made in batches of just this size, filled up if need be, and depend on it a "
+        "little, so a run that is resumed keeps its own.",
+    )
     flag.string("output_dir", "Folder for all that is written.")
     flag.integer("seed", "Root seed of every draw.")
     flag.boolean("resume", "Go on in an --output_dir that a run was stopped in.")

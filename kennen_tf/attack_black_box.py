@@ -10,7 +10,9 @@ file, takes no part. Nothing of the black box is used but its answers.
 
 Writes runs/attack/answers, aips/GENERATORS/IMAGE.png, figures/*.png and, last,
 results.json. Killed at any moment, the same command with --resume goes on, and sends
-nothing again that was answered.
+nothing again that was answered; also with --compare added or left out, or with another
+--metamodel or --num_queries. If the black box or all classifiers name the clean images
+no better than chance, that is called out before AIPs are made.
 """
 
 import pathlib
@@ -20,6 +22,9 @@ from flags import attacking as attacking_flags
 from flags import common
 from kennen_tf.configs.aips import AttackConfig
 from kennen_tf.errors import UserError
+
+# Which AIPs are made of the images; those that are there do not depend on these.
+_CHOOSING = ("compare", "metamodel", "num_queries")
 
 if TYPE_CHECKING:
     from kennen_tf.black_boxes import BlackBox
@@ -65,7 +70,9 @@ def attack_black_box(config: AttackConfig) -> None:
         "images": images.fingerprint,
         "classifiers": {m.name: m.identity for m in families.members},
     }
-    with run_folder.open_run("attack_black_box", config.to_json(), made_from) as folder:
+    with run_folder.open_run(
+        "attack_black_box", config.to_json(), made_from, free_fields=_CHOOSING
+    ) as folder:
         _attack(config, box, families, images, made_from, folder)
 
 
@@ -84,18 +91,20 @@ def _attack(
         aip_sheets,
         attacked_box,
         box_answers,
-        classifier_outputs,
         family_prediction,
         generator_sets,
+        plausibility,
         run_folder,
     )
 
     # First, so that a black box that does not fit is found out at once.
     answers = box_answers.BoxAnswers(box, folder / "answers")
     clean = answers.probabilities(images.pixels)
-    outputs = classifier_outputs.collect(
+    warnings = plausibility.check_black_box(clean, images.labels)
+    outputs, others = plausibility.collect(
         families.members, images, folder / "outputs", config.batch_size
     )
+    warnings += others
     scores = family_prediction.predict(
         *(config.metamodel, outputs, families, clean, config.num_queries, config.seed)
     )
@@ -116,6 +125,7 @@ def _attack(
     reporting.print_table(
         aip_reporting.families_table(scores, "the black box"),
         [
+            *warnings,
             f"The family predicted is {predicted}, for {config.black_box}.",
             *aip_reporting.families_notes(config, len(images)),
         ],
@@ -124,6 +134,7 @@ def _attack(
     reporting.print_table(
         aip_reporting.grades_table(graded, title),
         [
+            *warnings,
             *aip_reporting.grades_notes(graded),
             *aip_reporting.sizes_notes(sizes),
             f"The black box answered {answers.num_images} images, {answers.num_sent} "
@@ -131,11 +142,12 @@ def _attack(
         ],
     )
     document = aip_reporting.results_document(
-        config, run.budget, graded, sizes, made_from
+        config, run.budget, graded, sizes, run.batch_sizes, made_from
     )
     document |= {
         "family_scores": scores,
         "predicted_family": predicted,
+        "warnings": warnings,
         "num_images_answered": answers.num_images,
     }
     artifacts.write_json(folder / run_folder.RESULTS_NAME, document)

@@ -3,12 +3,13 @@
 A metamodel names attributes (paper, Table 1). Which there are comes with the zoo: its
 table is saved beside the classifiers, their query outputs, metamodels, results and
 exports, and read from there. `kennen_tf/designs` has the tables that zoos are built
-with; the paper's is `designs/mnist_net.py`.
+with; the paper's is `designs/mnist_table.py`.
 
 The position of a value is its label on disk, and the position of an attribute decides
 the identifiers of classifiers, so to a design both are appended, never reordered.
 """
 
+import bisect
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -57,6 +58,8 @@ class Attribute:
         applies: In a design: says of the chosen values whether it applies; None if it
             always does.
         derived: Whether it is computed and not chosen.
+        edges: Of numbers that were put into bins: what neighbouring values meet in,
+            ascending; a number that is an edge belongs to the bin above it.
     """
 
     name: str
@@ -71,9 +74,11 @@ class Attribute:
         default=None, compare=False, repr=False
     )
     derived: bool = False
+    edges: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
+        object.__setattr__(self, "edges", tuple(self.edges))
         object.__setattr__(self, "code", self.code or self.name)
         object.__setattr__(self, "derived", self.derived or self.derive is not None)
         kinds = {type(value) for value in self.values}
@@ -108,9 +113,13 @@ class Attribute:
             )
         return self.values.index(value)
 
+    def bin(self, number: float) -> Value:
+        """Returns the value whose bin a number is in, of an attribute with `edges`."""
+        return self.values[bisect.bisect_right(self.edges, number)]
+
     def to_json(self) -> dict[str, Any]:
         """Returns a row of the table as artifacts hold it."""
-        return {
+        row = {
             "name": self.name,
             "code": self.code,
             "description": self.description,
@@ -118,6 +127,8 @@ class Attribute:
             "group": self.group,
             "derived": self.derived,
         }
+        # Tables of before there were bins keep their fingerprints.
+        return {**row, "edges": list(self.edges)} if self.edges else row
 
 
 class AttributeTable:
@@ -251,42 +262,3 @@ class AttributeTable:
                 f"{where} must hold an attribute table. Received: {error}. Make it "
                 "again."
             ) from error
-
-
-# TRANSITION: removed when nothing uses them any more.
-def __getattr__(name: str) -> Any:
-    if name not in ("ATTRIBUTES", "NAMES", "CHOSEN"):
-        raise AttributeError(name)
-    table = _paper_table()
-    return {
-        "ATTRIBUTES": table.attributes,
-        "NAMES": table.names,
-        "CHOSEN": table.chosen,
-    }[name]
-
-
-def _paper_table() -> AttributeTable:
-    from kennen_tf.designs import mnist_net
-
-    return mnist_net.TABLE
-
-
-def by_name(name: str) -> Attribute:
-    return _paper_table()[name]
-
-
-def all_values(facts: Facts) -> dict[str, Any]:
-    return _paper_table().complete(facts)
-
-
-def labels(values: Values) -> dict[str, int]:
-    return _paper_table().labels(values)
-
-
-def table(names: Collection[str] = ()) -> dict[str, Any]:
-    whole = _paper_table()
-    return whole.select(names or whole.names).to_json()
-
-
-def check_table(received: Any, where: str) -> None:
-    AttributeTable.from_json(received, where)

@@ -39,7 +39,7 @@ class Form:
         shapes: Shapes of an image that they may take; the first is that of the images
             they are sent. Several hold the same numbers in the same order. None stands
             for any size.
-        num_classes: How many numbers they answer.
+        num_classes: How many numbers they answer; 0: as many as each does, two or more.
     """
 
     noun: str
@@ -109,9 +109,10 @@ class BlackBox:
             self._ask(images[start : start + self._batch_size])
             for start in range(0, len(images), self._batch_size)
         ]
+        whole = np.concatenate(answers)
         try:
             return to_probabilities(
-                np.concatenate(answers), self.outputs_kind, self._form.num_classes
+                whole, self.outputs_kind, self._form.num_classes or whole.shape[-1]
             )
         except UserError as error:
             raise UserError(f"{self.name}: {error}") from error
@@ -133,11 +134,12 @@ class BlackBox:
         return answer
 
     def _check_shape(self, received: tuple[int, ...], num_images: int) -> None:
-        labels, numbers = (num_images,), (num_images, self._form.num_classes)
+        num_classes = self._form.num_classes or max([2, *received[1:2]])
+        labels, numbers = (num_images,), (num_images, num_classes)
         expected = labels if self.outputs_kind == LABELS else numbers
         if received == expected:
             return
-        wanted, hint = f"{self._form.num_classes} numbers", ""
+        wanted, hint = f"{num_classes} numbers", ""
         if self.outputs_kind == LABELS:
             wanted = "one label"
         elif received == labels:

@@ -5,20 +5,25 @@
 Draws combinations of attributes and seeds, trains a classifier for each, keeps those
 that are accurate enough, and records all of them in zoo/manifest.jsonl. Killed at any
 moment, the same command goes on; with a larger --num_models it makes the zoo grow.
+What is varied and what classifiers see, the design says: --design=digits_net for small
+ones of seconds, --design=module:NAME for your own.
 Presets: --flagfile=flags/presets/laptop.flags
 """
 
+import collections
 import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flags import common
 from flags import zoo as zoo_flags
 from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.errors import UserError
 
 if TYPE_CHECKING:
+    from kennen_tf.designs.design import Design
     from kennen_tf.zoo import workers
     from kennen_tf.zoo.specs import ClassifierSpec
     from kennen_tf.zoo.store import ClassifierRecord
@@ -34,24 +39,39 @@ def build_zoo(config: ZooConfig) -> None:
     from absl import logging
 
     from kennen_tf import artifacts
+    from kennen_tf.designs import design as designs
     from kennen_tf.zoo import specs, store
     from pipelines import images
 
+    design = designs.load_design(config.design)
+    config = _settle(config, design)
     wanted = (
-        specs.read_specs(config.specs)
+        specs.read_specs(config.specs, design.attributes)
         if config.specs
-        else specs.sample_specs(config.num_models, config.replicas, config.seed)
+        else specs.sample_specs(design, config.num_models, config.replicas, config.seed)
     )
-    load_images = functools.partial(images.load_images, config.dataset)
-    specs.check_num_images(len(load_images().train_labels))
+    load_images = functools.partial(
+        images.load_zoo_images, config.design, config.dataset
+    )
+    loaded = load_images()
+    specs.check_batches(design, wanted, len(loaded.train_labels))
 
     folder = artifacts.make_folder(config.zoo_dir)
     with artifacts.folder_lock(folder, "building a zoo"):
-        config = store.prepare(_with_compute_dtype(config))
+        store.prepare(
+            store.ZooHeader(
+                config=config,
+                attributes=design.attributes,
+                image_shape=loaded.image_shape,
+                num_classes=loaded.num_classes,
+            )
+        )
+        del loaded
         done = {
             record.spec: record
             for record in store.read_manifest(folder)
             if store.is_whole(folder, record)
+            and not (config.retry_failed and record.status == store.FAILED)
         }
         missing = [spec for spec in wanted if spec not in done]
         logging.info(
@@ -63,20 +83,50 @@ def build_zoo(config: ZooConfig) -> None:
             _train(missing, there, config, load_images)
         records = store.read_manifest(folder)
     num_accepted = sum(record.status == store.ACCEPTED for record in records)
-    print(f"{folder}: {len(records)} classifiers, {num_accepted} accepted.")
+    num_failed = sum(record.status == store.FAILED for record in records)
+    failed = (
+        f" The training of {num_failed} failed; --retry_failed tries again."
+        if num_failed
+        else ""
+    )
+    print(f"{folder}: {len(records)} classifiers, {num_accepted} accepted.{failed}")
 
 
-def _with_compute_dtype(config: ZooConfig) -> ZooConfig:
-    """Settles "auto": what the zoo has so far, else what this processor is fast at."""
-    from kennen_tf.zoo import processors, store
+def _settle(config: ZooConfig, design: "Design") -> ZooConfig:
+    """Settles what is left to the design, to the zoo so far, or to the processor.
 
-    if config.compute_dtype != "auto":
-        return config
-    if (pathlib.Path(config.zoo_dir) / store.CONFIG_NAME).exists():
-        chosen = store.read_config(config.zoo_dir).compute_dtype
-    else:
-        chosen = processors.fast_compute_dtype()
-    return dataclasses.replace(config, compute_dtype=chosen)
+    Raises:
+        UserError: If what is given is the design's to say.
+    """
+    from kennen_tf import processors
+    from kennen_tf.zoo import store
+
+    settled: dict[str, Any] = {}
+    if not config.dataset and isinstance(design.images, str):
+        settled["dataset"] = design.images
+    if callable(design.epochs):
+        if config.epochs:
+            raise UserError(
+                f"--epochs must be left out: in design {config.design}, epochs are "
+                f"varied. Received: epochs={config.epochs}."
+            )
+    elif not config.epochs:
+        settled["epochs"] = design.epochs
+    if config.min_accuracy < 0:
+        settled["min_accuracy"] = design.min_accuracy
+    if config.compute_dtype == "bfloat16" and not design.takes_bfloat16:
+        raise UserError(
+            f"--compute_dtype must be float32 or auto: design {config.design} does not "
+            "compute in bfloat16. Received: compute_dtype=bfloat16."
+        )
+    if config.compute_dtype == "auto":
+        settled["compute_dtype"] = "float32"
+        if (pathlib.Path(config.zoo_dir) / store.CONFIG_NAME).exists():
+            stored = store.read_header(config.zoo_dir).config
+            settled["compute_dtype"] = getattr(stored, "compute_dtype", "float32")
+        elif design.takes_bfloat16:
+            settled["compute_dtype"] = processors.fast_compute_dtype()
+    return dataclasses.replace(config, **settled)
 
 
 def _train(
@@ -87,10 +137,12 @@ def _train(
 ) -> None:
     """Trains and records what is missing, under a bar with both counts."""
     import tqdm
+    from absl import logging
 
     from kennen_tf.zoo import store, workers
 
-    num_accepted = sum(record.status == store.ACCEPTED for record in there)
+    counts = collections.Counter(record.status for record in there)
+    num_failed = 0
     with tqdm.tqdm(
         total=len(missing) + len(there),
         initial=len(there),
@@ -100,11 +152,19 @@ def _train(
     ) as bar:
         for record in workers.train_all(missing, config, load_images):
             store.add_record(config.zoo_dir, record)
-            num_accepted += record.status == store.ACCEPTED
-            bar.set_postfix(
-                accepted=num_accepted, rejected=bar.n + 1 - num_accepted, refresh=False
-            )
+            counts[record.status] += 1
+            bar.set_postfix(dict(counts), refresh=False)
             bar.update()
+            if record.status == store.FAILED:
+                logging.warning("%s failed: %s", record.id, record.reason)
+                num_failed += 1
+            if num_failed > config.max_failures:
+                raise UserError(
+                    f"At most --max_failures={config.max_failures} classifiers may "
+                    f"fail. Received: {num_failed}, the last one with "
+                    f"{record.reason}. What is recorded is kept; mend the design, or "
+                    "allow more failures."
+                )
 
 
 if __name__ == "__main__":

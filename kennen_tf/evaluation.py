@@ -1,6 +1,7 @@
 """Scores of a metamodel: class-balanced accuracy, chance, intervals, confusion.
 
-Only NumPy. Accuracies are fractions in [0, 1]; `reporting.py` prints per cent.
+Only NumPy. Accuracies are fractions in [0, 1]; `reporting.py` prints per cent. Entries
+whose label of an attribute is `attributes.MISSING` do not count for it anywhere.
 """
 
 import dataclasses
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf import attributes
+from kennen_tf.attributes import MISSING, Attribute, AttributeTable, Value
+from kennen_tf.designs import mnist_table
 from kennen_tf.errors import UserError
 
 NUM_RESAMPLES = 2000
@@ -29,8 +31,10 @@ class AttributeResult:
 
     Attributes:
         name: The attribute's name.
+        code: What tables print.
+        description: A few words for people.
         values: Its values; rows and columns of `confusion` are in this order.
-        count: Number of test entries.
+        count: Number of test entries that have one of them.
         count_per_value: Number of test entries with each value.
         confusion: Number of entries by true value (row) and named value (column); all 0
             if it is not named.
@@ -43,7 +47,9 @@ class AttributeResult:
     """
 
     name: str
-    values: tuple[attributes.Value, ...]
+    code: str
+    description: str
+    values: tuple[Value, ...]
     count: int
     count_per_value: tuple[int, ...]
     confusion: tuple[tuple[int, ...], ...]
@@ -52,6 +58,16 @@ class AttributeResult:
     interval: Interval | None = None
     chance: float | None = None
     normalized_accuracy: float | None = None
+
+    @property
+    def attribute(self) -> Attribute:
+        """The attribute as a row of a table."""
+        return Attribute(
+            name=self.name,
+            values=self.values,
+            code=self.code,
+            description=self.description,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +86,11 @@ class Results:
     num_entries: int
     num_combinations: int
     average: dict[str, Any]
+
+    @property
+    def table(self) -> AttributeTable:
+        """The attributes themselves."""
+        return AttributeTable(a.attribute for a in self.attributes)
 
     @property
     def named(self) -> tuple[AttributeResult, ...]:
@@ -95,6 +116,7 @@ class Results:
         per_attribute = tuple(
             AttributeResult(
                 **{
+                    **_words(a),
                     **a,
                     "values": tuple(a["values"]),
                     "count_per_value": tuple(a["count_per_value"]),
@@ -115,13 +137,23 @@ class Results:
         )
 
 
+def _words(row: Mapping[str, Any]) -> dict[str, str]:
+    """Returns code and description for a row of before results held them."""
+    if "code" in row:
+        return {}
+    # Then there was one table.
+    attribute = mnist_table.TABLE[row["name"]]
+    return {"code": attribute.code, "description": attribute.description}
+
+
 def confusion_matrix(
     labels: npt.ArrayLike, predictions: npt.ArrayLike, num_values: int
 ) -> npt.NDArray[np.int64]:
     """Counts entries by true label (row) and predicted label (column)."""
     labels, predictions = np.asarray(labels, int), np.asarray(predictions, int)
+    is_known = labels != MISSING
     matrix = np.zeros((num_values, num_values), np.int64)
-    np.add.at(matrix, (labels, predictions), 1)
+    np.add.at(matrix, (labels[is_known], predictions[is_known]), 1)
     return matrix
 
 
@@ -152,7 +184,7 @@ def score(
     """Scores predictions of one property.
 
     Args:
-        labels: `(entries,)`.
+        labels: `(entries,)`, one or more of them known.
         predictions: `(entries,)`.
         clusters: What each entry comes from; those of one do not count as independent.
         num_values: Number of values.
@@ -163,7 +195,7 @@ def score(
     """
     accuracy = class_balanced_accuracy(labels, predictions, num_values)
     if accuracy is None:
-        raise ValueError("At least one entry is needed. Received: none.")
+        raise ValueError("At least one entry with a label is needed. Received: none.")
     ids, cluster = np.unique(np.asarray(clusters), return_inverse=True)
     counted = _count(labels, predictions, cluster, (len(ids), num_values))
     [resampled] = _resample({"": counted}, len(ids), seed).values()
@@ -171,10 +203,12 @@ def score(
 
 
 def evaluate(
+    table: AttributeTable,
     labels: Mapping[str, npt.ArrayLike],
     probabilities: Mapping[str, npt.ArrayLike],
     *,
     skip: Collection[str] = (),
+    untrained: Collection[str] = (),
     combination_ids: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Results:
@@ -192,17 +226,20 @@ def evaluate(
     matters; how much the seed of training matters, only several seeds tell.
 
     Args:
-        labels: True labels `(entries,)` of every attribute.
+        table: The attributes.
+        labels: True labels `(entries,)` of every attribute; `MISSING` where an entry
+            has no value.
         probabilities: What the metamodel gives each value, `(entries, values)`, of
             every attribute that it names. The most likely value is its answer.
         skip: Attributes not to score: the splitting ones of an E split.
+        untrained: Others not to score: those whose training entries have no two values.
         combination_ids: Combination of each entry; None: all differ.
         seed: Decides the draws.
 
     Raises:
         UserError: If there are no entries.
     """
-    num_entries = len(np.asarray(labels[attributes.NAMES[0]]))
+    num_entries = len(np.asarray(labels[table.names[0]]))
     if not num_entries:
         raise UserError("At least one test entry is needed. Received: none.")
     if combination_ids is None:
@@ -210,7 +247,7 @@ def evaluate(
     ids, cluster = np.unique(np.asarray(combination_ids), return_inverse=True)
     results: list[AttributeResult] = []
     counts: dict[str, tuple[FloatArray, FloatArray]] = {}
-    for attribute in attributes.ATTRIBUTES:
+    for attribute in table:
         true = np.asarray(labels[attribute.name], int)
         if attribute.name not in probabilities:
             results.append(_not_named(attribute, true))
@@ -219,7 +256,12 @@ def evaluate(
         _check_shapes(attribute, true, scores, num_entries)
         predicted = scores.argmax(axis=1)
         matrix = confusion_matrix(true, predicted, len(attribute.values))
-        result = _score(attribute, matrix, skipped=attribute.name in skip)
+        why = ""
+        if attribute.name in skip:
+            why = "the split is made by it"
+        elif attribute.name in untrained:
+            why = "the training entries have no two known values"
+        result = _score(attribute, matrix, num_entries, why)
         results.append(result)
         if result.accuracy is not None:
             counts[attribute.name] = _count(
@@ -244,7 +286,7 @@ def evaluate(
 
 
 def _check_shapes(
-    attribute: attributes.Attribute,
+    attribute: Attribute,
     labels: IntArray,
     probabilities: FloatArray,
     num_entries: int,
@@ -260,36 +302,46 @@ def _check_shapes(
         raise ValueError(f"Probabilities of '{attribute.name}' contain NaN.")
 
 
-def _not_named(attribute: attributes.Attribute, labels: IntArray) -> AttributeResult:
+def _not_named(attribute: Attribute, labels: IntArray) -> AttributeResult:
     num_values = len(attribute.values)
-    count = np.bincount(labels, minlength=num_values)
-    return AttributeResult(
-        name=attribute.name,
-        values=attribute.values,
-        count=len(labels),
-        count_per_value=tuple(count.tolist()),
-        confusion=((0,) * num_values,) * num_values,
-        not_scored=NOT_NAMED,
+    count = np.bincount(labels[labels != MISSING], minlength=num_values)
+    nothing = np.zeros((num_values, num_values), np.int64)
+    return dataclasses.replace(
+        _unscored(attribute, count, nothing), not_scored=NOT_NAMED
     )
 
 
-def _score(
-    attribute: attributes.Attribute, matrix: npt.NDArray[np.int64], skipped: bool
+def _unscored(
+    attribute: Attribute, count: IntArray, matrix: npt.NDArray[np.int64]
 ) -> AttributeResult:
-    count = matrix.sum(axis=1)
-    occurs = count > 0
-    result = AttributeResult(
+    return AttributeResult(
         name=attribute.name,
+        code=attribute.code,
+        description=attribute.description,
         values=attribute.values,
         count=int(count.sum()),
         count_per_value=tuple(count.tolist()),
         confusion=tuple(tuple(row) for row in matrix.tolist()),
     )
-    if skipped:
-        return dataclasses.replace(result, not_scored="the split is made by it")
+
+
+def _score(
+    attribute: Attribute,
+    matrix: npt.NDArray[np.int64],
+    num_entries: int,
+    not_scored: str,
+) -> AttributeResult:
+    count = matrix.sum(axis=1)
+    occurs = count > 0
+    result = _unscored(attribute, count, matrix)
+    if not_scored:
+        return dataclasses.replace(result, not_scored=not_scored)
     if occurs.sum() < 2:
-        value = attribute.values[int(occurs.argmax())]
-        why = f"all test entries have the value {value}"
+        why = "no test entry has a known value"
+        if result.count:
+            value = attribute.values[int(occurs.argmax())]
+            who = "" if result.count == num_entries else " whose value is known"
+            why = f"all test entries{who} have the value {value}"
         return dataclasses.replace(result, not_scored=why)
     accuracy = float(np.mean(matrix.diagonal()[occurs] / count[occurs]))
     chance = 1.0 / int(occurs.sum())
@@ -305,6 +357,9 @@ def _count(
     labels: IntArray, predictions: IntArray, cluster: IntArray, shape: tuple[int, int]
 ) -> tuple[FloatArray, FloatArray]:
     """Returns entries, and entries named rightly, by (combination, true value)."""
+    is_known = labels != MISSING
+    labels, predictions = labels[is_known], predictions[is_known]
+    cluster = cluster[is_known]
     total, right = np.zeros(shape), np.zeros(shape)
     np.add.at(total, (cluster, labels), 1.0)
     np.add.at(right, (cluster, labels), (labels == predictions).astype(float))
@@ -314,7 +369,10 @@ def _count(
 def _resample(
     counts: Mapping[str, tuple[FloatArray, FloatArray]], num_clusters: int, seed: int
 ) -> dict[str, FloatArray]:
-    """Returns `NUM_RESAMPLES` class-balanced accuracies of each attribute."""
+    """Returns `NUM_RESAMPLES` class-balanced accuracies of each attribute.
+
+    They are NaN where a resample has no entry with a known value.
+    """
     random = np.random.default_rng(seed)
     resampled: dict[str, list[FloatArray]] = {name: [] for name in counts}
     for _ in range(NUM_RESAMPLES // _RESAMPLES_AT_ONCE):
@@ -326,7 +384,10 @@ def _resample(
             drawn = times @ total
             recall = np.divide(times @ right, drawn, where=drawn > 0, out=0 * drawn)
             # A value that a resample misses does not count in it.
-            resampled[name].append(recall.sum(axis=1) / (drawn > 0).sum(axis=1))
+            num_values = (drawn > 0).sum(axis=1)
+            accuracy = np.full(len(drawn), np.nan)
+            np.divide(recall.sum(axis=1), num_values, accuracy, where=num_values > 0)
+            resampled[name].append(accuracy)
     return {name: np.concatenate(parts) for name, parts in resampled.items()}
 
 
@@ -348,7 +409,8 @@ def _wilson_margins(total: FloatArray, right: FloatArray) -> FloatArray:
 
 
 def _interval(accuracy: float, resampled: FloatArray, margins: FloatArray) -> Interval:
-    lower, upper = np.quantile(resampled, (0.025, 0.975))
+    counted = resampled[~np.isnan(resampled)]
+    lower, upper = np.quantile(counted, (0.025, 0.975))
     return (
         float(max(min(lower, accuracy - margins[0]), 0.0)),
         float(min(max(upper, accuracy + margins[1]), 1.0)),
@@ -369,7 +431,20 @@ def _average(
     }
     average["interval"] = _interval(
         average["accuracy"],
-        np.mean(list(resampled.values()), axis=0),
+        _mean(np.stack(list(resampled.values()))),
         np.sqrt(np.sum(np.square(list(margins.values())), axis=0)) / len(margins),
     )
     return average
+
+
+def _mean(resampled: FloatArray) -> FloatArray:
+    """Returns each resample's mean over the attributes that have an accuracy in it.
+
+    Args:
+        resampled: `(attributes, resamples)`.
+    """
+    is_known = ~np.isnan(resampled)
+    total = np.sum(resampled, axis=0, where=is_known)
+    number = is_known.sum(axis=0)
+    mean = np.full(len(total), np.nan)
+    return np.divide(total, number, mean, where=number > 0)

@@ -6,6 +6,7 @@ state, so that they can be drawn anywhere and are freed like any object.
 
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from kennen_tf import artifacts, attributes
+from kennen_tf import artifacts
 from kennen_tf.attributes import Attribute
 from kennen_tf.configs import crafting
 from kennen_tf.evaluation import Results
@@ -27,6 +28,15 @@ _SHEET_COLUMNS = 4
 # A figure with little in it is still as wide as its title.
 _LEAST_WIDTH = 6.0
 _LEAST_BARS = 5
+# What a bar and its label need, in inches, before figures grow with their number.
+_BAR_WIDTH = 0.5
+# Names of more characters than these do not stand beside each other in a row.
+_SHORT, _LONGEST = 3, 24
+# As many characters as fit below a bar, and below one confusion matrix of a sheet.
+_BAR_CHARACTERS, _ROW_CHARACTERS = 8, 24
+# Above this many values, a confusion matrix has no room for counts and all names.
+_MOST_COUNTS = 16
+_TITLE_CHARACTERS = 22
 
 # Contact sheets: of more pairs than these, many are in a row, and smaller.
 _FEW_PAIRS = 12
@@ -35,7 +45,7 @@ _PAIR_GAP, _COLUMN_GAP = 2, 8  # In pixels of the images.
 
 def accuracy_figure(results: Results, title: str = "") -> Figure:
     """Draws class-balanced accuracy per attribute named, 95% intervals and chance."""
-    names = [attributes.by_name(a.name).code for a in results.named]
+    names = [a.code for a in results.named]
     rows = [
         (a.accuracy, a.interval, a.chance) if a.accuracy is not None else None
         for a in results.named
@@ -49,8 +59,7 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
             if average
             else None
         )
-    figure = make_figure(8.0 if num_named > _LEAST_BARS else _LEAST_WIDTH, 3.8)
-    axes = figure.add_subplot()
+    figure, axes = make_bars(names)
     legend: dict[str, Any] = {}
     for position, row in enumerate(rows):
         if row is None:
@@ -89,15 +98,13 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
         )
     if len(rows) > num_named:
         axes.axvline(num_named - 0.5, color="0.5", linewidth=0.6)
-    axes.legend(
+    figure.legend(
         list(legend.values()),
         list(legend),
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.16),
+        loc="outside lower center",
         ncols=2,
         frameon=False,
     )
-    axes.set_xticks(range(len(names)), names)
     # Few bars are as wide as many.
     margin = max(_LEAST_BARS - len(names), 0) / 2 + 0.6
     axes.set_xlim(-margin, len(names) - 1 + margin)
@@ -113,9 +120,10 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
 
 def confusion_figure(matrix: npt.ArrayLike, attribute: Attribute) -> Figure:
     """Draws one confusion matrix of counts: shade is the share of its row."""
-    figure = make_figure(
-        1.6 + 0.45 * len(attribute.values), 1.4 + 0.45 * len(attribute.values)
-    )
+    side = 0.45 * len(attribute.values)
+    longest = max(len(shorten(value)) for value in attribute.values)
+    room = 0.06 * max(longest - 8, 0)
+    figure = make_figure(1.6 + side + room, 1.7 + side + room)
     draw_confusion(figure.add_subplot(), matrix, attribute)
     return figure
 
@@ -126,15 +134,14 @@ def confusion_sheet(results: Results, title: str = "") -> Figure:
     rows = math.ceil(len(results.named) / columns)
     figure = make_figure(max(3.0 * columns, _LEAST_WIDTH), 3.0 * rows + 0.5)
     for position, result in enumerate(results.named, start=1):
-        attribute = attributes.by_name(result.name)
         axes = figure.add_subplot(rows, columns, position)
-        draw_confusion(axes, result.confusion, attribute)
-        if result.accuracy is None:
-            axes.set_title(f"{attribute.code} (not scored)", fontsize=9)
-        else:
-            axes.set_title(
-                f"{attribute.code}  {100 * result.accuracy:.0f}%", fontsize=9
-            )
+        draw_confusion(axes, result.confusion, result.attribute)
+        score = "(not scored)"
+        if result.accuracy is not None:
+            score = f" {100 * result.accuracy:.0f}%"
+        code = shorten(result.code)
+        between = "\n" if len(code) > _TITLE_CHARACTERS / 2 else " "
+        axes.set_title(f"{code}{between}{score}", fontsize=9)
     key = "numbers: test entries; shade: share of the row"
     figure.suptitle(f"{title}\n{key}" if title else key, fontsize=10)
     return figure
@@ -149,22 +156,27 @@ def contact_sheet(
     """Draws crafted images, each beside the image that it started from.
 
     Args:
-        images, starts: `(n, 28, 28, 1)` in [0, 1].
+        images, starts: `(n, height, width, channels)` in [0, 1]. Three channels are
+            red, green and blue; of any other number, their mean is drawn.
         captions: What is written under each pair, on one line or more; n of them.
         title: Above all.
     """
     is_few = len(images) <= _FEW_PAIRS
     columns = min(len(images), 4 if is_few else 10)
     rows = math.ceil(len(images) / columns)
-    # In inches: whole pixels of the PNG for each of an image, at 100 and 150 dpi.
+    size_y, size_x = images.shape[1:3]
+    # In inches: whole pixels of the PNG for each of an image, at 100 and 150 dpi, or
+    # as many for images of other sizes as there are for those of 28 x 28.
     pixel, font_size = (0.04, 10.0) if is_few else (0.02, 8.0)
-    size = images.shape[1]
+    pixel *= 28 / size_x
     num_lines = max(caption.count("\n") + 1 for caption in captions)
-    step_x = 2 * size + _PAIR_GAP + _COLUMN_GAP
-    step_y = size + round((1.3 * num_lines + 0.9) * font_size / 72 / pixel)
+    gap, column_gap = (round(g * size_x / 28) or 1 for g in (_PAIR_GAP, _COLUMN_GAP))
+    step_x = 2 * size_x + gap + column_gap
+    step_y = size_y + math.ceil((1.3 * num_lines + 0.9) * font_size / 72 / pixel)
 
-    mosaic = np.full((rows * step_y, columns * step_x - _COLUMN_GAP), np.nan)
-    height, width = (pixel * side for side in mosaic.shape)
+    # The last number is opacity: between the images, there is nothing.
+    mosaic = np.zeros((rows * step_y, columns * step_x - column_gap, 4), np.float32)
+    height, width = (pixel * side for side in mosaic.shape[:2])
     whole_width, whole_height = max(width + 0.2, 4.6), height + 0.5
     figure = Figure(figsize=(whole_width, whole_height))
     FigureCanvasAgg(figure)
@@ -175,16 +187,19 @@ def contact_sheet(
         zip(images, starts, captions, strict=True)
     ):
         y, x = step_y * (place // columns), step_x * (place % columns)
-        for part, left in ((start, x), (image, x + size + _PAIR_GAP)):
-            mosaic[y : y + size, left : left + size] = part[..., 0]
+        for part, left in ((start, x), (image, x + size_x + gap)):
+            place_of = np.s_[y : y + size_y, left : left + size_x]
+            mosaic[place_of] = 1.0
+            mosaic[place_of][..., :3] = colors_of(part)
             # Framed, as black and white images would otherwise have no edges.
-            frame = Rectangle((left - 0.5, y - 0.5), size, size, fill=False, ec="0.6")
+            frame = Rectangle(
+                (left - 0.5, y - 0.5), size_x, size_y, fill=False, ec="0.6"
+            )
             axes.add_patch(frame).set(linewidth=0.7, clip_on=False)
-        middle = x + size + (_PAIR_GAP - 1) / 2
-        axes.text(
-            middle, y + size + 1, caption, ha="center", va="top", fontsize=font_size
-        )
-    axes.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        middle = x + size_x + (gap - 1) / 2
+        below = y + size_y - 0.5 + 1.5 * size_x / 28
+        axes.text(middle, below, caption, ha="center", va="top", fontsize=font_size)
+    axes.imshow(mosaic, interpolation="nearest")
     key = "left: the start; right: the crafted image"
     text = f"{title}\n{key}" if title else key
     figure.suptitle(text, fontsize=10, y=1 - 0.05 / whole_height)
@@ -261,6 +276,57 @@ def make_figure(width_inches: float, height_inches: float) -> Figure:
     return figure
 
 
+def colors_of(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Returns an image as red, green and blue, `(height, width, 3)`.
+
+    Args:
+        image: `(height, width, channels)`. Three channels are colours already; of any
+            other number, the mean is taken as grey.
+    """
+    if image.shape[-1] == 3:
+        return image
+    return np.repeat(image.mean(axis=-1, keepdims=True), 3, axis=-1)
+
+
+def shorten(text: Any) -> str:
+    """Returns a name as figures have room for it."""
+    name = str(text)
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+def label_values(axes: Axes, attribute: Attribute) -> None:
+    """Names an attribute's values along the axis; upright where they are long."""
+    places, names = _ticks(attribute)
+    longest, count = max(map(len, names)), len(names)
+    is_long = (longest > _SHORT and count > 3) or longest * count > _ROW_CHARACTERS
+    axes.set_xticks(
+        places, names, fontsize=_font_size(count), rotation=90 if is_long else 0
+    )
+
+
+def _ticks(attribute: Attribute) -> tuple[list[int], list[str]]:
+    """Returns places and names of values; of very many, of every second or so."""
+    step = math.ceil(len(attribute.values) / _MOST_COUNTS)
+    places = list(range(0, len(attribute.values), step))
+    return places, [shorten(attribute.values[place]) for place in places]
+
+
+def _font_size(num_values: int) -> float:
+    """Returns the size of letters, in points, at which rows and names do not meet."""
+    return min(7.0, 110 / num_values)
+
+
+def make_bars(names: Sequence[str]) -> tuple[Figure, Axes]:
+    """Makes a figure for a bar at 0, 1, ... for each name, as large as they need."""
+    shown = [shorten(name) for name in names]
+    is_long = max(map(len, shown)) > _BAR_CHARACTERS
+    width = 8.0 if len(shown) > _LEAST_BARS + 1 else _LEAST_WIDTH
+    figure = make_figure(max(width, _BAR_WIDTH * len(shown)), 5.0 if is_long else 3.8)
+    axes = figure.add_subplot()
+    axes.set_xticks(range(len(shown)), shown, rotation=90 if is_long else 0)
+    return figure, axes
+
+
 def draw_confusion(axes: Axes, matrix: npt.ArrayLike, attribute: Attribute) -> None:
     """Draws a confusion matrix of counts: shade is the share of its row."""
     counts = np.asarray(matrix)
@@ -268,21 +334,21 @@ def draw_confusion(axes: Axes, matrix: npt.ArrayLike, attribute: Attribute) -> N
     shares = np.divide(counts, row_sums, where=row_sums > 0, out=np.zeros(counts.shape))
     axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
-        if counts[row, column]:
+        if counts[row, column] and len(counts) <= _MOST_COUNTS:
             axes.text(
                 column,
                 row,
                 str(counts[row, column]),
                 ha="center",
                 va="center",
-                fontsize=8 if len(counts) < 6 else 7,
+                fontsize=8 if len(counts) < 6 else _font_size(len(counts)),
                 color="white" if shares[row, column] > 0.55 else "black",
             )
-    ticks: Sequence[int] = range(len(attribute.values))
-    names = [str(value) for value in attribute.values]
-    is_long = max(map(len, names)) > 3 and len(names) > 3
-    axes.set_xticks(ticks, names, fontsize=7, rotation=90 if is_long else 0)
-    axes.set_yticks(ticks, names, fontsize=7)
+    label_values(axes, attribute)
+    places, names = _ticks(attribute)
+    axes.set_yticks(places, names, fontsize=_font_size(len(names)))
     axes.set_xlabel("named", fontsize=8)
     axes.set_ylabel("true", fontsize=8)
-    axes.set_title(f"{attribute.code}: {attribute.description}", fontsize=8)
+    title = ": ".join(filter(None, [attribute.code, attribute.description]))
+    width = max(_TITLE_CHARACTERS, 7 * len(attribute.values))
+    axes.set_title(textwrap.fill(title, width), fontsize=8)

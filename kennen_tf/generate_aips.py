@@ -10,10 +10,14 @@ Perturbs images so that the generators err, saves them as PNG files, and counts 
 often the targets err on these: over all images, and over those that were classified
 rightly before. With --generators=families, every family generates against every target,
 within a family without the target, and the transfer matrix and the paper's four
-scenarios are printed.
+scenarios are printed. For the third, families are predicted from --num_queries images,
+drawn ten times from ten times as many (or 1,000 more), if --images has them; of these,
+--num_images says nothing, only of the images that are perturbed. If classifiers name
+the clean images no better than chance, that is called out before AIPs are made.
 
 Writes runs/aips/aips/GENERATORS/IMAGE.png, figures/*.png and, last, results.json.
-Killed at any moment, the same command with --resume goes on.
+Killed at any moment, the same command with --resume goes on. With other --targets,
+another --metamodel or --num_queries, it keeps the AIPs and makes only what is missing.
 """
 
 import pathlib
@@ -24,9 +28,16 @@ from flags import aips as aip_flags
 from flags import common
 from kennen_tf.configs.aips import FAMILIES, AipConfig
 
+# What is done with AIPs; the AIPs themselves do not depend on these.
+_READING = ("targets", "metamodel", "num_queries")
+
+# Images to draw queries from, beyond one draw: all classifiers are asked about them.
+_MOST_SPARE = 1000
+
 if TYPE_CHECKING:
     from kennen_tf.imagenet.classifier_outputs import ClassifierOutputs
     from kennen_tf.imagenet.generator_sets import Pairing
+    from kennen_tf.imagenet.image_set import ImageSet
     from kennen_tf.imagenet.registry import Registry
     from kennen_tf.imagenet.transfer import Graded
 
@@ -49,6 +60,7 @@ def generate_aips(config: AipConfig) -> None:
         classifier_outputs,
         generator_sets,
         image_set,
+        plausibility,
         registry,
         run_folder,
     )
@@ -57,51 +69,91 @@ def generate_aips(config: AipConfig) -> None:
     families = registry.open_registry(config.classifiers, config.weights_dir)
     pairings = _pair(config, families)
     sets = generator_sets.distinct_sets(pairings)
-    members = {m.name: m for s in sets for m in s.members}
+    generators = {m.name: m for s in sets for m in s.members}
     targets = {p.target.name: p.target for p in pairings}
     is_matrix = config.generators == FAMILIES
-    # Metamodels that predict families read the outputs of all.
-    asked = families.members if is_matrix else [*targets.values()]
-    everybody = families.members if is_matrix else [*(members | targets).values()]
+    everybody = families.members if is_matrix else [*(generators | targets).values()]
     images = image_sets.load_image_set(
         config.images,
         image_size=config.image_size or max(m.image_size for m in everybody),
         num_images=config.num_images,
         seed=config.seed,
     )
+    query_images = _load_query_images(config, images) if is_matrix else images
     for member in everybody:
         image_set.check_labels(images, member.num_classes)
-    made_from = {
-        "images": images.fingerprint,
-        "classifiers": {m.name: m.identity for m in everybody},
-    }
-    with run_folder.open_run("generate_aips", config.to_json(), made_from) as folder:
-        outputs = classifier_outputs.collect(
-            asked, images, folder / "outputs", config.batch_size
+        image_set.check_labels(query_images, member.num_classes)
+    identities = {m.name: m.identity for m in everybody}
+    # What AIPs are made from; grades are kept with the identity of their target.
+    kept = identities if is_matrix else {n: identities[n] for n in generators}
+    with run_folder.open_run(
+        "generate_aips",
+        config.to_json(),
+        {"images": images.fingerprint, "classifiers": kept},
+        free_fields=_READING,
+    ) as folder:
+        outputs, warnings = plausibility.collect(
+            everybody, images, folder / "outputs", config.batch_size
         )
         run = aip_run.AipRun(config, folder, images)
         run.generate(sets)
         graded = run.grade(pairings, {name: outputs.read(name) for name in targets})
         sizes = run.measure(sets)
         document = aip_reporting.results_document(
-            config, run.budget, graded, sizes, made_from
+            config,
+            run.budget,
+            graded,
+            sizes,
+            run.batch_sizes,
+            {"images": images.fingerprint, "classifiers": identities},
         )
+        document["warnings"] = warnings
         aip_sheets.write_sheets(run, graded, config, folder / "figures")
         title = aip_reporting.describe_attack(config, run.budget, len(images))
         if is_matrix:
+            if query_images is not images:
+                outputs = classifier_outputs.collect(
+                    *(everybody, query_images, folder / "query_outputs"),
+                    config.batch_size,
+                )
             document |= _report_transfer(
-                config, families, outputs, graded, title, folder
+                config, families, outputs, graded, title, folder, warnings
             )
         else:
             reporting.print_table(
                 aip_reporting.grades_table(graded, title),
                 [
+                    *warnings,
                     *aip_reporting.grades_notes(graded),
                     *aip_reporting.sizes_notes(sizes),
                 ],
             )
         artifacts.write_json(folder / run_folder.RESULTS_NAME, document)
         print(f"{folder}: images in aips, figures in figures, numbers in results.json.")
+
+
+def _load_query_images(config: AipConfig, images: "ImageSet") -> "ImageSet":
+    """Returns the images that queries are drawn from to predict families.
+
+    AIPs take so long that they are made of few images. From these few, draws of queries
+    would be much the same, so more are drawn, if there are more.
+    """
+    from kennen_tf.imagenet import family_prediction
+    from pipelines import image_sets
+
+    wanted = min(
+        family_prediction.NUM_DRAWS * config.num_queries,
+        config.num_queries + _MOST_SPARE,
+    )
+    if len(images) >= wanted:
+        return images
+    more = image_sets.load_image_set(
+        config.images,
+        image_size=images.image_size,
+        num_images=wanted,
+        seed=config.seed,
+    )
+    return more if len(more) > len(images) else images
 
 
 def _pair(config: AipConfig, families: "Registry") -> "list[Pairing]":
@@ -127,8 +179,12 @@ def _report_transfer(
     graded: "Sequence[Graded]",
     title: str,
     folder: pathlib.Path,
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
-    """Prints and draws the transfer matrix and the scenarios; returns both."""
+    """Prints and draws the transfer matrix and the scenarios; returns both.
+
+    Families are predicted from `outputs`, which may be for other images.
+    """
     import dataclasses
 
     from kennen_tf import figures, reporting
@@ -151,7 +207,7 @@ def _report_transfer(
     for name, matrix in matrices.items():
         reporting.print_table(
             aip_reporting.transfer_table(matrix, f"{title}\nmisclassified, {name} (%)"),
-            aip_reporting.transfer_notes(config.classifiers),
+            [*warnings, *aip_reporting.transfer_notes(config.classifiers)],
         )
     targets = list(dict.fromkeys(one.pairing.target for one in graded))
     predicted = family_prediction.predict_left_out(
@@ -165,6 +221,7 @@ def _report_transfer(
     return {
         "transfer": matrices,
         "scenarios": [dataclasses.asdict(scenario) for scenario in scenarios],
+        "num_query_images": len(outputs.labels),
         "predicted_families": {
             member.name: list(named) for member, named in predicted.items()
         },

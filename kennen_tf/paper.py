@@ -4,7 +4,8 @@
 ICLR 2018 (arXiv 1711.01768). The numbers are those of the anonymous submission; where
 the final version's public summary speaks, both agree. They are per cent, for the
 paper's MNIST-NET: 5,000 training classifiers, 1,000 black boxes, 100 queries; kennen-i
-has one query for each attribute.
+has one query for each attribute. They stand beside results of a zoo of MNIST-NET's
+attributes only; see `is_papers`.
 """
 
 import dataclasses
@@ -12,7 +13,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from kennen_tf import attributes
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.designs import mnist_table
 
 SUBMISSION = "anonymous submission"
 # It says that the row "one label" is bottom-1, which the submission leaves open.
@@ -28,8 +30,8 @@ class Row:
         output: The output representation, as the paper calls it.
         representation: What it is called here.
         source: Which version of the paper.
-        accuracies: One for each attribute, in the order of the attribute table.
-        average: The average over the twelve attributes.
+        accuracies: One for each of `NAMES`.
+        average: The average over all of them.
     """
 
     method: str
@@ -41,21 +43,25 @@ class Row:
 
     def accuracy(self, name: str) -> float | None:
         """Returns the accuracy; None for an attribute that the paper does not have."""
-        return dict(zip(_NAMES, self.accuracies, strict=True)).get(name)
+        return dict(zip(NAMES, self.accuracies, strict=True)).get(name)
 
     def average_over(self, names: Collection[str]) -> float | None:
-        """Returns the average over some attributes, the paper's own if over all."""
-        if set(names) == set(_NAMES):
+        """Returns the average over those of some attributes that the paper has.
+
+        Over all of its own, that is the average that it prints.
+        """
+        if set(names) >= set(NAMES):
             return self.average
-        known = [a for n, a in zip(_NAMES, self.accuracies, strict=True) if n in names]
+        known = [a for n, a in zip(NAMES, self.accuracies, strict=True) if n in names]
         return float(np.mean(known)) if known else None
 
 
 # What its metamodels of Table 2 are trained on.
 NUM_TRAIN = 5_000
 
-# The first twelve, so that a thirteenth attribute finds no number rather than a wrong.
-_NAMES = attributes.NAMES[:12]
+# A thirteenth attribute of a design finds no number rather than a wrong one.
+_TABLE = AttributeTable(mnist_table.TABLE.attributes[:12])
+NAMES = _TABLE.names
 
 # act, drop, pool, ks, #conv, #fc, #par, ens, alg, bs, size, split
 TABLE_2 = (
@@ -128,12 +134,22 @@ TABLE_3 = {
 }
 
 
-def table_2_row(method: str, representation: str, split: str) -> Row | None:
+def is_papers(table: AttributeTable) -> bool:
+    """Says whether a table begins with the paper's attributes and their values."""
+    first = table.attributes[: len(_TABLE)]
+    wanted = [(a.name, a.values) for a in _TABLE]
+    return [(a.name, a.values) for a in first] == wanted
+
+
+def table_2_row(
+    method: str, representation: str, split: str, table: AttributeTable
+) -> Row | None:
     """Returns the paper's row for a metamodel, if it has one.
 
-    For "linear", which the paper does not have, the row is that of kennen-o.
+    A zoo with another table has none. For "linear", which the paper does not have, the
+    row is that of kennen-o.
     """
-    if split != "R":
+    if split != "R" or not is_papers(table):
         return None
     method = "kennen-o" if method == "linear" else method
     for row in TABLE_2:
@@ -142,6 +158,8 @@ def table_2_row(method: str, representation: str, split: str) -> Row | None:
     return None
 
 
-def table_3_score(method: str, split: str) -> float | None:
-    """Returns the paper's score of an E split, if it has one for the method."""
-    return TABLE_3.get(split) if method == "kennen-io" else None
+def table_3_score(method: str, split: str, table: AttributeTable) -> float | None:
+    """Returns the paper's score of an E split, if it has one for method and table."""
+    if method != "kennen-io" or not is_papers(table):
+        return None
+    return TABLE_3.get(split)

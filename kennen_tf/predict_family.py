@@ -8,7 +8,8 @@ r"""Predicts the architecture family of ImageNet classifiers from their outputs.
 Sends images to all classifiers, once, holds out one of each family, trains a metamodel
 (kennen-o) on the outputs of the others, and has it name the families of those held out,
 over folds and draws of queries, as in the paper's section 4. Prints accuracy with
-intervals for each number of queries, and for each classifier.
+intervals for each number of queries, and for each classifier. Classifiers that name the
+images no better than chance are called out: then labels or pixels are likely wrong.
 
 Writes runs/family/outputs (TFRecords), figures/curve.png, figures/confusion-*.png and,
 last, results.json. Killed at any moment, the same command with --resume goes on. With
@@ -43,11 +44,11 @@ def predict_family(config: FamilyPredictionConfig) -> None:
     quiet.import_tensorflow()
 
     from kennen_tf.imagenet import (
-        classifier_outputs,
         family_prediction,
         family_reporting,
         family_scores,
         image_set,
+        plausibility,
         registry,
         run_folder,
     )
@@ -72,7 +73,7 @@ def predict_family(config: FamilyPredictionConfig) -> None:
     with run_folder.open_run(
         "predict_family", config.to_json(), made_from, free_fields=_READING
     ) as folder:
-        outputs = classifier_outputs.collect(
+        outputs, warnings = plausibility.collect(
             families.members, images, folder / "outputs", config.batch_size
         )
         guesses = family_prediction.guess_held_out(
@@ -95,7 +96,10 @@ def predict_family(config: FamilyPredictionConfig) -> None:
         )
         reporting.print_table(
             family_reporting.curve_table(scores, config.classifiers, title),
-            family_reporting.curve_notes(config.num_folds, config.num_draws),
+            [
+                *warnings,
+                *family_reporting.curve_notes(config.num_folds, config.num_draws),
+            ],
         )
         figure_dir = artifacts.make_folder(folder / "figures")
         figures.save_png(
@@ -123,6 +127,7 @@ def predict_family(config: FamilyPredictionConfig) -> None:
                 "top1": outputs.accuracy,
                 "top5": outputs.top_5_accuracy,
             },
+            "warnings": warnings,
             "scores": [score.to_json() for score in scores],
             "provenance": artifacts.provenance(),
         }

@@ -21,8 +21,9 @@ class QueryInputs:
     """Images to send, in order.
 
     Attributes:
-        images: uint8 `(num_queries, 28, 28, 1)`.
-        labels: int32 `(num_queries,)`, the digit shown.
+        images: uint8 `(num_queries, height, width, channels)`; `(num_queries, 0, 0, 0)`
+            if only answers to them are there.
+        labels: int32 `(num_queries,)`, the class shown; -1 if it is not known.
         indices: int32 `(num_queries,)`, positions in the validation set.
     """
 
@@ -33,11 +34,13 @@ class QueryInputs:
     def __post_init__(self) -> None:
         for name, dtype in _FIELDS.items():
             array = getattr(self, name)
-            shape = (len(self.indices),) + ((28, 28, 1) if name == "images" else ())
-            if array.shape != shape or array.dtype != dtype:
+            num_axes = 4 if name == "images" else 1
+            received = array.ndim, len(array), array.dtype
+            if received != (num_axes, len(self.indices), dtype):
                 raise ValueError(
-                    f"`{name}` must be {np.dtype(dtype)} of shape {shape}. Received: "
-                    f"{array.dtype} of shape {array.shape}."
+                    f"`{name}` must be {np.dtype(dtype)} with {num_axes} axes, the "
+                    f"first of length {len(self.indices)}. Received: {array.dtype} of "
+                    f"shape {array.shape}."
                 )
 
     def __len__(self) -> int:
@@ -45,12 +48,19 @@ class QueryInputs:
 
     @property
     def pixels(self) -> np.ndarray:
-        """What is sent: float32 `(num_queries, 28, 28, 1)` in [0, 1]."""
+        """What is sent: float32 `(num_queries, height, width, channels)` in [0, 1]."""
         return self.images.astype(np.float32) / np.float32(255)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there are images to send, and not only answers to them."""
+        return self.images.size > 0
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """Names the images and their order."""
+        if not self.has_images:
+            return artifacts.fingerprint(["no images", len(self)])
         return hashlib.sha256(self.images.tobytes()).hexdigest()[:16]
 
     def take(self, query_indices: Sequence[int]) -> "QueryInputs":
@@ -92,7 +102,7 @@ def draw(
     """Draws queries from validation images, without replacement.
 
     Args:
-        images: uint8 `(n, 28, 28, 1)`.
+        images: uint8 `(n, height, width, channels)`.
         labels: int32 `(n,)`.
         num_queries: How many.
         query_seed: Root seed of the draw.

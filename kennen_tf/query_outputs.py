@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf import artifacts, attributes, query_inputs
+from kennen_tf import artifacts, query_inputs
 from kennen_tf.attributes import AttributeTable
+from kennen_tf.configs.importing import ImportOutputsConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.errors import UserError
 from kennen_tf.query_inputs import QueryInputs
@@ -66,18 +67,19 @@ class QueryOutputsInfo:
 
     Attributes:
         query_dir: Their folder.
-        config: The settings they were made with.
+        config: The settings they were made with; those of `ImportOutputsConfig` if they
+            were imported.
         attributes: The table of the zoo that was asked.
         num_classes: Between how many classes its classifiers choose.
         records: The entries in the order of the records, through all shards.
         query_inputs: What was sent.
         shard_paths: Files of the records.
-        zoo_fingerprint: Of the zoo that was asked.
+        zoo_fingerprint: Of the zoo that was asked, or of the files they are from.
         fingerprint: Names the records and the queries, byte for byte.
     """
 
     query_dir: pathlib.Path
-    config: QueryConfig
+    config: QueryConfig | ImportOutputsConfig
     attributes: AttributeTable
     num_classes: int
     records: "tuple[QueriedEntry, ...]"
@@ -118,8 +120,8 @@ class QueryOutputsInfo:
         """Opens query outputs and verifies every file.
 
         Raises:
-            UserError: If there are none, they are of another schema version or
-                attribute table, or a file is missing, cut off or altered.
+            UserError: If there are none, they are of another schema version, or a file
+                is missing, cut off or altered.
         """
         from kennen_tf.records import QueriedEntry
 
@@ -131,9 +133,10 @@ class QueryOutputsInfo:
             folder / ATTRIBUTES_NAME, wanted=KIND, make_with=_MAKE_WITH
         )
         rows = artifacts.read_json_lines(folder / ENTRIES_NAME)
+        kind = ImportOutputsConfig if stored.get("imported") else QueryConfig
         return cls(
             query_dir=folder,
-            config=QueryConfig.from_json(stored["config"]),
+            config=kind.from_json(stored["config"]),
             attributes=AttributeTable.from_json(table, folder / ATTRIBUTES_NAME),
             # Of before there were other zoos, all were of digits.
             num_classes=stored.get("num_classes", 10),
@@ -146,6 +149,7 @@ class QueryOutputsInfo:
 
     def check_zoo(self, zoo: "Zoo") -> None:
         """Raises `UserError` if these outputs are not of the zoo as it is now."""
+        self._check_not_imported(f"be of the zoo in {zoo.zoo_dir}")
         if zoo.fingerprint != self.zoo_fingerprint:
             raise UserError(
                 f"The query outputs in {self.query_dir} must be of the zoo in "
@@ -157,6 +161,7 @@ class QueryOutputsInfo:
 
     def check_made_with(self, config: QueryConfig, queries: QueryInputs) -> None:
         """Raises `UserError` if other settings or images would give other outputs."""
+        self._check_not_imported("be answers of a zoo")
         for name in _DECIDING_FIELDS:
             wanted, received = getattr(self.config, name), getattr(config, name)
             if wanted != received:
@@ -171,6 +176,14 @@ class QueryOutputsInfo:
                 f"{self.query_inputs.fingerprint}. Received: {queries.fingerprint}; "
                 "the zoo's dataset has changed. Choose another --query_dir, or "
                 "replace them with --overwrite."
+            )
+
+    def _check_not_imported(self, wanted: str) -> None:
+        if isinstance(self.config, ImportOutputsConfig):
+            raise UserError(
+                f"The query outputs in {self.query_dir} must {wanted}. Received: "
+                f"outputs that import_outputs made of {self.config.outputs}. Choose "
+                "another --query_dir, or replace them with --overwrite."
             )
 
 
@@ -230,8 +243,10 @@ def work_folder(query_dir: artifacts.Path) -> Iterator[pathlib.Path]:
 
 def write(
     work: pathlib.Path,
-    config: QueryConfig,
+    config: QueryConfig | ImportOutputsConfig,
     queries: QueryInputs,
+    table: AttributeTable,
+    num_classes: int,
     entries: "Sequence[QueriedEntry]",
     probabilities_of: "Callable[[QueriedEntry], np.ndarray]",
     zoo_fingerprint: str,
@@ -242,11 +257,15 @@ def write(
         work: What `work_folder(config.query_dir)` yields.
         config: Settings.
         queries: What was sent.
+        table: Attributes of who was asked.
+        num_classes: Between how many classes they choose.
         entries: Who was asked. Their order does not matter.
         probabilities_of: Returns what an entry answered, float32 `(num_queries,
-            10)`. Called once for each, in the order of the records.
-        zoo_fingerprint: Of the zoo.
+            num_classes)`. Called once for each, in the order of the records.
+        zoo_fingerprint: Of the zoo, or of the files that outputs are imported from.
     """
+    from kennen_tf import records
+
     new = work / "new"
     new.mkdir()
     ordered = sorted(entries, key=_hash_order)
@@ -254,9 +273,14 @@ def write(
     shards = [
         list(part) for part in np.array_split(np.array(ordered, object), num_shards)
     ]
-    shard_names = _write_shards(new, shards, probabilities_of)
-    _write_tfds_files(new, shard_names, [len(s) for s in shards], len(queries))
-    artifacts.write_json(new / ATTRIBUTES_NAME, attributes.table())
+    shard_names = _write_shards(new, table, shards, probabilities_of)
+    _write_tfds_files(
+        new,
+        shard_names,
+        [len(shard) for shard in shards],
+        records.tfds_features(table, len(queries), num_classes),
+    )
+    artifacts.write_json(new / ATTRIBUTES_NAME, table.to_json())
     queries.save(new / query_inputs.FILE_NAME)
     lines = [artifacts.canonical_json(entry.to_json()) + "\n" for entry in ordered]
     (new / ENTRIES_NAME).write_text("".join(lines))
@@ -266,12 +290,14 @@ def write(
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "config": config.to_json(),
+        "imported": isinstance(config, ImportOutputsConfig),
+        "num_classes": num_classes,
         "files": files,
         "shards": shard_names,
         "num_records": [len(shard) for shard in shards],
         "zoo_fingerprint": zoo_fingerprint,
         "query_inputs_fingerprint": queries.fingerprint,
-        "attributes_fingerprint": artifacts.fingerprint(attributes.table()),
+        "attributes_fingerprint": table.fingerprint,
         "fingerprint": artifacts.fingerprint(
             {n: files[n]["sha256"] for n in [*shard_names, query_inputs.FILE_NAME]}
         ),
@@ -288,6 +314,7 @@ def _hash_order(entry: "QueriedEntry") -> str:
 
 def _write_shards(
     folder: pathlib.Path,
+    table: AttributeTable,
     shards: "Sequence[Sequence[QueriedEntry]]",
     probabilities_of: "Callable[[QueriedEntry], np.ndarray]",
 ) -> list[str]:
@@ -303,7 +330,8 @@ def _write_shards(
             try:
                 with tf.io.TFRecordWriter(str(folder / name)) as writer:
                     for entry in shard:
-                        writer.write(records.encode(entry, probabilities_of(entry)))
+                        answers = probabilities_of(entry)
+                        writer.write(records.encode(table, entry, answers))
                         bar.update()
             except tf.errors.OpError as error:
                 # TensorFlow's own way to say that e.g. the disk is full.
@@ -318,7 +346,7 @@ def _write_tfds_files(
     folder: pathlib.Path,
     shard_names: Sequence[str],
     shard_lengths: list[int],
-    num_queries: int,
+    features: Any,
 ) -> None:
     """Writes what makes TensorFlow Datasets read the folder."""
     import tensorflow_datasets as tfds  # Takes seconds: only where it is used.
@@ -340,7 +368,7 @@ def _write_tfds_files(
     )
     tfds.folder_dataset.write_metadata(
         data_dir=str(folder),
-        features=records.tfds_features(num_queries),
+        features=features,
         split_infos=[split],
         filename_template=records.FILENAME_TEMPLATE,
         check_data=False,

@@ -23,7 +23,6 @@ from kennen_tf.errors import UserError
 if TYPE_CHECKING:
     from kennen_tf.query_inputs import QueryInputs
     from kennen_tf.records import QueriedEntry
-    from kennen_tf.zoo.ensembles import Entry
     from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 
@@ -48,14 +47,11 @@ def query_zoo(config: QueryConfig) -> None:
             f"{len(zoo.records)} classifiers, {len(zoo.accepted)} of them accepted. "
             "Train more with build_zoo, or lower --min_accuracy."
         )
-    validation = images.load_images(zoo.config.dataset)
     queries = query_inputs.draw(
-        validation.test_images,
-        validation.test_labels,
+        *images.load_validation(zoo.config, zoo.images_path),
         config.num_queries,
         config.query_seed,
     )
-    del validation
     quiet.import_tensorflow()
     if query_outputs.holds_query_outputs(config.query_dir) and not config.overwrite:
         info = query_outputs.QueryOutputsInfo.open(config.query_dir)
@@ -81,7 +77,7 @@ def _query(
     from kennen_tf import query_outputs
     from kennen_tf.zoo import ensembles, querying
 
-    entries = [_describe(entry) for entry in ensembles.list_entries(members)]
+    entries = ensembles.list_entries(zoo, members)
     logging.info(
         "Sending %d queries to %d classifiers of %s; %d entries with ensembles.",
         *(len(queries), len(members), config.zoo_dir, len(entries)),
@@ -100,22 +96,19 @@ def _query(
     def mean_answer(entry: "QueriedEntry") -> np.ndarray:
         return np.mean([np.load(answers / f"{m}.npy") for m in entry.members], axis=0)
 
-    query_outputs.write(work, config, queries, entries, mean_answer, zoo.fingerprint)
+    query_outputs.write(
+        work,
+        config,
+        queries,
+        zoo.attributes if zoo.design is None else zoo.design.attributes,
+        zoo.num_classes,
+        entries,
+        mean_answer,
+        zoo.fingerprint,
+    )
     print(
         f"{config.query_dir}: {len(entries)} entries ({len(members)} classifiers, "
         f"{len(entries) - len(members)} ensembles), {len(queries)} queries."
-    )
-
-
-def _describe(entry: "Entry") -> "QueriedEntry":
-    from kennen_tf.records import QueriedEntry
-
-    return QueriedEntry(
-        id=entry.id,
-        combination_id=entry.combination_id,
-        members=tuple(record.id for record in entry.members),
-        accuracy=float(np.mean([record.accuracy for record in entry.members])),
-        values=entry.values,
     )
 
 

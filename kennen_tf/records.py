@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf import attributes
-from kennen_tf.attributes import Value
-from kennen_tf.labeled_images import NUM_CLASSES
+from kennen_tf.attributes import AttributeTable, Value, Values
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -41,8 +39,10 @@ class Field:
     values: tuple[Value, ...] | None = None
 
 
-def fields(num_queries: int) -> dict[str, Field]:
-    """Returns the schema of a record with that many queries."""
+def fields(
+    table: AttributeTable, num_queries: int, num_classes: int
+) -> dict[str, Field]:
+    """Returns the schema of a record: of a zoo's attributes, queries and classes."""
     return {
         "id": Field(tf.string),
         "combination_id": Field(tf.string),
@@ -50,9 +50,9 @@ def fields(num_queries: int) -> dict[str, Field]:
         "accuracy": Field(tf.float32),
         **{
             attribute.name: Field(tf.int64, values=attribute.values)
-            for attribute in attributes.ATTRIBUTES
+            for attribute in table
         },
-        "probabilities": Field(tf.float32, (num_queries, NUM_CLASSES)),
+        "probabilities": Field(tf.float32, (num_queries, num_classes)),
     }
 
 
@@ -62,22 +62,18 @@ class QueriedEntry:
 
     Attributes:
         id: "c04211-s017" for a classifier, "c04211-s017+s102" for an ensemble.
-        combination_id: "c04211"; entries with the same may share members.
+        combination_id: "c04211"; entries with the same may share members, and are
+            never on both sides of a split.
         members: Ids of the classifiers in it.
         accuracy: Mean validation accuracy of its members, in [0, 1].
-        values: Value of every attribute.
+        values: Value of every attribute; None where it is unknown or does not apply.
     """
 
     id: str
     combination_id: str
     members: tuple[str, ...]
     accuracy: float
-    values: Mapping[str, Value]
-
-    @property
-    def labels(self) -> dict[str, int]:
-        """Label of every attribute."""
-        return attributes.labels(self.values)
+    values: Values
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "members": list(self.members)}
@@ -87,12 +83,15 @@ class QueriedEntry:
         return cls(**{**values, "members": tuple(values["members"])})
 
 
-def encode(entry: QueriedEntry, probabilities: np.ndarray) -> bytes:
+def encode(
+    table: AttributeTable, entry: QueriedEntry, probabilities: np.ndarray
+) -> bytes:
     """Returns a serialized tf.train.Example.
 
     Args:
+        table: Its attributes.
         entry: What was asked.
-        probabilities: float32 `(num_queries, 10)`, what it answered.
+        probabilities: float32 `(num_queries, num_classes)`, what it answered.
 
     Raises:
         ValueError: If a field is not as the schema says, naming it.
@@ -102,12 +101,12 @@ def encode(entry: QueriedEntry, probabilities: np.ndarray) -> bytes:
         "combination_id": entry.combination_id.encode(),
         "members": [member.encode() for member in entry.members],
         "accuracy": np.float32(entry.accuracy),
-        **entry.labels,
+        **table.labels(entry.values),
         "probabilities": probabilities,
     }
     features = {
         name: _encode_field(name, field, contents[name])
-        for name, field in fields(len(probabilities)).items()
+        for name, field in fields(table, *probabilities.shape).items()
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
@@ -131,12 +130,16 @@ def _encode_field(name: str, field: Field, content: Any) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=array.ravel()))
 
 
-def parse(serialized: tf.Tensor, num_queries: int) -> dict[str, Any]:
+def parse(
+    serialized: tf.Tensor, table: AttributeTable, num_queries: int, num_classes: int
+) -> dict[str, Any]:
     """Parses a batch of records, in a graph or not.
 
     Args:
         serialized: Strings `(batch,)`.
+        table: Attributes of the records.
         num_queries: Queries of each record.
+        num_classes: Classes of each output.
 
     Returns:
         A tensor `(batch, *shape)` for each field, ragged where any number of values
@@ -148,12 +151,14 @@ def parse(serialized: tf.Tensor, num_queries: int) -> dict[str, Any]:
             if None in field.shape
             else tf.io.FixedLenFeature(field.shape, field.dtype)
         )
-        for name, field in fields(num_queries).items()
+        for name, field in fields(table, num_queries, num_classes).items()
     }
     return tf.io.parse_example(serialized, spec)
 
 
-def tfds_features(num_queries: int) -> "tfds.features.FeaturesDict":
+def tfds_features(
+    table: AttributeTable, num_queries: int, num_classes: int
+) -> "tfds.features.FeaturesDict":
     """Returns the schema as TensorFlow Datasets declares it."""
     import tensorflow_datasets as tfds  # Takes seconds: only where it is used.
 
@@ -166,7 +171,7 @@ def tfds_features(num_queries: int) -> "tfds.features.FeaturesDict":
         dtype = field.dtype.as_numpy_dtype
         return tfds.features.Tensor(shape=field.shape, dtype=dtype)
 
-    declared = fields(num_queries)
+    declared = fields(table, num_queries, num_classes)
     return tfds.features.FeaturesDict({n: feature(f) for n, f in declared.items()})
 
 

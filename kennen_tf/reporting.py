@@ -14,7 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from kennen_tf import artifacts, attributes, paper
+from kennen_tf import artifacts, paper
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import ALL_ATTRIBUTES
 from kennen_tf.evaluation import Interval, Results
 
@@ -96,7 +97,9 @@ def describe(document: Mapping[str, Any]) -> str:
         representation = f"top-{document['top_k']}"
     # Metamodels of before there were crafted ones name all.
     attribute = document["config"].get("attribute", ALL_ATTRIBUTES)
-    named = "" if attribute == ALL_ATTRIBUTES else f"{_name_attribute(attribute)}, "
+    named = f"{_name_attribute(attribute, _table(document))}, "
+    if attribute == ALL_ATTRIBUTES:
+        named = ""
     queries = count_queries(document["num_queries"])
     return f"{method}, {named}{representation}, {queries}, split {document['split']}"
 
@@ -121,6 +124,7 @@ def results_table(document: Mapping[str, Any]) -> Table:
     """Returns the table of one metamodel's results, in per cent."""
     results = Results.from_json(document)
     row = _paper_row(document)
+    has_paper = paper.is_papers(results.table)
     table = make_table(
         f"{describe(document)}, seed {document['seed']}\n"
         f"{document['num_train']} classifiers to train, {results.num_entries} to test",
@@ -128,17 +132,18 @@ def results_table(document: Mapping[str, Any]) -> Table:
     )
     for column in ("accuracy", "95% interval", "chance", "normalized", "count"):
         table.add_column(column, justify="right")
-    table.add_column(_paper_heading(document, row), justify="right")
+    if has_paper:
+        table.add_column(_paper_heading(document, row), justify="right")
     marks = _marks(results)
     for result in results.named:
         table.add_row(
-            attributes.by_name(result.name).code + marks.get(result.name, ""),
+            result.code + marks.get(result.name, ""),
             percent(result.accuracy),
             percents(result.interval),
             percent(result.chance),
             percent(result.normalized_accuracy),
             str(result.count),
-            _paper_cell(row.accuracy(result.name) if row else None),
+            *_paper_cells(has_paper, row.accuracy(result.name) if row else None),
         )
     if len(results.named) == 1:  # Of one, the average says nothing new.
         return table
@@ -151,8 +156,9 @@ def results_table(document: Mapping[str, Any]) -> Table:
         percent(average.get("chance")),
         percent(average.get("normalized_accuracy")),
         str(results.num_entries),
-        _paper_cell(
-            row.average_over([a.name for a in results.scored]) if row else None
+        *_paper_cells(
+            has_paper,
+            row.average_over([a.name for a in results.scored]) if row else None,
         ),
         style="bold",
     )
@@ -169,26 +175,31 @@ def results_notes(document: Mapping[str, Any]) -> list[str]:
     ]
     marks = _marks(results)
     notes += [
-        f"{marks[a.name].strip()} {attributes.by_name(a.name).code} is not scored and "
+        f"{marks[a.name].strip()} {a.code} is not scored and "
         f"not in the average: {a.not_scored}."
         for a in results.named
         if a.name in marks
     ]
     if len(results.named) < len(results.attributes):
         notes.append("This metamodel does not name the attributes without a row.")
-    has_average = len(results.named) > 1
-    return notes + _paper_notes(document, len(results.scored) if has_average else None)
+    if any(a.count < results.num_entries for a in results.scored):
+        notes.append(
+            "Where the count is lower, the value of the other test classifiers is not "
+            "known, and they count neither as right nor as wrong."
+        )
+    averaged = [a.name for a in results.scored] if len(results.named) > 1 else []
+    return notes + _paper_notes(document, averaged)
 
 
 def summarize(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Groups results that differ only in the seed.
 
     Returns:
-        For each kind of metamodel, in the order of first appearance, its settings,
-        the seeds, under "named" the attributes that it names, and under "attributes"
-        and "average" the mean, standard deviation, lowest and highest accuracy over
-        the seeds, their number, and the mean of chance and normalized accuracy (None
-        if no seed has a score).
+        For each kind of metamodel, in the order of first appearance, its settings, the
+        seeds, the attribute "table", under "named" the attributes that it names, and
+        under "attributes" and "average" the mean, standard deviation, lowest and
+        highest accuracy over the seeds, their number, and the mean of chance and
+        normalized accuracy (None if no seed has a score).
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for document in documents:
@@ -205,10 +216,11 @@ def summarize(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "config": json.loads(kind_json),
                 **{key: members[0][key] for key in _DESCRIBED},
                 "seeds": [member["seed"] for member in members],
+                "table": runs[0].table.to_json(),
                 "named": [a.name for a in runs[0].named],
                 "attributes": {
                     name: _summary([_scores(run[name]) for run in runs])
-                    for name in attributes.NAMES
+                    for name in runs[0].table.names
                 },
                 "average": _summary([run.average for run in runs]),
             }
@@ -240,10 +252,10 @@ def summary_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
             f"paper\n{row.method}\n{row.output}", justify="right", no_wrap=True
         )
     named = _named(summaries)
-    for name in named:
-        scores = [summary["attributes"][name] for summary in summaries]
+    for name, code in named.items():
+        scores = [summary["attributes"].get(name) for summary in summaries]
         table.add_row(
-            attributes.by_name(name).code,
+            code,
             percent(next((s["chance"] for s in scores if s), None)),
             *map(_mean_and_range, scores),
             *(_paper_cell(row.accuracy(name)) for row in rows),
@@ -274,7 +286,7 @@ def summary_notes(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     for summary in summaries:
         scored = _scored_beside(summaries, _paper_row(summary))
-        notes += _paper_notes(summary, len(scored) if has_average else None)
+        notes += _paper_notes(summary, scored if has_average else ())
     return list(dict.fromkeys(notes))
 
 
@@ -288,27 +300,40 @@ def _headings(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     values = {k: {str(c[k]) for c in configs if c.get(k) is not None} for k in keys}
     differing = [key for key in keys if len(values[key]) > 1]
 
-    def text(key: str, value: Any) -> str:
+    def text(key: str, value: Any, table: AttributeTable) -> str:
         if key == "attribute":
-            return _name_attribute(value)
+            return _name_attribute(value, table)
         return value if isinstance(value, str) else f"{key}={value}"
 
+    tables = [_table(summary) for summary in summaries]
     return [
-        "\n".join(text(k, c[k]) for k in differing if c.get(k) is not None)
-        for c in configs
+        "\n".join(text(k, c[k], table) for k in differing if c.get(k) is not None)
+        for c, table in zip(configs, tables, strict=True)
     ]
 
 
-def _name_attribute(attribute: str) -> str:
+def _table(document: Mapping[str, Any]) -> AttributeTable:
+    """Returns the attribute table of results, or of a summary."""
+    if "table" in document:
+        return AttributeTable.from_json(document["table"], "A summary")
+    return Results.from_json(document).table
+
+
+def _name_attribute(attribute: str, table: AttributeTable) -> str:
     """Returns what a setting `attribute` means, in two words."""
     if attribute == ALL_ATTRIBUTES:
         return "all attributes"
-    return f"{attributes.by_name(attribute).code} only"
+    return f"{table[attribute].code} only"
 
 
-def _named(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns the attributes that any of the metamodels names."""
-    return [n for n in attributes.NAMES if any(n in s["named"] for s in summaries)]
+def _named(summaries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Returns name and code of the attributes that any of the metamodels names."""
+    codes = {a.name: a.code for s in summaries for a in _table(s)}
+    return {
+        name: code
+        for name, code in codes.items()
+        if any(name in summary["named"] for summary in summaries)
+    }
 
 
 def _scored(summary: Mapping[str, Any]) -> tuple[str, ...]:
@@ -367,7 +392,10 @@ def _marks(results: Results) -> dict[str, str]:
 
 def _paper_row(document: Mapping[str, Any]) -> paper.Row | None:
     return paper.table_2_row(
-        document["method"], document["representation"], document["split"]
+        document["method"],
+        document["representation"],
+        document["split"],
+        _table(document),
     )
 
 
@@ -377,16 +405,19 @@ def _paper_heading(document: Mapping[str, Any], row: paper.Row | None) -> str:
     return f"paper's {row.method}"
 
 
-def _paper_notes(document: Mapping[str, Any], num_averaged: int | None) -> list[str]:
-    """Returns what should be known of the paper's numbers.
+def _paper_notes(document: Mapping[str, Any], averaged: Sequence[str]) -> list[str]:
+    """Returns what should be known of the paper's numbers, if there are any.
 
     Args:
         document: Results, or a summary.
-        num_averaged: How many attributes the paper's average beside is over; None if
-            no average is shown.
+        averaged: The attributes that the average beside is over; none if no average is
+            shown.
     """
+    table = _table(document)
+    if not paper.is_papers(table):
+        return []
     row = _paper_row(document)
-    score = paper.table_3_score(document["method"], document["split"])
+    score = paper.table_3_score(document["method"], document["split"], table)
     if score is not None:
         return [
             f"The paper's {document['method']} scores {score} on {document['split']} "
@@ -397,8 +428,15 @@ def _paper_notes(document: Mapping[str, Any], num_averaged: int | None) -> list[
     is_kennen_i = row.method == "kennen-i"
     queries = "one query for each attribute" if is_kennen_i else "100 queries"
     average = ""
-    if num_averaged and num_averaged < len(attributes.NAMES):
-        same = f"{num_averaged} attributes" if num_averaged > 1 else "attribute"
+    shared = [name for name in averaged if name in paper.NAMES]
+    if len(shared) < len(averaged):
+        others = [table[name].code for name in averaged if name not in shared]
+        average = (
+            f" Its average here is over {len(shared)} attributes, without "
+            f"{', '.join(others)}, which it does not have."
+        )
+    elif shared and len(shared) < len(paper.NAMES):
+        same = f"{len(shared)} attributes" if len(shared) > 1 else "attribute"
         average = (
             f" Its average here is over the same {same}; over all twelve it is "
             f"{row.average}."
@@ -419,6 +457,11 @@ def percents(interval: Interval | None) -> str:
     if interval is None:
         return _NONE
     return f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f}"
+
+
+def _paper_cells(has_paper: bool, number: float | None) -> list[str]:
+    """Returns the cell of the paper's column, if there is one."""
+    return [_paper_cell(number)] if has_paper else []
 
 
 def _paper_cell(number: float | None) -> str:

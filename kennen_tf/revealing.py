@@ -13,7 +13,6 @@ from kennen_tf import artifacts, reporting
 from kennen_tf.attributes import Value
 from kennen_tf.configs.revealing import LABELS
 from kennen_tf.errors import UserError
-from kennen_tf.zoo.ensembles import Entry
 
 if TYPE_CHECKING:
     from kennen_tf.black_boxes import BlackBox
@@ -142,7 +141,7 @@ def true_values(zoo: "Zoo", path: str) -> dict[str, Value]:
     sha256 = artifacts.sha256_of_file(file) if file.is_file() else ""
     for record in zoo.accepted:
         if record.sha256 == sha256:
-            return Entry((record,)).values
+            return zoo.values_of([record])
     raise UserError(
         f"With --zoo_dir, a black box must be a classifier of the zoo in {zoo.zoo_dir}."
         f" Received: {path}. Leave out --zoo_dir to reveal any other."

@@ -4,6 +4,7 @@ import collections
 import csv
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 from kennen_tf.errors import UserError
 
@@ -37,8 +38,9 @@ def list_files(folder: pathlib.Path) -> LabeledFiles:
     is the 0-based class; other columns are not read.
 
     Without a csv, each folder within is a class. Names that are all whole numbers are
-    the labels themselves. Otherwise the sorted order is the label, so the folder of
-    every class must be there; `image_set.check_labels` compares their number.
+    the labels themselves, each in one spelling. Otherwise the sorted order is the
+    label, so the folder of every class must be there; `image_set.check_labels`
+    compares their number.
 
     Raises:
         UserError: If there is no such folder or no image, or the csv is not as above.
@@ -153,6 +155,8 @@ def _read_classes(folder: pathlib.Path) -> LabeledFiles:
         p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")
     )
     are_numbers = all(p.name.isascii() and p.name.isdigit() for p in classes)
+    if are_numbers:
+        _check_numbers(folder, [p.name for p in classes])
     paths, labels = [], []
     for position, class_folder in enumerate(classes):
         for path in class_folder.rglob("*"):
@@ -165,3 +169,16 @@ def _read_classes(folder: pathlib.Path) -> LabeledFiles:
         labels=tuple(labels),
         num_classes=0 if are_numbers else len(classes),
     )
+
+
+def _check_numbers(folder: pathlib.Path, names: Sequence[str]) -> None:
+    """Checks that no two folders are called by the same number."""
+    by_number: dict[int, str] = {}
+    for name in names:
+        other = by_number.setdefault(int(name), name)
+        if other != name:
+            raise UserError(
+                f"Folders named by numbers are classes, so each number may occur once "
+                f"in {folder}. Received: {other!r} and {name!r}, both {int(name)}. "
+                "Rename one, or put their images into one folder."
+            )

@@ -1,20 +1,25 @@
 """Images that classifiers are trained on and asked about, as arrays.
 
-`load_images` takes the name of a dataset: "mnist" (inside the package), "tfds:<name>"
-or "idx:<folder>". Each is 28x28, one channel, ten classes, in a training and a test
-part.
+`load_images` takes the name of a dataset: "mnist" (inside the package), "digits" (of
+scikit-learn), "tfds:<name>", "idx:<folder>" or a `.npz` file. Each has a training and a
+test part.
 """
 
 import gzip
 import importlib.resources
 import pathlib
 import struct
+import zipfile
 import zlib
 
 import numpy as np
 
+from kennen_tf.configs.importing import ImportConfig
+from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.designs.design import load_design
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES, LabeledImages
+from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.seeds import derive_seed
 from pipelines import tfds_builders
 
 # Of the four files of an IDX dataset, as MNIST's authors named them.
@@ -31,40 +36,102 @@ def load_images(dataset: str) -> LabeledImages:
     """Loads a dataset by name.
 
     Args:
-        dataset: "mnist", "tfds:<name>" for a set of TensorFlow Datasets, or
-            "idx:<folder>" for a folder with the four IDX files, gzipped or not.
+        dataset: "mnist"; "digits" for the 8x8 digits of scikit-learn; "tfds:<name>" for
+            a set of TensorFlow Datasets; "idx:<folder>" for a folder with the four IDX
+            files, gzipped or not; or the path of a `.npz` file with the four arrays of
+            `LabeledImages`.
 
     Raises:
-        UserError: If there is no such dataset, a file is missing or damaged, or the
-            images are not 28x28 with one channel and ten classes.
+        UserError: If there is no such dataset, a file is missing or damaged, or there
+            is a class without an image.
     """
     source, _, name = dataset.partition(":")
     if dataset == "mnist":
         package = pathlib.Path(str(importlib.resources.files("kennen_tf")))
         images = _load_idx(package / "data" / "mnist")
+    elif dataset == "digits":
+        images = _load_digits()
+    elif dataset.endswith(".npz"):
+        images = _load_npz(pathlib.Path(dataset))
     elif source == "idx" and name:
         images = _load_idx(pathlib.Path(name))
     elif source == "tfds" and name:
         images = _load_tfds(name)
     else:
         raise UserError(
-            "--dataset must be mnist, tfds:<name> or idx:<folder>. Received: "
-            f"{dataset!r}."
+            "--dataset must be mnist, digits, tfds:<name>, idx:<folder> or a .npz "
+            f"file. Received: {dataset!r}."
         )
     _check(images, dataset)
     return images
 
 
+def load_zoo_images(design: str, dataset: str) -> LabeledImages:
+    """Loads what a design's classifiers see.
+
+    Args:
+        design: Name of the design.
+        dataset: Name of a dataset; "" for the images that the design makes itself.
+
+    Raises:
+        UserError: If they cannot be had, or are not as they should be.
+    """
+    if dataset:
+        return load_images(dataset)
+    make = load_design(design).images
+    if isinstance(make, str):
+        return load_images(make)
+    try:
+        images = make()
+    except UserError:
+        raise
+    except Exception as error:  # Code of the user's may raise anything.
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise UserError(
+            f"`images` of design {design} must return `LabeledImages`. It raised "
+            f"{reason}."
+        ) from error
+    if not isinstance(images, LabeledImages):
+        raise UserError(
+            f"`images` of design {design} must return `LabeledImages`. Received: "
+            f"{type(images).__name__}."
+        )
+    _check(images, f"design {design}")
+    return images
+
+
+def load_validation(
+    config: ZooConfig | ImportConfig, images_path: pathlib.Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Loads the validation images of a zoo, built or imported, and their labels.
+
+    Args:
+        config: Of the zoo.
+        images_path: Where an imported zoo has them.
+
+    Returns:
+        uint8 `(n, height, width, channels)` and int32 `(n,)`.
+    """
+    if isinstance(config, ZooConfig):
+        images = load_zoo_images(config.design, config.dataset)
+        return images.test_images, images.test_labels
+    with np.load(images_path, allow_pickle=False) as stored:
+        return stored["images"], stored["labels"]
+
+
 def _check(images: LabeledImages, dataset: str) -> None:
-    """Raises `UserError` unless the images are what classifiers are made for."""
+    """Raises `UserError` unless the images are such that classifiers can learn them."""
+    shape = images.test_images.shape[1:]
+    num_classes = 1 + int(max(images.test_labels, default=-1))
     for part in ("train", "test"):
         part_images = getattr(images, f"{part}_images")
         part_labels = getattr(images, f"{part}_labels")
-        if part_images.shape[1:] != IMAGE_SHAPE or part_images.dtype != np.uint8:
+        received = part_images.shape[1:]
+        if (received, len(received), part_images.dtype) != (shape, 3, np.uint8):
             raise UserError(
-                f"Images of {dataset} must be uint8 of shape {IMAGE_SHAPE}. Received: "
-                f"{part_images.dtype} of shape {part_images.shape[1:]} in the {part} "
-                "part."
+                f"Images of {dataset} must be uint8, height x width x channels, in "
+                f"both parts alike. Received: {part_images.dtype} of shape "
+                f"{received} in the {part} part, {shape} in the test part."
             )
         if len(part_images) != len(part_labels):
             raise UserError(
@@ -73,13 +140,40 @@ def _check(images: LabeledImages, dataset: str) -> None:
                 f"{part} part."
             )
         classes = np.unique(part_labels)
-        if not np.array_equal(classes, np.arange(NUM_CLASSES)):
+        if num_classes < 2 or not np.array_equal(classes, np.arange(num_classes)):
             raise UserError(
-                f"{dataset} must have {NUM_CLASSES} classes, 0 to {NUM_CLASSES - 1}, "
-                f"each with an image. Received: {classes.size} classes"
+                f"{dataset} must have the same classes in both parts, from 0 on, each "
+                f"with an image. Received: {classes.size} classes"
                 + (f", {classes.min()} to {classes.max()}" if classes.size else "")
                 + f", in the {part} part."
             )
+
+
+def _load_digits() -> LabeledImages:
+    """Loads scikit-learn's digits: 8x8, a third of them for validation."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    # Their 17 levels, as levels of a byte.
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
+    labels = digits.target.astype(np.int32)
+    order = np.random.default_rng(derive_seed(0, "digits")).permutation(len(labels))
+    train, test = order[len(order) // 3 :], order[: len(order) // 3]
+    return LabeledImages(images[train], labels[train], images[test], labels[test])
+
+
+def _load_npz(path: pathlib.Path) -> LabeledImages:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in LabeledImages._fields}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} must be a .npz file with the arrays "
+            f"{', '.join(LabeledImages._fields)}. Received: {error}."
+        ) from error
+    for part in ("train_labels", "test_labels"):
+        arrays[part] = arrays[part].astype(np.int32)
+    return LabeledImages(**arrays)
 
 
 def _load_idx(folder: pathlib.Path) -> LabeledImages:
@@ -143,14 +237,15 @@ def _load_tfds(name: str) -> LabeledImages:
     features = [builder.info.features[key] for key in keys]
     if (
         len(features) != 2
-        or features[0].shape != IMAGE_SHAPE
-        or getattr(features[1], "num_classes", None) != NUM_CLASSES
+        or len(features[0].shape) != 3
+        or None in features[0].shape
+        or not getattr(features[1], "num_classes", None)
     ):
         received = dict(zip(keys, (f.shape for f in features), strict=True))
         num_classes = [getattr(feature, "num_classes", None) for feature in features]
         raise UserError(
-            f"tfds:{name} must have images of shape {IMAGE_SHAPE} and labels of "
-            f"{NUM_CLASSES} classes. Received: {received}, classes {num_classes[1:]}."
+            f"tfds:{name} must have images of one shape and labels of classes. "
+            f"Received: {received}, classes {num_classes[1:]}."
         )
     tfds_builders.prepare(builder, name, "use --dataset=mnist")
     missing = {"train", "test"} - set(builder.info.splits)

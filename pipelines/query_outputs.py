@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf import attributes, outputs, records
+from kennen_tf import outputs, records
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import NUM_CLASSES
 from kennen_tf.query_outputs import QueryOutputsInfo
 
 _PARSE_BATCH = 64
@@ -22,7 +21,7 @@ def make_dataset(
     entry_ids: Sequence[str],
     query_indices: Sequence[int],
     representation: str | None,
-    top_k: int = NUM_CLASSES,
+    top_k: int = 0,
     *,
     batch_size: int,
     shuffle_seed: int | None = None,
@@ -36,7 +35,7 @@ def make_dataset(
         entry_ids: Which entries; their order does not matter.
         query_indices: Which queries, in the order of the features.
         representation: One of `outputs.REPRESENTATIONS`; None leaves probabilities.
-        top_k: Labels that "top-k" ranks.
+        top_k: Labels that "top-k" ranks; 0: all.
         batch_size: Entries of a batch, over all replicas.
         shuffle_seed: Decides the order, another one in each epoch. None: entries are
             sorted by id.
@@ -47,8 +46,8 @@ def make_dataset(
         drop_remainder: Whether a last smaller batch is left out.
 
     Returns:
-        Dataset of `(features, labels)`: float32 `(batch, num_queries, 10)` and, for
-        each attribute, int32 `(batch,)`.
+        Dataset of `(features, labels)`: float32 `(batch, num_queries, classes)`
+        and, for each attribute, int32 `(batch,)`, `MISSING` where there is no value.
 
     Raises:
         UserError: If there is no such entry or query.
@@ -61,6 +60,7 @@ def make_dataset(
         shuffle_seed,
         first_epoch,
         drop_remainder,
+        info.attributes.names,
     )
 
 
@@ -75,13 +75,21 @@ def make_array_dataset(
     """Makes an endless dataset of batches of arrays: answers to crafted queries.
 
     Args:
-        features: float32 `(num_entries, num_queries, 10)`.
+        features: float32 `(num_entries, num_queries, classes)`.
         labels: For each attribute, `(num_entries,)`.
         batch_size, shuffle_seed, first_epoch: As for `make_dataset`.
     """
-    stacked = np.stack([labels[name] for name in attributes.NAMES], axis=1)
+    stacked = np.stack(list(labels.values()), axis=1)
     whole = tf.data.Dataset.from_tensors((features, stacked.astype(np.int32)))
-    return _batch(whole, len(features), batch_size, shuffle_seed, first_epoch, False)
+    return _batch(
+        whole,
+        len(features),
+        batch_size,
+        shuffle_seed,
+        first_epoch,
+        False,
+        tuple(labels),
+    )
 
 
 def _batch(
@@ -91,6 +99,7 @@ def _batch(
     shuffle_seed: int | None,
     first_epoch: int | None,
     drop_remainder: bool,
+    names: Sequence[str],
 ) -> tf.data.Dataset:
     """Makes batches of a dataset of one element, which holds all entries."""
     if first_epoch is not None and shuffle_seed is not None:
@@ -113,7 +122,7 @@ def _batch(
         dataset = dataset.batch(batch_size, drop_remainder)
         if first_epoch is not None:
             dataset = dataset.repeat()
-    dataset = dataset.map(lambda features, labels: (features, _by_name(labels)))
+    dataset = dataset.map(lambda features, labels: (features, _by_name(names, labels)))
     # Replicas and workers divide entries, not files: there may be more of them.
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (
@@ -128,18 +137,18 @@ def load_arrays(
     entry_ids: Sequence[str],
     query_indices: Sequence[int],
     representation: str | None,
-    top_k: int = NUM_CLASSES,
+    top_k: int = 0,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Loads what `make_dataset` goes through, as arrays sorted by entry id.
 
     Returns:
-        Features, float32 `(num_entries, num_queries, 10)`, and for each attribute
-        its labels, int32 `(num_entries,)`.
+        Features, float32 `(num_entries, num_queries, classes)`, and for each attribute
+        its labels, int32 `(num_entries,)`, `MISSING` where there is no value.
     """
     whole = _whole(info, entry_ids, query_indices, representation, top_k)
     features, labels = whole.get_single_element()
-    named = {name: values.numpy() for name, values in _by_name(labels).items()}
-    return features.numpy(), named
+    names = info.attributes.names
+    return features.numpy(), dict(zip(names, labels.numpy().T, strict=True))
 
 
 def _whole(
@@ -160,11 +169,13 @@ def _whole(
     def read(
         place: tf.Tensor, serialized: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        parsed = records.parse(serialized, info.num_queries)
+        parsed = records.parse(
+            serialized, info.attributes, info.num_queries, info.num_classes
+        )
         features = tf.gather(parsed["probabilities"], chosen, axis=1)
         if representation is not None:
             features = outputs.represent(features, representation, top_k)
-        labels = tf.stack([parsed[name] for name in attributes.NAMES], axis=1)
+        labels = tf.stack([parsed[name] for name in info.attributes.names], axis=1)
         return place, features, tf.cast(labels, tf.int32)
 
     def sort(
@@ -223,5 +234,5 @@ def _shuffled(num_entries: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
     )
 
 
-def _by_name(labels: tf.Tensor) -> dict[str, tf.Tensor]:
-    return dict(zip(attributes.NAMES, tf.unstack(labels, axis=-1), strict=True))
+def _by_name(names: Sequence[str], labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    return dict(zip(names, tf.unstack(labels, axis=-1), strict=True))

@@ -5,23 +5,50 @@ import itertools
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
+import keras
 import numpy as np
 
-from kennen_tf import artifacts, attributes, query_outputs
+from kennen_tf import artifacts, query_outputs
 from kennen_tf.artifacts import Path
+from kennen_tf.attributes import AttributeTable, Facts
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.labeled_images import NUM_CLASSES, LabeledImages
+from kennen_tf.designs import building, mnist_net, mnist_table
+from kennen_tf.designs.mnist_net import NUM_CLASSES
+from kennen_tf.labeled_images import LabeledImages
 from kennen_tf.query_inputs import QueryInputs
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.records import QueriedEntry
-from kennen_tf.zoo import classifiers, store
-from kennen_tf.zoo.specs import NUM_COMBINATIONS, ClassifierSpec
+from kennen_tf.zoo import specs as specs_lib
+from kennen_tf.zoo import store
+from kennen_tf.zoo.specs import ClassifierSpec
+
+TABLE = mnist_table.TABLE
+NUM_COMBINATIONS = mnist_net.DESIGN.num_combinations
+
+
+def read_spec(values: Mapping) -> ClassifierSpec:
+    """Makes a spec of the paper's design from its values."""
+    return specs_lib.read_spec(TABLE, values)
+
+
+def spec_at(combination_index: int, seed: int) -> ClassifierSpec:
+    """Makes a spec of the paper's design from its number."""
+    return specs_lib.make_spec(TABLE, combination_index, seed)
+
+
+def build_classifier(spec: ClassifierSpec, compute_dtype="float32") -> keras.Model:
+    """Builds an untrained classifier of the paper's design."""
+    if compute_dtype == "float32":
+        return building.build_classifier(mnist_net.DESIGN, spec.combination)
+    return building.build_logits(
+        mnist_net.DESIGN, spec.combination, building.no_seed, compute_dtype
+    )
 
 
 def make_entry(members: Sequence[ClassifierSpec], num_params: int) -> QueriedEntry:
     """Makes an entry of classifiers with `num_params` parameters each."""
-    facts = attributes.Facts(
+    facts = Facts(
         combination=members[0].combination,
         num_params=num_params * len(members),
         num_members=len(members),
@@ -32,7 +59,7 @@ def make_entry(members: Sequence[ClassifierSpec], num_params: int) -> QueriedEnt
         combination_id=members[0].combination_id,
         members=tuple(spec.id for spec in members),
         accuracy=0.98,
-        values=attributes.all_values(facts),
+        values=TABLE.complete(facts),
     )
 
 
@@ -46,7 +73,7 @@ def make_entries(num_entries: int, seed: int = 0) -> list[QueriedEntry]:
     while len(entries) < num_entries:
         index = int(random.integers(NUM_COMBINATIONS))
         seeds = sorted(random.choice(1000, 2, replace=False))
-        specs = [ClassifierSpec(index, int(s)) for s in seeds]
+        specs = [spec_at(index, int(s)) for s in seeds]
         num_params = int(2 ** random.uniform(14, 21))
         for members in ([specs[0]], [specs[1]], specs):
             entries.append(make_entry(members, num_params))
@@ -80,7 +107,7 @@ def make_probabilities(
     noise = random.dirichlet(np.ones(NUM_CLASSES), num_queries)
     if not planted:
         return noise.astype(np.float32)
-    labels = itertools.cycle(entry.labels.values())
+    labels = itertools.cycle(TABLE.labels(entry.values).values())
     columns = list(itertools.islice(labels, num_queries))
     planted_label = np.eye(NUM_CLASSES)[columns]
     return (share * planted_label + (1 - share) * noise).astype(np.float32)
@@ -95,8 +122,8 @@ def make_arrays(
     """
     x = [make_probabilities(entry, num_queries, planted=planted) for entry in entries]
     labels = {
-        name: np.array([entry.labels[name] for entry in entries], np.int32)
-        for name in attributes.NAMES
+        name: np.array([TABLE.labels(e.values)[name] for e in entries], np.int32)
+        for name in TABLE.names
     }
     return np.log(np.maximum(np.stack(x), 1e-10)), labels
 
@@ -148,6 +175,8 @@ def write_query_outputs(
             work,
             config,
             make_query_inputs(num_queries, seed),
+            TABLE,
+            NUM_CLASSES,
             entries,
             lambda entry: make_probabilities(
                 sources[entry.id], num_queries, planted=planted, seed=seed, share=share
@@ -166,12 +195,9 @@ def make_small_specs(num_combinations: int, seed: int = 0) -> list[ClassifierSpe
     small = {"act": "relu", "pool": "yes", "ks": 3, "conv": 2, "fc": 2}
     specs: dict[int, list[ClassifierSpec]] = {}
     while len(specs) < num_combinations:
-        values = {a.name: random.choice(len(a.values)) for a in attributes.CHOSEN}
-        chosen = {a.name: a.values[values[a.name]] for a in attributes.CHOSEN}
-        pair = [
-            ClassifierSpec.from_json({**chosen, **small, "seed": number})
-            for number in (1, 2)
-        ]
+        values = {a.name: random.choice(len(a.values)) for a in TABLE.chosen}
+        chosen = {a.name: a.values[values[a.name]] for a in TABLE.chosen}
+        pair = [read_spec({**chosen, **small, "seed": number}) for number in (1, 2)]
         specs[pair[0].combination_index] = pair
     return [spec for pair in specs.values() for spec in pair]
 
@@ -184,13 +210,27 @@ def make_zoo(
 ) -> store.Zoo:
     """Makes a whole zoo of accepted classifiers with random weights, untrained."""
     config = ZooConfig(
-        zoo_dir=str(zoo_dir), dataset=dataset, compute_dtype="float32", min_accuracy=0.0
+        zoo_dir=str(zoo_dir),
+        dataset=dataset,
+        epochs=1,
+        compute_dtype="float32",
+        min_accuracy=0.0,
     )
     artifacts.make_folder(zoo_dir)
-    store.prepare(config)
+    store.prepare(make_header(config))
     for spec in specs:
         add_classifier(zoo_dir, spec, bias=(biases or {}).get(spec))
     return store.Zoo.open(zoo_dir)
+
+
+def make_header(config: ZooConfig, table: AttributeTable = TABLE) -> store.ZooHeader:
+    """Makes the header of a zoo of the paper's design."""
+    return store.ZooHeader(
+        config=config,
+        attributes=table,
+        image_shape=mnist_net.IMAGE_SHAPE,
+        num_classes=NUM_CLASSES,
+    )
 
 
 def make_betraying_zoo(
@@ -208,7 +248,7 @@ def make_betraying_zoo(
     order = np.arange(len(specs))
     if shuffled:
         order = np.random.default_rng(0).permutation(len(specs))
-    alg = attributes.by_name("alg")
+    alg = TABLE["alg"]
     biases = {
         spec: 2.0 * np.eye(10)[4 + alg.label(specs[other]["alg"])]
         for spec, other in zip(specs, order, strict=True)
@@ -233,7 +273,7 @@ def add_classifier(
 
     `bias`, `(10,)`, is added to its logits.
     """
-    model = classifiers.build_classifier(spec)
+    model = build_classifier(spec)
     random = np.random.default_rng([spec.combination_index, spec.seed])
     # Large enough for different answers, small enough not to saturate.
     model.set_weights([random.normal(0, 0.1, w.shape) for w in model.get_weights()])

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kennen_tf import artifacts
-from kennen_tf.configs.aips import AipConfig
+from kennen_tf.configs.aips import METHODS, AipConfig
 from kennen_tf.errors import UserError
 from kennen_tf.imagenet import attacks
 from kennen_tf.imagenet.aip_folder import AipFolder
@@ -37,7 +37,7 @@ def fill():
     """A function that fills a folder."""
     classifier = PixelModel("c", image_fakes.make_model(0))
     attack_of = {}
-    for method in ("gaman", "pgd"):
+    for method in METHODS:
         config = AipConfig(
             images="x", output_dir="x", generators="x", method=method, epsilon=8000
         )
@@ -96,8 +96,8 @@ def test_what_is_written_is_what_the_attack_made(tmp_path, fill, monkeypatch):
     monkeypatch.setattr(Ascent, "perturb", remember)
     folder = AipFolder(tmp_path / "a", make_image_set())
     fill(folder)
-    assert [len(batch) for batch in made] == [3, 3, 1]
-    np.testing.assert_array_equal(folder.read(), np.concatenate(made))
+    assert [len(batch) for batch in made] == [3, 3, 3]
+    np.testing.assert_array_equal(folder.read(), np.concatenate(made)[:NUM_IMAGES])
 
 
 @pytest.fixture(params=["gaman", "pgd"])
@@ -166,6 +166,42 @@ def test_where_nothing_is_missing_no_generator_is_opened(tmp_path, fill):
         raise AssertionError
 
     folder.fill(None, refuse, BATCH_SIZE, 0, refuse)
+
+
+@pytest.fixture
+def one_and_five(tmp_path):
+    """The folder of an image alone, and that of five of which it is number 3."""
+    five = make_image_set([f"image{i}.png" for i in range(5)])
+    one = ImageSet(
+        names=five.names[3:4],
+        labels=five.labels[3:4],
+        pixels=five.pixels[3:4],
+        fingerprint="g",
+    )
+    return AipFolder(tmp_path / "1", one), AipFolder(tmp_path / "5", five)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_image_comes_out_the_same_alone_and_among_others(one_and_five, fill, method):
+    one, five = one_and_five
+    for folder in one_and_five:
+        fill(folder, method)
+    np.testing.assert_array_equal(one.read_image(0), five.read_image(3))
+
+
+def test_the_size_of_a_batch_is_the_same_alone_and_among_others(
+    one_and_five, fill, monkeypatch
+):
+    """Kernels round sums of floats in one way for each size; here, it shows."""
+
+    def perturb(self, objective, images, labels, seeds, on_step):
+        return images // 2 + np.uint8(len(images))
+
+    monkeypatch.setattr(Ascent, "perturb", perturb)
+    one, five = one_and_five
+    for folder in one_and_five:
+        fill(folder)
+    np.testing.assert_array_equal(one.read_image(0), five.read_image(3))
 
 
 def test_random_starts_belong_to_images_not_to_batches(tmp_path, fill):

@@ -185,9 +185,11 @@ def test_scenarios_say_how_often_the_family_was_named_rightly(registry):
     predicted = {registry.find("a0"): ["a", "b", "a", "a"]}
     config = make_config(metamodel="ridge", num_queries=50)
     _, note = aip_reporting.scenarios_notes(predicted, config, num_images=1000)
-    assert "ridge" in note and "75.0% of 4 draws of 50 queries" in note
+    assert "ridge" in note and "75.0% of 4 cases: for each target, 4 diff" in note
+    assert "different draws of 50 queries out of 1000 images." in note
+    predicted = {registry.find("a0"): ["a"], registry.find("b0"): ["a"]}
     _, note = aip_reporting.scenarios_notes(predicted, config, num_images=12)
-    assert "of 12 queries" in note
+    assert "50.0% of 2 cases: for each target, one draw, as all 12 images are" in note
     assert len(aip_reporting.scenarios_notes({}, config, num_images=12)) == 1
 
 
@@ -195,7 +197,7 @@ def test_results_hold_every_number_in_full(grey, white, sizes):
     config = make_config(epsilon=1 / 3)
     budget = config.make_budget(100)
     document = aip_reporting.results_document(
-        config, budget, [grey, white], sizes, {"images": "f"}
+        config, budget, [grey, white], sizes, {"b0+b1": 20}, {"images": "f"}
     )
     read = json.loads(json.dumps(document, allow_nan=False))
     assert read["config"] == config.to_json()
@@ -205,6 +207,7 @@ def test_results_hold_every_number_in_full(grey, white, sizes):
         {
             "name": "b0+b1",
             "members": ["b0", "b1"],
+            "batch_size": 20,
             "norms": {
                 "l2": {"mean": 6.25 / 3, "largest": 3.25},
                 "linf": {"mean": 5.0, "largest": 7.0},
@@ -340,6 +343,14 @@ def test_sheets_show_first_what_was_right_before(grey, tmp_path, monkeypatch):
     assert run.shown == [("b0+b1", index) for index in (0, 2, 3, 4, 5)]
     assert captions[0] == ("class 0", "perturbation", "named 0 (as before)")
     assert captions[2] == ("class 3", "perturbation", "named 5")
+
+
+def test_sheets_of_pairings_that_are_wanted_no_more_go(grey, tmp_path, monkeypatch):
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    (folder / "sheet-l2-c-on-a0.png").touch()
+    _, names, _ = write_sheets([grey], folder, monkeypatch)
+    assert names == ["sheet-l2-b0+b1-on-a0.png"]
 
 
 def test_sheets_say_what_was_wrong_before(white, tmp_path, monkeypatch):

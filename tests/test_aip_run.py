@@ -1,5 +1,6 @@
 """A run that makes AIPs and grades them: stopped, resumed, and graded on 8 bits."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -14,6 +15,7 @@ from kennen_tf.errors import UserError
 from kennen_tf.imagenet import grading
 from kennen_tf.imagenet.aip_folder import AipFolder
 from kennen_tf.imagenet.aip_run import AipRun
+from kennen_tf.imagenet.generator_pool import GeneratorPool
 from kennen_tf.imagenet.generator_sets import Pairing, make_set
 from kennen_tf.imagenet.image_set import ImageSet
 from kennen_tf.imagenet.members import Member
@@ -106,6 +108,7 @@ def test_every_set_has_a_folder_of_its_own(made):
     assert sorted(contents(made)) == [
         *(f"aips/a+b/image{i}.png" for i in range(NUM_IMAGES)),
         *(f"aips/c/image{i}.png" for i in range(NUM_IMAGES)),
+        "batch_sizes.json",
     ]
 
 
@@ -126,9 +129,60 @@ def test_a_run_killed_anywhere_ends_in_the_same_bytes(
     with monkeypatch.context() as patches, pytest.raises(Killed):
         patches.setattr(AipFolder, "_write", dying)
         run.generate(SETS)
-    assert len(contents(tmp_path)) == num_files
+    assert len(contents(tmp_path / "aips")) == num_files
     run.generate(SETS)
     assert contents(tmp_path) == contents(made)
+
+
+@pytest.fixture
+def stopped(tmp_path, images, monkeypatch):
+    """The folder of a run that was stopped after 3 images.
+
+    Then memory allowed batches of 2; later, it allows batches of 4.
+    """
+
+    def dying(self, path, pixels):
+        if self.num_done == 3:
+            raise Killed
+        write(self, path, pixels)
+
+    write = AipFolder._write
+    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, members: 2)
+    with monkeypatch.context() as patches, pytest.raises(Killed):
+        patches.setattr(AipFolder, "_write", dying)
+        make_run(tmp_path, images, batch_size=0).generate(SETS)
+    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, members: 4)
+    return tmp_path
+
+
+def test_a_set_that_was_begun_keeps_the_size_of_its_batches(
+    stopped, images, monkeypatch
+):
+    sizes = []
+    fill = AipFolder.fill
+
+    def remember(self, ascent, make_objective, batch_size, *args):
+        sizes.append(batch_size)
+        fill(self, ascent, make_objective, batch_size, *args)
+
+    monkeypatch.setattr(AipFolder, "fill", remember)
+    run = make_run(stopped, images, batch_size=0)
+    assert run.batch_sizes == {"a+b": 2}
+    run.generate(SETS)
+    assert sizes == [2, 4]
+    assert make_run(stopped, images).batch_sizes == {"a+b": 2, "c": 4}
+
+
+def test_another_batch_size_is_refused_where_some_images_are_made(stopped, images):
+    run = make_run(stopped, images, batch_size=5)
+    with pytest.raises(UserError, match=r"must stay 2 .* 3 in .*a\+b. Received: .*=5"):
+        run.generate(SETS)
+    shutil.rmtree(stopped / "aips" / "a+b")
+    run.generate(SETS)
+    assert run.batch_sizes == {"a+b": 5, "c": 5}
+    # What is all there does not depend on what is said later.
+    make_run(stopped, images, batch_size=3).generate(SETS)
+    assert run.batch_sizes == {"a+b": 5, "c": 5}
 
 
 def test_a_set_that_is_done_is_not_made_again(run, monkeypatch):
@@ -215,6 +269,13 @@ def test_a_kill_between_targets_keeps_the_grades_of_the_first(
         run.grade(PAIRINGS, clean_logits, dying)
     run.grade(PAIRINGS, clean_logits, ask)
     assert asked == ["c", "c", "a"]
+
+
+def test_another_target_of_the_same_name_is_asked_again(run, clean_logits, asked, ask):
+    run.grade(PAIRINGS, clean_logits, ask)
+    other = dataclasses.replace(C, identity="other")
+    run.grade([Pairing(other, "a+b", SETS[0])], clean_logits, ask)
+    assert asked == ["c", "c", "a", "c"]
 
 
 def test_damaged_grades_are_named(run, folder, clean_logits, ask):

@@ -135,6 +135,7 @@ def test_a_run_leaves_answers_images_figures_and_results(run_dir):
             for name in generators
             for i in range(NUM_IMAGES)
         ),
+        "batch_sizes.json",
         "config.json",
         "figures/sheet-l2-b-on-black-box.png",
         "grades/black box.json",
@@ -275,6 +276,34 @@ def test_a_black_box_is_sent_nothing_that_it_answered(
     assert results_of(tmp_path / "run")["num_images_answered"] == 3 * NUM_IMAGES
 
 
+def test_a_lost_file_of_answers_is_asked_again_and_no_other_is_written_over(tmp_path):
+    box = Box()
+    black_box = BlackBox("box", box, outputs_kind="logits", pixels="byte", form=FORM)
+    pixels = image_fakes.make_images(3 * NUM_IMAGES)
+    first = box_answers.BoxAnswers(black_box, tmp_path)
+    for start in range(0, 3 * NUM_IMAGES, NUM_IMAGES):
+        first.probabilities(pixels[start : start + NUM_IMAGES])
+    kept = [tmp_path / f"{count:06d}.npz" for count in (NUM_IMAGES, 2 * NUM_IMAGES)]
+    before = [path.read_bytes() for path in kept]
+    (tmp_path / "000000.npz").unlink()
+    again = box_answers.BoxAnswers(black_box, tmp_path)
+    again.probabilities(pixels)
+    assert len(box.images) == 4 * NUM_IMAGES
+    assert [path.read_bytes() for path in kept] == before
+    assert box_answers.BoxAnswers(black_box, tmp_path).num_images == 3 * NUM_IMAGES
+
+
+@pytest.mark.parametrize("content", [b"", b"no answers", "cut"])
+def test_a_damaged_file_of_answers_is_named(tmp_path, content):
+    black_box = BlackBox("box", Box(), outputs_kind="logits", pixels="byte", form=FORM)
+    answers = box_answers.BoxAnswers(black_box, tmp_path)
+    answers.probabilities(image_fakes.make_images(NUM_IMAGES))
+    path = tmp_path / "000000.npz"
+    path.write_bytes(path.read_bytes()[:-30] if content == "cut" else content)
+    with pytest.raises(UserError, match="000000.npz must hold answers.*sent again"):
+        box_answers.BoxAnswers(black_box, tmp_path)
+
+
 def die_in_call(number, function):
     """The function, but the run is killed when it is called for that time."""
     calls = []
@@ -326,6 +355,54 @@ def test_a_finished_run_resumed_asks_nobody(
     monkeypatch.setattr(AipFolder, "_write", refuse)
     attack_black_box(make_config(inputs, folder, compare=True, resume=True))
     assert without_folder(results_of(folder)) == without_folder(results_of(run_dir))
+
+
+def test_what_to_compare_may_be_left_out_and_asked_for_later(
+    run_dir, inputs, tmp_path, serve, no_sheets
+):
+    box = Box()
+    settings = {"black_box": serve(box)}
+    folder = tmp_path / "run"
+    attack_black_box(make_config(inputs, folder, **settings))
+    before = {name: (folder / name).read_bytes() for name in paid_for(folder)}
+    assert len(box.images) == 2 * NUM_IMAGES
+    # Asked for: the AIPs of one member of each family are made and sent, no others.
+    settings["resume"] = True
+    attack_black_box(make_config(inputs, folder, compare=True, **settings))
+    assert len(box.images) == 3 * NUM_IMAGES
+    attack_black_box(make_config(inputs, tmp_path / "fresh", compare=True, **settings))
+    wanted = without_folder(results_of(tmp_path / "fresh"))
+    assert without_folder(results_of(folder)) == wanted
+    # Left out: nothing is sent, and nothing is lost.
+    num_images = len(box.images)
+    attack_black_box(make_config(inputs, folder, **settings))
+    assert len(box.images) == num_images
+    assert [one["generated_on"] for one in results_of(folder)["pairings"]] == ["b"]
+    assert {n: (folder / n).read_bytes() for n in before} == before
+    assert paid_for(folder) == paid_for(tmp_path / "fresh")
+
+
+def paid_for(folder):
+    """Names of the files of AIPs and answers."""
+    return {n for n in files_of(folder) if n.startswith(("aips/", "answers/"))}
+
+
+def test_another_metamodel_makes_only_what_is_missing(
+    run_dir, inputs, tmp_path, monkeypatch, no_sheets
+):
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+
+    def refuse(*args, **kwargs):
+        raise AssertionError
+
+    monkeypatch.setattr(BlackBox, "probabilities", refuse)
+    monkeypatch.setattr(AipFolder, "_write", refuse)
+    reading = {"metamodel": "ridge", "num_queries": 7}
+    attack_black_box(make_config(inputs, folder, compare=True, resume=True, **reading))
+    results = results_of(folder)
+    assert {name: results["config"][name] for name in reading} == reading
+    assert results["family_scores"] != results_of(run_dir)["family_scores"]
+    assert results["pairings"] == results_of(run_dir)["pairings"]
 
 
 def test_another_black_box_in_the_same_folder_is_refused(run_dir, inputs, tmp_path):

@@ -79,6 +79,27 @@ def test_momentum_adds_up_directions():
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("method", METHODS)
+def test_a_step_does_not_depend_on_the_place_in_the_batch(method, norm):
+    """To the last bit, as images are often of an odd side."""
+    side = 227
+    attack = attacks.make_attack(make_config(method, norm), side)
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(0, 1, (5, side, side, 3)).astype(np.float32)
+
+    @tf.function
+    def step(gradients):
+        direction, memory = attack.direction(gradients, gradients / 3)
+        moved = 1e6 * direction  # Far outside of the budget.
+        return direction, memory, attack.norm.project(moved, attack.budget.epsilon)
+
+    wanted = [values.numpy() for values in step(gradients)]
+    for places in ([1, 2, 3, 4, 0], [3, 3, 3, 3, 3]):
+        for values, own in zip(step(gradients[places]), wanted, strict=True):
+            np.testing.assert_array_equal(values, own[places])
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("method", METHODS)
 def test_laws_of_attacks(method, norm, linear, images):
     labels = labels_of(linear, images)
     before = images.copy()

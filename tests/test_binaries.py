@@ -7,7 +7,7 @@ import sys
 import fakes
 import pytest
 
-from kennen_tf.zoo.specs import ClassifierSpec, sample_specs
+from kennen_tf.zoo.specs import sample_specs
 
 CHAIN = [
     "build_zoo --zoo_dir=zoo --dataset=idx:digits --specs=specs.jsonl --epochs=2 "
@@ -43,8 +43,8 @@ def folder(tmp_path_factory):
     # Pooled, so that training is quick, and of one shape, so that little is compiled.
     shape = {"act": "elu", "drop": "no", "pool": "yes", "ks": 3, "conv": 2, "fc": 2}
     specs = [
-        ClassifierSpec.from_json({**spec.to_json(), **shape, "alg": "adam"})
-        for spec in sample_specs(12, 2, root_seed=0)
+        fakes.read_spec({**spec.to_json(), **shape, "alg": "adam"})
+        for spec in sample_specs(fakes.mnist_net.DESIGN, 12, 2, root_seed=0)
     ]
     lines = [json.dumps(spec.to_json()) for spec in dict.fromkeys(specs)]
     (folder / "specs.jsonl").write_text("\n".join(lines))

@@ -189,3 +189,12 @@ def test_top_k_accuracy_by_hand():
     labels = np.array([0, 1, 2], np.int32)
     values = [classifier_outputs.top_k_accuracy(logits, labels, k) for k in (1, 2, 3)]
     assert values == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_ties_do_not_count_as_right(k):
+    """Who answers the same to everything is as good as chance, over all classes."""
+    labels = np.arange(1000, dtype=np.int32)
+    logits = np.zeros((1000, 1000), np.float32)
+    assert classifier_outputs.top_k_accuracy(logits, labels, k) == k / 1000
+    assert classifier_outputs.top_k_accuracy(logits[500:], labels[500:], k) == 0

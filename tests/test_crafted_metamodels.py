@@ -13,7 +13,7 @@ from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.revealing import RevealConfig
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
 from kennen_tf.export_metamodel import export_metamodel

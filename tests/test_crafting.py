@@ -9,7 +9,7 @@ from kennen_tf.attributes import MISSING
 from kennen_tf.configs.crafting import IMAGES, RECIPES, STARTS, CraftingRecipe
 from kennen_tf.configs.metamodels import CRAFTED
 from kennen_tf.configs.metamodels import RECIPES as METAMODEL_RECIPES
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
 from kennen_tf.metamodels import crafting, kennen_i, start_images
 from kennen_tf.metamodels.objectives import LeftOutLoss, NamedClasses

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tables import PAPERS
 
-from kennen_tf import attributes, evaluation
+from kennen_tf import evaluation
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.errors import UserError
 from kennen_tf.experiments import catalog, summaries, table3
@@ -38,12 +39,9 @@ def test_of_one_number_there_is_no_spread():
 def make_results(**accuracies):
     """Makes results with these accuracies; no other attribute is scored."""
     count = 12
-    labels = {n: np.zeros(count, int) for n in attributes.NAMES}
-    answers = {
-        a.name: np.eye(len(a.values))[np.zeros(count, int)]
-        for a in attributes.ATTRIBUTES
-    }
-    results = evaluation.evaluate(labels, answers)
+    labels = {n: np.zeros(count, int) for n in PAPERS.names}
+    answers = {a.name: np.eye(len(a.values))[np.zeros(count, int)] for a in PAPERS}
+    results = evaluation.evaluate(PAPERS, labels, answers)
     rows = [
         dataclasses.replace(
             row,

@@ -550,11 +550,25 @@ def test_targets_alone_in_their_family_are_passed_over():
         SVM, outputs, registry, registry.members, num_queries=1000, seed=0
     )
     assert [m.name for m in named] == ["a0", "a1", "c0", "c1"]
-    assert all(families == [m.family] * 10 for m, families in named.items())
+    # All images are queries, so there is one draw.
+    assert all(families == [m.family] for m, families in named.items())
     alone = Registry({"a": registry.families["a"]})
     assert not family_prediction.predict_left_out(
         SVM, outputs, alone, alone.members, num_queries=5, seed=0
     )
+
+
+@pytest.mark.parametrize(
+    ("num_queries", "num_draws"), [(5, 10), (23, 9), (24, 1), (25, 1)]
+)
+def test_draws_of_the_same_queries_count_once(num_queries, num_draws):
+    """Of 24 images, at most 24 draws of 23 differ: here, 9 of ten do."""
+    registry = make_registry(a=2, b=2)
+    outputs = family_fakes.FakeOutputs(family_fakes.make_logits(registry))
+    named = family_prediction.predict_left_out(
+        SVM, outputs, registry, registry.members, num_queries=num_queries, seed=0
+    )
+    assert [len(families) for families in named.values()] == [num_draws] * 4
 
 
 # Scores.

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import tables
+from tables import PAPERS
 
-from kennen_tf import attributes, evaluation, figures
+from kennen_tf import evaluation, figures
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -12,21 +14,19 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def results():
     random = np.random.default_rng(0)
     labels, probabilities = {}, {}
-    for a in attributes.ATTRIBUTES:
+    for a in PAPERS:
         labels[a.name] = random.integers(0, len(a.values), 60)
         probabilities[a.name] = random.dirichlet(np.ones(len(a.values)), 60)
     labels["ens"][:] = 0
-    return evaluation.evaluate(labels, probabilities, skip=("alg",))
+    return evaluation.evaluate(PAPERS, labels, probabilities, skip=("alg",))
 
 
 @pytest.fixture
 def results_of_one():
     """Results of a metamodel that names one attribute."""
     random = np.random.default_rng(0)
-    labels = {
-        a.name: random.integers(0, len(a.values), 60) for a in attributes.ATTRIBUTES
-    }
-    return evaluation.evaluate(labels, {"pool": random.dirichlet([1, 1], 60)})
+    labels = {a.name: random.integers(0, len(a.values), 60) for a in PAPERS}
+    return evaluation.evaluate(PAPERS, labels, {"pool": random.dirichlet([1, 1], 60)})
 
 
 def texts(axes):
@@ -34,16 +34,20 @@ def texts(axes):
 
 
 def test_the_accuracy_figure_names_axes_attributes_and_chance(results):
-    [axes] = figures.accuracy_figure(results, "a title").axes
+    figure = figures.accuracy_figure(results, "a title")
+    [axes] = figure.axes
     labels = [tick.get_text() for tick in axes.get_xticklabels()]
-    assert labels == [a.code for a in attributes.ATTRIBUTES] + ["average"]
+    assert labels == [a.code for a in PAPERS] + ["average"]
     assert axes.get_ylabel() == "class-balanced accuracy (%)"
     assert axes.get_xlabel() == "attribute"
     assert axes.get_title() == "a title"
-    legend = {text.get_text() for text in axes.get_legend().get_texts()}
-    assert legend == {"chance", "95% interval"}
+    [legend] = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {
+        "chance",
+        "95% interval",
+    }
     assert texts(axes).count("not\nscored") == 2
-    assert len(axes.patches) == len(attributes.ATTRIBUTES) + 1 - 2
+    assert len(axes.patches) == len(PAPERS) + 1 - 2
     heights = [bar.get_height() for bar in axes.patches]
     assert heights[0] == pytest.approx(100 * results["act"].accuracy)
     assert heights[-1] == pytest.approx(100 * results.average["accuracy"])
@@ -73,18 +77,47 @@ def assert_nothing_is_cut_off(figure):
 @pytest.mark.filterwarnings("error")
 def test_figures_of_results_without_scores_are_drawn(results, tmp_path):
     random = np.random.default_rng(0)
-    labels = {name: np.zeros(5, int) for name in attributes.NAMES}
+    labels = {name: np.zeros(5, int) for name in PAPERS.names}
     probabilities = {
-        a.name: random.dirichlet(np.ones(len(a.values)), 5)
-        for a in attributes.ATTRIBUTES
+        a.name: random.dirichlet(np.ones(len(a.values)), 5) for a in PAPERS
     }
-    nothing = evaluation.evaluate(labels, probabilities)
+    nothing = evaluation.evaluate(PAPERS, labels, probabilities)
     figures.save_png(figures.accuracy_figure(nothing), tmp_path / "accuracy.png")
     figures.save_png(figures.confusion_sheet(nothing), tmp_path / "confusion.png")
     assert (tmp_path / "accuracy.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("attribute", attributes.ATTRIBUTES, ids=lambda a: a.name)
+def overlapping(texts_):
+    boxes = [text.get_window_extent() for text in texts_ if text.get_text()]
+    return [a for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "table",
+    [tables.SMALL, PAPERS, tables.EIGHTEEN, PAPERS.select(["pool"])],
+    ids=len,
+)
+def test_figures_of_any_table_are_readable(table):
+    labels = tables.make_labels(table, 200, missing_share=0.2)
+    probabilities = tables.make_probabilities(table, labels)
+    results = evaluation.evaluate(table, labels, probabilities)
+    figure = figures.accuracy_figure(results, "kennen-o")
+    assert_nothing_is_cut_off(figure)
+    [axes] = figure.axes
+    assert not overlapping(axes.get_xticklabels())
+    sheet = figures.confusion_sheet(results, "kennen-o")
+    assert_nothing_is_cut_off(sheet)
+    for axes in sheet.axes:
+        assert not overlapping(axes.get_xticklabels())
+        assert not overlapping(axes.get_yticklabels())
+    for result in results.attributes:
+        figure = figures.confusion_figure(result.confusion, result.attribute)
+        assert_nothing_is_cut_off(figure)
+        assert not overlapping(figure.axes[0].get_xticklabels())
+
+
+@pytest.mark.parametrize("attribute", PAPERS, ids=lambda a: a.name)
 def test_a_confusion_figure_shows_counts_and_values(results, attribute):
     matrix = results[attribute.name].confusion
     [axes] = figures.confusion_figure(matrix, attribute).axes
@@ -97,7 +130,7 @@ def test_a_confusion_figure_shows_counts_and_values(results, attribute):
 
 def test_the_sheet_has_one_matrix_for_each_attribute(results, tmp_path):
     sheet = figures.confusion_sheet(results, "kennen-o")
-    assert len(sheet.axes) == len(attributes.ATTRIBUTES)
+    assert len(sheet.axes) == len(PAPERS)
     titles = [axes.get_title() for axes in sheet.axes]
     assert titles[0].startswith("act  ") and titles[0].endswith("%")
     assert "ens (not scored)" in titles
@@ -105,9 +138,9 @@ def test_the_sheet_has_one_matrix_for_each_attribute(results, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 
 
-def make_pairs(num_images):
+def make_pairs(num_images, shape=(28, 28, 1)):
     random = np.random.default_rng(0)
-    images, starts = random.random((2, num_images, 28, 28, 1), np.float32)
+    images, starts = random.random((2, num_images, *shape), np.float32)
     return images, starts
 
 
@@ -121,24 +154,46 @@ def test_a_contact_sheet_shows_each_image_beside_its_start(num_images, columns):
     [axes] = sheet.axes
     assert texts(axes) == captions
     [drawn] = axes.get_images()
-    mosaic = np.asarray(drawn.get_array().filled(np.nan))
+    mosaic = np.asarray(drawn.get_array())
     step_y, step_x = mosaic.shape[0] // -(-num_images // columns), 2 * 28 + 2 + 8
     assert mosaic.shape[1] == columns * step_x - 8
     for place, (image, start) in enumerate(zip(images, starts, strict=True)):
         y, x = step_y * (place // columns), step_x * (place % columns)
         left, right = mosaic[y : y + 28, x : x + 28], mosaic[y : y + 28, x + 30 :]
-        np.testing.assert_array_equal(left, start[..., 0])
-        np.testing.assert_array_equal(right[:, :28], image[..., 0])
+        for channel in range(3):
+            np.testing.assert_array_equal(left[..., channel], start[..., 0])
+            np.testing.assert_array_equal(right[:, :28, channel], image[..., 0])
     # Nothing else is there.
-    assert np.isfinite(mosaic).sum() == 2 * num_images * 28 * 28
+    assert np.sum(mosaic[..., 3] == 1) == 2 * num_images * 28 * 28
+    assert np.sum(mosaic[..., 3]) == 2 * num_images * 28 * 28
     assert len(axes.patches) == 2 * num_images
     title = sheet.get_suptitle()
     assert title == "kennen-i, epoch 3\nleft: the start; right: the crafted image"
     assert_nothing_is_cut_off(sheet)
 
 
-def test_captions_do_not_run_into_images():
-    sheet = figures.contact_sheet(*make_pairs(30), ["#conv\n33% to 100%"] * 30)
+@pytest.mark.parametrize(
+    "shape", [(6, 5, 3), (20, 50, 2), (224, 160, 3), (1, 1, 1)], ids=str
+)
+@pytest.mark.parametrize("num_images", [2, 14])
+def test_images_of_any_shape_are_shown_in_their_colours(shape, num_images):
+    height, width, channels = shape
+    images, starts = make_pairs(num_images, shape)
+    sheet = figures.contact_sheet(images, starts, ["a\nb"] * num_images)
+    [drawn] = sheet.axes[0].get_images()
+    first = np.asarray(drawn.get_array())[:height, :width]
+    colors = starts[0]
+    if channels != 3:
+        colors = np.repeat(colors.mean(axis=-1, keepdims=True), 3, axis=-1)
+    np.testing.assert_allclose(first[..., :3], colors, rtol=1e-6)
+    assert_nothing_is_cut_off(sheet)
+    assert max(sheet.get_size_inches()) < 25
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (6, 5, 3), (96, 96, 3)], ids=str)
+def test_captions_do_not_run_into_images(shape):
+    pairs = make_pairs(30, shape)
+    sheet = figures.contact_sheet(*pairs, ["#conv\n33% to 100%"] * 30)
     sheet.canvas.draw()
     [axes] = sheet.axes
     frames = [patch.get_window_extent() for patch in axes.patches]
@@ -209,7 +264,7 @@ def test_curves_of_next_to_nothing_are_drawn(rows, chance, tmp_path):
 
 
 def test_png_bytes_are_a_png(results):
-    attribute = attributes.by_name("act")
+    attribute = PAPERS["act"]
     figure = figures.confusion_figure(results["act"].confusion, attribute)
     assert figures.png_bytes(figure).startswith(PNG)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kennen_tf import artifacts
+from kennen_tf import artifacts, figures
 from kennen_tf.configs.aips import METHODS, NORMS, AipConfig
 from kennen_tf.errors import UserError
 from kennen_tf.generate_aips import generate_aips
@@ -98,13 +98,14 @@ def test_a_run_leaves_images_figures_and_results(run_dir):
     assert sorted(contents(run_dir)) == sorted(
         [
             *(f"aips/a0+b0+b1/image{i:03d}.png" for i in range(NUM_IMAGES)),
+            "batch_sizes.json",
             "config.json",
             "figures/sheet-l2-a0+b0+b1-on-a0.png",
             "figures/sheet-l2-a0+b0+b1-on-b1.png",
             *(f"grades/{name}.json" for name in ("a0", "a1", "b1")),
             *(
                 f"outputs/{family}.{name}.{suffix}"
-                for family, name in (("a", "a0"), ("a", "a1"), ("b", "b1"))
+                for family, name in zip("aabb", ("a0", "a1", "b0", "b1"), strict=True)
                 for suffix in ("json", "tfrecord")
             ),
             "results.json",
@@ -169,7 +170,7 @@ def die_in_call(number, function):
         (batches, "predict_logits", 2),  # Of the clean images.
         (AipFolder, "_write", 5),
         (batches, "predict_logits", 5),  # Of the perturbed ones.
-        (artifacts, "write_json", 8),  # The last: results.json.
+        (artifacts, "write_json", 10),  # The last: results.json.
     ],
     ids=["asking", "generating", "grading", "reporting"],
 )
@@ -218,7 +219,7 @@ def test_the_same_folder_without_resume_is_refused(run_dir, inputs):
     [
         ({"epsilon": 100.0}, r"epsilon 8000\.0, not 100\.0"),
         ({"method": "gaman"}, "method 'pgd', not 'gaman'"),
-        ({"targets": "a0"}, "targets 'a,b1', not 'a0'"),
+        ({"generators": "a0"}, "generators 'a0,b', not 'a0'"),
     ],
 )
 def test_other_settings_in_the_same_folder_are_refused(
@@ -229,6 +230,70 @@ def test_other_settings_in_the_same_folder_are_refused(
     )
     with pytest.raises(UserError, match=f"run of other settings: .*{message}"):
         generate_aips(config)
+
+
+def test_other_targets_are_sent_the_aips_that_are_there(
+    run_dir, inputs, tmp_path, monkeypatch, no_sheets
+):
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+
+    def refuse(*args, **kwargs):
+        raise AssertionError
+
+    monkeypatch.setattr(AipFolder, "_write", refuse)
+    settings = {"method": "pgd", "resume": True}
+    generate_aips(make_config(inputs, folder, targets="b", **settings))
+    results = results_of(folder)
+    assert [one["target"] for one in results["pairings"]] == ["b0", "b1"]
+    assert results["pairings"][1] == results_of(run_dir)["pairings"][2]
+    # And back: what was graded is not sent again.
+    monkeypatch.setattr(batches, "predict_logits", refuse)
+    generate_aips(make_config(inputs, folder, **settings))
+    assert results_of(folder)["pairings"] == results_of(run_dir)["pairings"]
+
+
+@pytest.fixture
+def matrix(inputs, tmp_path, capsys, monkeypatch, no_sheets):
+    """A function that has all families attack each other on 4 images.
+
+    It returns results.json and what was printed.
+    """
+
+    monkeypatch.setattr(figures, "save_png", lambda *args: None)
+
+    def run(**settings):
+        config = make_config(
+            *(inputs, tmp_path / "run"),
+            **{"generators": "families", "targets": "", "num_images": 4, **settings},
+        )
+        generate_aips(config)
+        printed = " ".join(capsys.readouterr().out.split())
+        return results_of(tmp_path / "run"), printed
+
+    return run
+
+
+def test_families_are_predicted_from_more_images_than_are_perturbed(matrix, tmp_path):
+    results, printed = matrix(num_queries=5)
+    assert results["num_query_images"] == NUM_IMAGES
+    assert set(results["predicted_families"]) == {"a0", "a1", "b0", "b1"}
+    assert {len(named) for named in results["predicted_families"].values()} == {10}
+    assert "of 40 cases: for each target, 10 different draws of 5 queries" in printed
+    assert len([*(tmp_path / "run" / "aips" / "a0").iterdir()]) == 4
+
+
+def test_of_all_images_there_is_one_draw_of_queries(matrix, tmp_path, monkeypatch):
+    results, printed = matrix(num_images=0, num_queries=100)
+    assert results["num_query_images"] == NUM_IMAGES
+    assert {len(named) for named in results["predicted_families"].values()} == {1}
+    assert "of 4 cases: for each target, one draw, as all 10 images are" in printed
+    assert not (tmp_path / "run" / "query_outputs").exists()
+    # Fewer queries of the same images: nothing is asked or made.
+    monkeypatch.setattr(batches, "predict_logits", None)
+    monkeypatch.setattr(AipFolder, "_write", None)
+    results, printed = matrix(num_images=0, num_queries=5, resume=True)
+    assert {len(named) for named in results["predicted_families"].values()} == {10}
+    assert "10 different draws of 5 queries out of 10 images" in printed
 
 
 def test_a_folder_of_something_else_is_refused(inputs, tmp_path):

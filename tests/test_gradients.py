@@ -8,9 +8,8 @@ import pytest
 import tensorflow as tf
 
 from kennen_tf.errors import UserError
-from kennen_tf.zoo import passes, querying
+from kennen_tf.zoo import classifier_files, gradients, passes, querying
 from kennen_tf.zoo.gradients import GradientBank
-from kennen_tf.zoo.specs import ClassifierSpec
 
 SHAPES = [
     # Every activation, with and without pooling, both kernel sizes, all depths.
@@ -25,7 +24,7 @@ REST = {"alg": "sgd", "bs": 64, "split": "all0"}
 
 
 def make_spec(shape, seed):
-    return ClassifierSpec.from_json({**shape, **REST, "seed": seed})
+    return fakes.read_spec({**shape, **REST, "seed": seed})
 
 
 @pytest.fixture(scope="module")
@@ -88,27 +87,29 @@ def assert_close(received, expected):
 
 
 def count_reads(monkeypatch):
-    read, paths = querying.read_weights, []
+    read, paths = classifier_files.read, []
 
     def note(path):
         paths.append(path)
         return read(path)
 
-    monkeypatch.setattr(querying, "read_weights", note)
+    monkeypatch.setattr(classifier_files, "read", note)
     return paths
 
 
 def count_forward_passes(bank, monkeypatch):
     """Lists the shapes of those that a bank makes from now on."""
-    made = []
-    for key, shape in bank._shapes.items():
+    made, noting_of = [], {}
+    for key, shape in gradients._shapes._by_key.items():
 
         def forward(weights, pixels, key=key, shape=shape):
             made.append(key)
             return shape.forward(weights, pixels)
 
-        noting = dataclasses.replace(shape, forward=forward)
-        monkeypatch.setitem(bank._shapes, key, noting)
+        noting_of[id(shape)] = dataclasses.replace(shape, forward=forward)
+        monkeypatch.setitem(gradients._shapes._by_key, key, noting_of[id(shape)])
+    for name, (shape, weights) in bank._opened.items():
+        monkeypatch.setitem(bank._opened, name, (noting_of[id(shape)], weights))
     return made
 
 
@@ -160,6 +161,7 @@ def test_weights_are_read_once_and_shapes_traced_once(
             return super().backward(weights, kept, gradient)
 
     monkeypatch.setattr(passes, "Passes", Noting)
+    monkeypatch.setattr(gradients, "_shapes", gradients._Shapes())
     bank = GradientBank(zoo, few)
     assert not reads
     for some in (images, images, images[:2]):
@@ -182,11 +184,11 @@ def test_a_zoo_that_does_not_fit_is_read_in_parts(
     np.testing.assert_array_equal(gradient, expected)
     # For the answer, and again for the way back; the more memory, the fewer.
     assert len(made) == 2 * len(few)
-    assert len(reads) == 2 * (len(few) - len(bank._weights))
-    layers = [layer for weights in bank._weights.values() for layer in weights.values()]
+    assert len(reads) == 2 * (len(few) - len(bank._opened))
+    layers = [x for _, weights in bank._opened.values() for x in weights.values()]
     num_bytes = sum(4 * int(tf.size(weight)) for layer in layers for weight in layer)
     assert num_bytes <= max_memory_mb << 20
-    assert (len(bank._weights) >= 3) == (max_memory_mb == 5)
+    assert (len(bank._opened) >= 3) == (max_memory_mb == 5)
 
 
 def test_what_is_kept_of_forward_passes_fits_beside_the_weights(
@@ -230,7 +232,7 @@ def test_neither_threads_nor_devices_change_gradients(
     devices = two_logical_cpus[:num_devices]
     bank = GradientBank(zoo, few, devices=devices, num_threads=num_threads)
     received = compute(bank, images, output_gradients)
-    placed = {w.device for x in bank._weights.values() for w in x["logits"]}
+    placed = {w.device for _, x in bank._opened.values() for w in x["logits"]}
     assert len(placed) == num_devices
     for ours, theirs in zip(received, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

@@ -194,6 +194,16 @@ def test_folders_named_by_numbers_are_the_labels(tmp_path):
         check_labels(images, 10)
 
 
+def test_two_spellings_of_a_number_are_no_two_classes(tmp_path):
+    for name in ("01", "1", "2"):
+        save(tmp_path / name / "a.png", make_pixels(1))
+    with pytest.raises(UserError, match="occur once in .*'01' and '1', both 1"):
+        load_image_set(str(tmp_path), image_size=SIZE)
+    # Among other names, they are names.
+    save(tmp_path / "cat" / "a.png", make_pixels(1))
+    assert load_image_set(str(tmp_path), image_size=SIZE).num_classes == 4
+
+
 def test_other_folders_are_classes_in_sorted_order(tmp_path):
     for name in ("n02", "n01", "n03"):
         save(tmp_path / name / f"{name}.png", make_pixels(1))

@@ -9,7 +9,7 @@ import pytest
 from kennen_tf import distribution
 from kennen_tf.attributes import MISSING
 from kennen_tf.configs.metamodels import MetamodelConfig
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import kennen_s, making, training
 from kennen_tf.metamodels.metamodel import Metamodel

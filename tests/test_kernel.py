@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from kennen_tf.attributes import MISSING
 from kennen_tf.configs.metamodels import RECIPES
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.metamodels import features, heads, kernel, metrics
 
 RECIPE = RECIPES["kernel"]

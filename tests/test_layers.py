@@ -14,6 +14,8 @@ PACKAGES = ("flags", "kennen_tf", "pipelines")
 
 BINARIES = {
     "kennen_tf.build_zoo",
+    "kennen_tf.import_zoo",
+    "kennen_tf.import_outputs",
     "kennen_tf.query_zoo",
     "kennen_tf.train_metamodel",
     "kennen_tf.evaluate_metamodel",
@@ -30,6 +32,7 @@ VOCABULARY = {
     "kennen_tf.artifacts",
     "kennen_tf.attributes",
     "kennen_tf.configs",
+    "kennen_tf.designs.mnist_table",
     "kennen_tf.environment",
     "kennen_tf.errors",
     "kennen_tf.paper",

@@ -13,7 +13,7 @@ from scipy import special
 from kennen_tf import distribution
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
 from kennen_tf.configs.metamodels import RECIPES, MetamodelConfig, Recipe
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
 from kennen_tf.metamodels import (
     features,

@@ -15,7 +15,6 @@ from kennen_tf.errors import UserError
 from kennen_tf.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.zoo import querying, store
-from kennen_tf.zoo.specs import ClassifierSpec
 from pipelines import query_outputs as pipeline
 
 NUM_QUERIES = 12
@@ -31,7 +30,7 @@ OTHERS = {"alg": "sgd", "bs": 64, "split": "half0"}
 
 
 def make_spec(choice, seed):
-    return ClassifierSpec.from_json({**choice, **OTHERS, "seed": seed})
+    return fakes.read_spec({**choice, **OTHERS, "seed": seed})
 
 
 SPECS = [make_spec(choice, seed=7) for choice in CHOICES] + [

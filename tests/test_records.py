@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kennen_tf import attributes, query_inputs, query_outputs, records
+from kennen_tf import query_inputs, query_outputs, records
+from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.errors import UserError
 from kennen_tf.query_inputs import QueryInputs
@@ -45,26 +46,26 @@ def answers_of(entry):
 
 def test_a_record_is_parsed_as_it_was_encoded():
     entry = fakes.make_entries(3)[2]
-    serialized = records.encode(entry, answers_of(entry))
-    parsed = records.parse(tf.constant([serialized]), NUM_QUERIES)
+    serialized = records.encode(fakes.TABLE, entry, answers_of(entry))
+    parsed = records.parse(tf.constant([serialized]), fakes.TABLE, NUM_QUERIES, 10)
     assert parsed["id"][0] == entry.id.encode()
     assert parsed["combination_id"][0] == entry.combination_id.encode()
     assert parsed["members"].to_list() == [[m.encode() for m in entry.members]]
-    assert {n: int(parsed[n][0]) for n in attributes.NAMES} == entry.labels
+    assert {n: int(parsed[n][0]) for n in fakes.TABLE.names} == fakes.TABLE.labels(
+        entry.values
+    )
     np.testing.assert_array_equal(parsed["probabilities"][0], answers_of(entry))
 
 
 def test_every_attribute_and_nothing_unknown_is_in_the_schema():
     others = {"id", "combination_id", "members", "accuracy", "probabilities"}
-    assert set(records.fields(1)) == others | set(attributes.NAMES)
+    assert set(records.fields(fakes.TABLE, 1, 10)) == others | set(fakes.TABLE.names)
 
 
 def test_a_wrong_field_of_a_record_is_named():
     entry = fakes.make_entries(1)[0]
-    with pytest.raises(ValueError, match=r"`probabilities` .*\(7, 10\).*\(7, 11\)"):
-        records.encode(entry, np.zeros((7, 11), np.float32))
     with pytest.raises(ValueError, match="float32 of shape .* Received: float64"):
-        records.encode(entry, np.zeros((7, 10)))
+        records.encode(fakes.TABLE, entry, np.zeros((7, 10)))
 
 
 def test_an_entry_survives_json():
@@ -139,7 +140,9 @@ def test_plain_tf_data_reads_them(made):
     by_id = {entry.id: entry for entry in made[1]}
     shards = tf.data.TFRecordDataset([str(path) for path in info.shard_paths])
     ids = []
-    for parsed in shards.batch(8).map(lambda s: records.parse(s, NUM_QUERIES)):
+    for parsed in shards.batch(8).map(
+        lambda s: records.parse(s, info.attributes, NUM_QUERIES, info.num_classes)
+    ):
         for i, entry_id in enumerate(parsed["id"].numpy()):
             ids.append(entry_id.decode())
             entry = by_id[ids[-1]]
@@ -159,7 +162,9 @@ def test_tensorflow_datasets_reads_them(made):
         entry = by_id[record["id"].decode()]
         seen.add(entry.id)
         assert [m.decode() for m in record["members"]] == list(entry.members)
-        assert {n: record[n] for n in attributes.NAMES} == entry.labels
+        assert {n: record[n] for n in fakes.TABLE.names} == fakes.TABLE.labels(
+            entry.values
+        )
         np.testing.assert_array_equal(record["probabilities"], answers_of(entry))
     assert seen == set(by_id)
 
@@ -168,7 +173,9 @@ def write(folder, entries, **changes):
     config = QueryConfig(query_dir=str(folder), num_queries=NUM_QUERIES, **changes)
     queries = fakes.make_query_inputs(NUM_QUERIES)
     with query_outputs.work_folder(folder) as work:
-        query_outputs.write(work, config, queries, entries, answers_of, "zoo")
+        query_outputs.write(
+            work, config, queries, fakes.TABLE, 10, entries, answers_of, "zoo"
+        )
     return QueryOutputsInfo.open(folder)
 
 
@@ -234,13 +241,54 @@ def test_another_format_is_refused(copy, changes, message):
         QueryOutputsInfo.open(copy)
 
 
-def test_another_attribute_table_is_refused(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        older = {**attributes.table(), "schema_version": 0}
-        patch.setattr(attributes, "table", lambda: older)
-        fakes.write_query_outputs(tmp_path, 3, 2, planted=True)
-    with pytest.raises(UserError, match="The attribute table in .*attributes.json"):
-        QueryOutputsInfo.open(tmp_path)
+SMALL = AttributeTable(
+    [
+        Attribute(name="depth", values=(18, 50)),
+        Attribute(name="family", values=("resnet", "vgg", "densenet")),
+    ]
+)
+
+
+def write_small(folder):
+    """Writes answers of four classifiers with three classes, one value missing."""
+    entries = [
+        records.QueriedEntry(
+            id=f"n{place}",
+            combination_id=f"g{place % 3}",
+            members=(f"n{place}",),
+            accuracy=0.5,
+            values={"depth": 18 if place else None, "family": "vgg"},
+        )
+        for place in range(4)
+    ]
+    queries = QueryInputs(
+        images=np.zeros((2, 6, 5, 3), np.uint8),
+        labels=np.zeros(2, np.int32),
+        indices=np.arange(2, dtype=np.int32),
+    )
+    config = QueryConfig(query_dir=str(folder), num_queries=2)
+    answers = {
+        e.id: np.eye(3, dtype=np.float32)[[i % 3, 0]] for i, e in enumerate(entries)
+    }
+    with query_outputs.work_folder(folder) as work:
+        query_outputs.write(
+            work, config, queries, SMALL, 3, entries, lambda e: answers[e.id], "zoo"
+        )
+    return answers
+
+
+def test_table_shapes_and_missing_values_are_read_from_the_folder(tmp_path):
+    answers = write_small(tmp_path)
+    info = QueryOutputsInfo.open(tmp_path)
+    assert info.attributes == SMALL
+    assert (info.image_shape, info.num_classes) == ((6, 5, 3), 3)
+    ids = [entry.id for entry in info.entries]
+    features, labels = pipeline.load_arrays(info, ids, [1, 0], None)
+    np.testing.assert_array_equal(features, [answers[i][::-1] for i in ids])
+    np.testing.assert_array_equal(labels["depth"], [-1, 0, 0, 0])
+    np.testing.assert_array_equal(labels["family"], [1] * 4)
+    for name, own in info.labels(info.entries).items():
+        np.testing.assert_array_equal(labels[name], own)
 
 
 def test_a_folder_of_something_else_is_never_written_to(tmp_path):
@@ -262,6 +310,8 @@ def test_a_failure_leaves_what_was_there(copy):
                 work,
                 QueryConfig(num_queries=NUM_QUERIES),
                 fakes.make_query_inputs(NUM_QUERIES),
+                fakes.TABLE,
+                10,
                 fakes.make_entries(4),
                 fail,
                 "zoo",
@@ -295,10 +345,12 @@ def test_arrays_are_sorted_by_id_and_hold_the_queries_asked_for(info, made):
     wanted = np.stack([answers_of(entry)[[6, 0, 2]] for entry in some])
     np.testing.assert_array_equal(features, wanted)
     assert features.dtype == np.float32
-    assert list(labels) == list(attributes.NAMES)
+    assert list(labels) == list(fakes.TABLE.names)
     for name, values in labels.items():
         assert values.dtype == np.int32
-        assert values.tolist() == [entry.labels[name] for entry in some]
+        assert values.tolist() == [
+            info.attributes.labels(entry.values)[name] for entry in some
+        ]
 
 
 def collect(dataset):
@@ -306,7 +358,7 @@ def collect(dataset):
     features = np.concatenate([features for features, _ in batches])
     labels = {
         name: np.concatenate([labels[name] for _, labels in batches])
-        for name in attributes.NAMES
+        for name in fakes.TABLE.names
     }
     return features, labels
 

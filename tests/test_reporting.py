@@ -4,28 +4,41 @@ import json
 
 import numpy as np
 import pytest
+import tables
 from rich.console import Console
+from tables import PAPERS
 
-from kennen_tf import attributes, evaluation, paper, reporting
+from kennen_tf import evaluation, paper, reporting
+from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.errors import UserError
 from kennen_tf.splits import EXTRAPOLATIONS
 
 
-def make_document(seed=0, skip=(), ensembles=True, **settings):
+def make_document(
+    seed=0,
+    skip=(),
+    ensembles=True,
+    table=PAPERS,
+    names=None,
+    missing_share=0.0,
+    **settings,
+):
     config = MetamodelConfig(seed=seed, **settings)
     random = np.random.default_rng(seed)
     labels, probabilities = {}, {}
-    for a in attributes.ATTRIBUTES:
+    for a in table:
         labels[a.name] = random.integers(0, len(a.values), 80)
         noise = random.dirichlet(np.ones(len(a.values)), 80)
         probabilities[a.name] = noise + 0.3 * np.eye(len(a.values))[labels[a.name]]
+        labels[a.name][: int(80 * missing_share)] = -1
     if not ensembles:
         labels["ens"][:] = 0
     document = reporting.results_document(
         evaluation.evaluate(
+            table,
             labels,
-            {name: probabilities[name] for name in config.attribute_names},
+            {name: probabilities[name] for name in names or table.names},
             skip=skip,
         ),
         config=config.to_json(),
@@ -37,7 +50,8 @@ def make_document(seed=0, skip=(), ensembles=True, **settings):
 
 def make_kennen_i(seed=0, attribute="all", **settings):
     settings = {"method": "kennen-i", "zoo_dir": "zoo", **settings}
-    return make_document(seed, attribute=attribute, **settings)
+    names = None if attribute == "all" else [attribute]
+    return make_document(seed, attribute=attribute, names=names, **settings)
 
 
 def rendered(table, width=120):
@@ -58,28 +72,28 @@ def row_of(text, name):
 def test_the_papers_rows_agree_with_their_averages(row):
     assert len(row.accuracies) == 12
     assert np.mean(row.accuracies) == pytest.approx(row.average, abs=0.06)
-    assert row.average_over(attributes.NAMES) == row.average
+    assert row.average_over(PAPERS.names) == row.average
     assert row.average_over(["act", "drop"]) == np.mean(row.accuracies[:2])
 
 
 def test_the_papers_rows_are_found():
-    row = paper.table_2_row("kennen-o", "probabilities", "R")
+    row = paper.table_2_row("kennen-o", "probabilities", "R", PAPERS)
     assert (row.accuracy("act"), row.accuracy("split"), row.average) == (
         80.6,
         90.0,
         73.4,
     )
-    assert paper.table_2_row("kennen-o", "bottom-1", "R").average == 54.4
-    assert paper.table_2_row("linear", "probabilities", "R") is row
-    assert paper.table_2_row("kennen-o", "top-1", "R") is None
-    assert paper.table_2_row("kennen-o", "probabilities", "E-conv") is None
+    assert paper.table_2_row("kennen-o", "bottom-1", "R", PAPERS).average == 54.4
+    assert paper.table_2_row("linear", "probabilities", "R", PAPERS) is row
+    assert paper.table_2_row("kennen-o", "top-1", "R", PAPERS) is None
+    assert paper.table_2_row("kennen-o", "probabilities", "E-conv", PAPERS) is None
     assert row.accuracy("a thirteenth") is None
 
 
 def test_table_3_has_no_number_that_is_not_sourced():
     assert set(EXTRAPOLATIONS) - set(paper.TABLE_3) == {"E-split"}
-    assert paper.table_3_score("kennen-io", "E-alg") == 88.5
-    assert paper.table_3_score("kennen-o", "E-alg") is None
+    assert paper.table_3_score("kennen-io", "E-alg", PAPERS) == 88.5
+    assert paper.table_3_score("kennen-o", "E-alg", PAPERS) is None
 
 
 def test_the_table_has_our_numbers_and_the_papers():
@@ -202,7 +216,7 @@ def test_where_the_zoo_lies_and_how_much_memory_there_is_make_no_other_kind():
     ]
     summaries = reporting.summarize(documents)
     assert [summary["seeds"] for summary in summaries] == [[0, 1], [0, 1]]
-    assert summaries[0]["named"] == list(attributes.NAMES)
+    assert summaries[0]["named"] == list(PAPERS.names)
     assert summaries[1]["named"] == ["pool"]
     text = rendered(reporting.summary_table(summaries))
     assert "all attributes" in text and "pool only" in text
@@ -287,3 +301,99 @@ def test_results_of_another_version_are_refused(tmp_path):
     (tmp_path / "results.json").write_text('{"schema_version": 99}')
     with pytest.raises(UserError, match="schema version 1. Received: 99"):
         reporting.read_results(tmp_path)
+
+
+def change(table, of, **changes):
+    """Returns a table of which one row is another."""
+    return AttributeTable(
+        Attribute(**{**a.to_json(), **changes}) if a.name == of else a for a in table
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "is_papers"),
+    [
+        (PAPERS, True),
+        (tables.THIRTEEN, True),
+        (change(PAPERS, "act", code="activation"), True),
+        (tables.SMALL, False),
+        (PAPERS.select(PAPERS.names[:11]), False),
+        (change(PAPERS, "ks", values=(3, 5, 7)), False),
+        (change(PAPERS, "ks", name="kernel"), False),
+        (AttributeTable(reversed(PAPERS.attributes)), False),
+    ],
+)
+def test_the_papers_numbers_are_for_its_table_only(table, is_papers):
+    assert paper.is_papers(table) == is_papers
+    row = paper.table_2_row("kennen-o", "probabilities", "R", table)
+    assert (row is not None) == is_papers
+    score = paper.table_3_score("kennen-io", "E-conv", table)
+    assert (score is not None) == is_papers
+
+
+@pytest.mark.parametrize("table", [tables.SMALL, tables.EIGHTEEN], ids=len)
+@pytest.mark.parametrize("split", ["R", "E-conv"])
+def test_beside_another_table_nothing_is_said_of_the_paper(table, split):
+    documents = [
+        make_document(seed, table=table, missing_share=0.25, split=split)
+        for seed in range(2)
+    ]
+    summaries = reporting.summarize(documents)
+    text = rendered(reporting.results_table(documents[0]), 160)
+    text += "\n".join(reporting.results_notes(documents[0]))
+    text += rendered(reporting.summary_table(summaries), 160)
+    text += "\n".join(reporting.summary_notes(summaries))
+    assert "paper" not in text and "twelve" not in text
+    for a in table:
+        assert text.count(f"\n  {a.code} ") == 2
+    first = table.attributes[0].code
+    assert row_of(text, first)[-1] == "60"
+    assert "the value of the other test classifiers is not known" in text
+
+
+def test_a_thirteenth_attribute_has_no_number_of_the_paper():
+    document = make_document(table=tables.THIRTEEN)
+    text = rendered(reporting.results_table(document))
+    assert row_of(text, "act")[-1] == "80.6" and row_of(text, "split")[-1] == "90.0"
+    assert row_of(text, "norm")[-1] == "-"
+    assert row_of(text, "average")[-1] == "73.4"
+    notes = "\n".join(reporting.results_notes(document))
+    assert "over 12 attributes, without norm, which it does not have" in notes
+    assert "over all twelve" not in notes
+    summaries = reporting.summarize([document])
+    text = rendered(reporting.summary_table(summaries))
+    assert row_of(text, "norm")[-1] == "-" and row_of(text, "average")[-1] == "73.4"
+
+
+def test_zoos_of_two_tables_stand_side_by_side():
+    documents = [make_document(), make_document(table=tables.SMALL)]
+    documents[1]["fingerprints"]["query_outputs"] = "other"
+    summaries = reporting.summarize(documents)
+    text = rendered(reporting.summary_table(summaries))
+    act, stem = row_of(text, "act"), row_of(text, "#stem")
+    assert act[3] == "-" and act[-1] == "80.6"
+    assert stem[2] == "-" and stem[3] != "-" and stem[-1] == "-"
+    notes = "\n".join(reporting.summary_notes(summaries))
+    assert "scores" not in notes.replace("score for", "") and "these differ" in notes
+
+
+def test_results_and_summaries_print_alike_after_a_trip_through_files(tmp_path):
+    summaries = reporting.summarize([make_document(table=tables.SMALL)])
+    read = json.loads(json.dumps(summaries, sort_keys=True))
+    before, after = (rendered(reporting.summary_table(s)) for s in (summaries, read))
+    assert before == after
+    codes = [line.split()[0] for line in after.splitlines() if line.split()]
+    assert codes.index("#stem") < codes.index("augmentation") < codes.index("license")
+
+
+def test_results_of_before_they_carried_the_table_print_alike():
+    new = make_document()
+    old = make_document()
+    for row in old["attributes"]:
+        del row["code"], row["description"]
+    for print_it in (
+        reporting.results_table,
+        lambda d: reporting.summary_table(reporting.summarize([d])),
+    ):
+        assert rendered(print_it(old)) == rendered(print_it(new))
+    assert reporting.results_notes(old) == reporting.results_notes(new)

@@ -21,6 +21,7 @@ import pytest
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
+from kennen_tf.designs import mnist_table
 from kennen_tf.errors import UserError
 from kennen_tf.experiments import num_queries, num_train, table2
 from kennen_tf.experiments import runs as runs_lib
@@ -208,7 +209,7 @@ def test_training_sizes_share_the_test_classifiers(report):
 
 def test_the_papers_numbers_stand_beside_the_training_sizes(report):
     curves = read_result(report, "num-train")["result"]["curves"]
-    ours, theirs = num_train._paper_points(curves)
+    ours, theirs = num_train._paper_points(curves, mnist_table.TABLE)
     assert (ours.method, theirs.method) == ("kennen-o", "kennen-io")
     assert ours.x == 5000
     # 71.8% of three values.

@@ -20,8 +20,7 @@ from kennen_tf.evaluate_metamodel import evaluate_metamodel
 from kennen_tf.export_metamodel import export_metamodel
 from kennen_tf.exporting import ExportedMetamodel
 from kennen_tf.reveal_black_box import reveal_black_box
-from kennen_tf.zoo import classifiers, store
-from kennen_tf.zoo.specs import ClassifierSpec
+from kennen_tf.zoo import store
 
 NUM_QUERIES = 24
 NUM_ENTRIES = 120
@@ -229,10 +228,10 @@ def zoo_dir(tmp_path):
     zoo_dir = tmp_path / "zoo"
     (zoo_dir / store.CLASSIFIERS_FOLDER).mkdir(parents=True)
     store.prepare(ZooConfig(zoo_dir=str(zoo_dir), compute_dtype="float32"))
-    spec = ClassifierSpec.from_json(
+    spec = fakes.read_spec(
         {a.name: VALUES[a.name] for a in attributes.CHOSEN} | {"seed": 3}
     )
-    model = classifiers.build_classifier(spec)
+    model = fakes.build_classifier(spec)
     path = store.classifier_path(zoo_dir, spec)
     model.save(path)
     store.add_record(

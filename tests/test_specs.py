@@ -5,13 +5,13 @@ import json
 import math
 import re
 
+import fakes
 import pytest
 
-from kennen_tf import attributes
-from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.designs.mnist_net import DESIGN
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
 from kennen_tf.zoo import specs
-from kennen_tf.zoo.specs import ClassifierSpec
 
 GOLDEN = {
     "act": "tanh",
@@ -28,30 +28,29 @@ GOLDEN = {
 
 
 def test_there_are_as_many_combinations_as_in_the_paper():
-    assert specs.NUM_COMBINATIONS == 18_144
+    assert DESIGN.num_combinations == 18_144
     assert specs.NUM_SEEDS == 1000
 
 
-def test_the_config_allows_as_many_classifiers_as_there_are_specs():
-    available = specs.NUM_COMBINATIONS * specs.NUM_SEEDS
-    ZooConfig(num_models=available)
+def test_no_more_classifiers_can_be_had_than_there_are_specs():
+    available = DESIGN.num_combinations * specs.NUM_SEEDS
     with pytest.raises(UserError, match=str(available)):
-        ZooConfig(num_models=available + 1)
+        specs.sample_specs(DESIGN, available + 1, 1, 0)
 
 
 def test_every_combination_has_its_own_values_and_survives_json():
     seen = set()
-    for index in range(specs.NUM_COMBINATIONS):
-        spec = ClassifierSpec(index, index % specs.NUM_SEEDS)
+    for index in range(DESIGN.num_combinations):
+        spec = fakes.spec_at(index, index % specs.NUM_SEEDS)
         values = json.loads(json.dumps(spec.to_json()))
-        assert ClassifierSpec.from_json(values) == spec
+        assert fakes.read_spec(values) == spec
         seen.add(tuple(spec.combination.values()))
-    assert len(seen) == specs.NUM_COMBINATIONS
+    assert len(seen) == DESIGN.num_combinations
 
 
 def test_numbers_of_combinations_are_the_same_for_ever():
     # Identifiers in manifests and records mean these values.
-    spec = ClassifierSpec(4211, 17)
+    spec = fakes.spec_at(4211, 17)
     assert spec.id == "c04211-s017"
     assert spec.combination_id == "c04211"
     assert spec.to_json() == GOLDEN
@@ -59,7 +58,7 @@ def test_numbers_of_combinations_are_the_same_for_ever():
 
 
 def valid(**changes):
-    return {**ClassifierSpec(4211, 17).to_json(), **changes}
+    return {**fakes.spec_at(4211, 17).to_json(), **changes}
 
 
 @pytest.mark.parametrize(
@@ -79,41 +78,44 @@ def valid(**changes):
 )
 def test_what_is_no_spec_is_refused(values, message):
     with pytest.raises(UserError, match=message):
-        ClassifierSpec.from_json(values)
+        fakes.read_spec(values)
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3])
 def test_draws_differ_and_are_repeatable(replicas):
-    drawn = specs.sample_specs(3000, replicas, root_seed=5)
+    drawn = specs.sample_specs(DESIGN, 3000, replicas, root_seed=5)
     assert len(set(drawn)) == 3000
-    assert drawn == specs.sample_specs(3000, replicas, root_seed=5)
-    assert drawn != specs.sample_specs(3000, replicas, root_seed=6)
+    assert drawn == specs.sample_specs(DESIGN, 3000, replicas, root_seed=5)
+    assert drawn != specs.sample_specs(DESIGN, 3000, replicas, root_seed=6)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_zoo_can_grow(replicas):
-    large = specs.sample_specs(501, replicas, root_seed=0)
-    assert specs.sample_specs(100, replicas, root_seed=0) == large[:100]
+    large = specs.sample_specs(DESIGN, 501, replicas, root_seed=0)
+    assert specs.sample_specs(DESIGN, 100, replicas, root_seed=0) == large[:100]
 
 
 def test_replicas_share_the_combination_and_differ_in_the_seed():
-    drawn = specs.sample_specs(301, replicas=3, root_seed=0)
+    drawn = specs.sample_specs(DESIGN, 301, replicas=3, root_seed=0)
     counts = collections.Counter(spec.combination_index for spec in drawn)
     assert sorted(counts.values()) == [1] + [3] * 100
     assert len(set(drawn)) == 301
 
 
 def test_replicas_use_up_every_combination():
-    available = 2 * specs.NUM_COMBINATIONS
-    assert len(set(specs.sample_specs(available, replicas=2, root_seed=0))) == available
+    available = 2 * DESIGN.num_combinations
+    assert (
+        len(set(specs.sample_specs(DESIGN, available, replicas=2, root_seed=0)))
+        == available
+    )
     with pytest.raises(UserError, match=f"at most {available} with --replicas=2"):
-        specs.sample_specs(available + 1, replicas=2, root_seed=0)
+        specs.sample_specs(DESIGN, available + 1, replicas=2, root_seed=0)
 
 
 def test_draws_are_uniform_over_every_attribute():
     num_specs = 10_000
-    drawn = specs.sample_specs(num_specs, replicas=1, root_seed=0)
-    for attribute in attributes.CHOSEN:
+    drawn = specs.sample_specs(DESIGN, num_specs, replicas=1, root_seed=0)
+    for attribute in TABLE.chosen:
         counts = collections.Counter(spec[attribute.name] for spec in drawn)
         p = attribute.chance
         deviation = math.sqrt(num_specs * p * (1 - p))
@@ -127,11 +129,11 @@ def write_lines(path, *rows):
 
 
 def test_a_file_of_specs_is_read_in_its_order(tmp_path):
-    wanted = specs.sample_specs(20, replicas=1, root_seed=3)
+    wanted = specs.sample_specs(DESIGN, 20, replicas=1, root_seed=3)
     path = tmp_path / "specs.jsonl"
     write_lines(path, *(spec.to_json() for spec in wanted))
     path.write_text(path.read_text() + "\n  \n")
-    assert specs.read_specs(str(path)) == wanted
+    assert specs.read_specs(str(path), TABLE) == wanted
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_a_file_of_specs_is_read_in_its_order(tmp_path):
 def test_a_wrong_file_of_specs_is_refused_by_its_line(tmp_path, rows, message):
     path = write_lines(tmp_path / "specs.jsonl", *rows)
     with pytest.raises(UserError, match=f"{re.escape(path)}.*{message}"):
-        specs.read_specs(path)
+        specs.read_specs(path, TABLE)
 
 
 def test_what_is_no_file_of_specs_is_refused(tmp_path):
@@ -154,4 +156,4 @@ def test_what_is_no_file_of_specs_is_refused(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for name in ("missing", "text", "binary", "."):
         with pytest.raises(UserError, match=re.escape(str(tmp_path / name))):
-            specs.read_specs(str(tmp_path / name))
+            specs.read_specs(str(tmp_path / name), TABLE)

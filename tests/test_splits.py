@@ -9,19 +9,18 @@ import pytest
 
 from kennen_tf import splits
 from kennen_tf.attributes import Attribute, AttributeTable
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
-from kennen_tf.zoo.specs import NUM_COMBINATIONS, ClassifierSpec
 
 
 def make_zoo(seed, num_combinations=60, most_seeds=4):
     """Makes random combinations with one to four classifiers and all ensembles."""
     random = np.random.default_rng(seed)
     entries = []
-    for index in random.choice(NUM_COMBINATIONS, num_combinations, replace=False):
+    for index in random.choice(fakes.NUM_COMBINATIONS, num_combinations, replace=False):
         num_seeds = int(random.integers(1, most_seeds + 1))
         num_params = int(2 ** random.uniform(14, 19))
-        specs = [ClassifierSpec(int(index), s) for s in range(num_seeds)]
+        specs = [fakes.spec_at(int(index), s) for s in range(num_seeds)]
         for size in range(1, num_seeds + 1):
             for members in itertools.combinations(specs, size):
                 entries.append(fakes.make_entry(members, num_params))

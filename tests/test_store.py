@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from kennen_tf import artifacts
+from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.errors import UserError
-from kennen_tf.zoo import classifiers, store
-from kennen_tf.zoo.specs import ClassifierSpec
+from kennen_tf.zoo import store
 
-SPECS = [ClassifierSpec(11, 3), ClassifierSpec(11, 4), ClassifierSpec(12, 0)]
+SPECS = [fakes.spec_at(11, 3), fakes.spec_at(11, 4), fakes.spec_at(12, 0)]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_records_come_back_sorted_by_id(zoo):
 
 
 def test_loaded_classifier_is_the_saved_one(zoo):
-    wanted = classifiers.build_classifier(SPECS[0])
+    wanted = fakes.build_classifier(SPECS[0])
     random = np.random.default_rng([11, 3])
     weights = [random.normal(0, 0.1, w.shape) for w in wanted.get_weights()]
     for a, b in zip(
@@ -36,8 +36,8 @@ def test_loaded_classifier_is_the_saved_one(zoo):
 
 
 def test_equal_models_give_equal_bytes(tmp_path):
-    model = classifiers.build_classifier(SPECS[0])
-    twin = classifiers.build_classifier(SPECS[0])
+    model = fakes.build_classifier(SPECS[0])
+    twin = fakes.build_classifier(SPECS[0])
     twin.set_weights(model.get_weights())
     store.save_classifier(model, tmp_path / "a.keras")
     store.save_classifier(twin, tmp_path / "b.keras")
@@ -50,15 +50,15 @@ def test_torn_last_line_is_mended_and_the_rest_kept(zoo):
     with open(manifest, "a") as file:
         file.write('{"id": "c000')
     assert [r.id for r in store.read_manifest(zoo.zoo_dir)] == [s.id for s in SPECS]
-    store.prepare(zoo.config)
-    fakes.add_classifier(zoo.zoo_dir, ClassifierSpec(13, 0))
+    store.prepare(fakes.make_header(zoo.config))
+    fakes.add_classifier(zoo.zoo_dir, fakes.spec_at(13, 0))
     assert len(store.read_manifest(zoo.zoo_dir)) == 4
 
 
 def test_leftovers_of_a_killed_run_are_removed(zoo):
     leftover = zoo.zoo_dir / "classifiers" / ".incomplete-1.keras"
     leftover.touch()
-    store.prepare(zoo.config)
+    store.prepare(fakes.make_header(zoo.config))
     assert not leftover.exists()
     assert all(store.is_whole(zoo.zoo_dir, record) for record in zoo.records)
 
@@ -86,10 +86,10 @@ def test_other_schema_version_is_refused(zoo):
         store.Zoo.open(zoo.zoo_dir)
 
 
-def test_other_attribute_table_is_refused(zoo):
+def test_a_damaged_attribute_table_is_refused(zoo):
     path = zoo.zoo_dir / store.ATTRIBUTES_NAME
     table = json.loads(path.read_text())
-    table["attributes"].pop()
+    del table["attributes"][0]["values"]
     path.write_text(json.dumps(table))
     with pytest.raises(UserError, match="attribute table"):
         store.Zoo.open(zoo.zoo_dir)
@@ -106,16 +106,46 @@ def test_missing_and_empty_folders_are_told(tmp_path, there):
 
 def test_zoo_cannot_be_continued_with_other_settings(zoo):
     other = ZooConfig.from_json({**zoo.config.to_json(), "epochs": 7})
-    with pytest.raises(UserError, match="--epochs=100. Received: epochs=7"):
-        store.prepare(other)
+    with pytest.raises(UserError, match="--epochs=1. Received: epochs=7"):
+        store.prepare(fakes.make_header(other))
+    # Weights depend on them.
+    threads = ZooConfig.from_json({**zoo.config.to_json(), "threads": 2})
+    with pytest.raises(UserError, match="--threads=1. Received: threads=2"):
+        store.prepare(fakes.make_header(threads))
     larger = ZooConfig.from_json({**zoo.config.to_json(), "num_models": 20_000})
-    assert store.prepare(larger).num_models == 20_000
+    store.prepare(fakes.make_header(larger))
+    assert store.Zoo.open(zoo.zoo_dir).config.num_models == 20_000
+
+
+def test_attributes_can_be_appended_and_nothing_else(zoo):
+    thirteenth = Attribute(name="decay", values=("no", "yes"), group="optimization")
+    grown = AttributeTable([*fakes.TABLE, thirteenth])
+    store.prepare(fakes.make_header(zoo.config, grown))
+    assert store.Zoo.open(zoo.zoo_dir).attributes == grown
+    with pytest.raises(UserError, match="Attributes can be appended and nothing else"):
+        store.prepare(fakes.make_header(zoo.config))
+
+
+def test_a_zoo_of_before_there_were_designs_opens(zoo):
+    path = zoo.zoo_dir / store.CONFIG_NAME
+    stored = json.loads(path.read_text())
+    for name in ("imported", "image_shape", "num_classes"):
+        del stored[name]
+    for name in ("design", "max_failures", "retry_failed"):
+        del stored["config"][name]
+    path.write_text(json.dumps(stored))
+    again = store.Zoo.open(zoo.zoo_dir)
+    assert (again.image_shape, again.num_classes) == ((28, 28, 1), 10)
+    assert again.design.name == "mnist_net"
+    wanted = again.records[0].spec.combination
+    values = again.values_of(again.records[:1])
+    assert wanted.items() <= values.items() and set(values) == set(fakes.TABLE.names)
 
 
 def test_fingerprint_names_the_accepted_classifiers(zoo):
     same = store.Zoo.open(zoo.zoo_dir)
     assert same.fingerprint == zoo.fingerprint
-    fakes.add_classifier(zoo.zoo_dir, ClassifierSpec(14, 0))
+    fakes.add_classifier(zoo.zoo_dir, fakes.spec_at(14, 0))
     assert store.Zoo.open(zoo.zoo_dir).fingerprint != zoo.fingerprint
 
 
@@ -131,7 +161,7 @@ def test_disk_that_fills_up_leaves_the_manifest_readable(zoo, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         store.add_record(zoo.zoo_dir, record)
     monkeypatch.undo()
-    store.prepare(zoo.config)
+    store.prepare(fakes.make_header(zoo.config))
     assert len(store.read_manifest(zoo.zoo_dir)) == 3
 
 
@@ -145,6 +175,6 @@ def test_disk_that_fills_up_leaves_no_half_classifier(zoo, monkeypatch):
 
     monkeypatch.setattr(store, "_copy_without_dates", full)
     with pytest.raises(OSError, match="No space left"):
-        store.save_classifier(classifiers.build_classifier(SPECS[0]), path)
+        store.save_classifier(fakes.build_classifier(SPECS[0]), path)
     assert path.read_bytes() == content
     assert len(list(path.parent.iterdir())) == 3

@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
 from kennen_tf.configs.metamodels import RECIPES
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.metamodels import heads, metrics, svm
 
 RECIPE = RECIPES["svm"]

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from kennen_tf import evaluation
 from kennen_tf.configs.metamodels import MetamodelConfig
-from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
 from kennen_tf.metamodels import callbacks, training
 from kennen_tf.metamodels import folder as folder_lib

@@ -1,12 +1,14 @@
 """Training: a reset step trains like a fresh one, and like plain Keras."""
 
+import dataclasses
+
 import fakes
 import keras
 import numpy as np
 import pytest
 
-from kennen_tf.zoo import classifiers, training
-from kennen_tf.zoo.specs import ClassifierSpec
+from kennen_tf.designs import mnist_net
+from kennen_tf.zoo import training
 
 DIGITS = fakes.make_digits(1200, 100)
 SPEC = {
@@ -24,7 +26,11 @@ SPEC = {
 
 
 def make_spec(**changes):
-    return ClassifierSpec.from_json({**SPEC, **changes})
+    return fakes.read_spec({**SPEC, **changes})
+
+
+def make_trainer(spec, images, compute_dtype):
+    return training.Trainer(mnist_net.DESIGN, spec, images, compute_dtype)
 
 
 def train(trainer, spec, epochs=1):
@@ -42,8 +48,8 @@ def train(trainer, spec, epochs=1):
 )
 def test_reset_trainer_equals_a_fresh_one_bit_for_bit(changes):
     spec = make_spec(**changes)
-    _, wanted = train(training.Trainer(spec, DIGITS, "float32"), spec)
-    used = training.Trainer(spec, DIGITS, "float32")
+    _, wanted = train(make_trainer(spec, DIGITS, "float32"), spec)
+    used = make_trainer(spec, DIGITS, "float32")
     train(used, make_spec(**changes, seed=4, bs=128, split="all0"))
     _, received = train(used, spec)
     for a, b in zip(wanted, received, strict=True):
@@ -51,7 +57,7 @@ def test_reset_trainer_equals_a_fresh_one_bit_for_bit(changes):
 
 
 def test_seed_batch_size_and_data_change_the_result():
-    trainer = training.Trainer(make_spec(), DIGITS, "float32")
+    trainer = make_trainer(make_spec(), DIGITS, "float32")
     results = [
         train(trainer, make_spec(**changes))[1][0]
         for changes in ({}, {"seed": 4}, {"bs": 128}, {"split": "half0"})
@@ -64,16 +70,18 @@ def test_seed_batch_size_and_data_change_the_result():
 @pytest.mark.parametrize("alg", ["sgd", "adam", "rmsprop"])
 def test_training_is_what_plain_keras_does(alg):
     spec = make_spec(alg=alg, act="prelu")
-    trainer = training.Trainer(spec, DIGITS, "float32")
+    trainer = make_trainer(spec, DIGITS, "float32")
     batches = []
     step = trainer._step
     trainer._step = lambda batch: batches.append(batch.numpy()) or step(batch)
     trainer._reset(spec, 0)
-    model = classifiers.build_classifier(spec)
+    model = fakes.build_classifier(spec)
     model.set_weights([v.numpy() for v in trainer._model.trainable_variables])
     _, received = train(trainer, spec)
 
-    model.compile(training.OPTIMIZERS[alg](), "sparse_categorical_crossentropy")
+    model.compile(
+        mnist_net.make_optimizer({"alg": alg}), "sparse_categorical_crossentropy"
+    )
     for batch in batches:
         images = DIGITS.train_images[batch].astype(np.float32) / 255
         model.train_on_batch(images, DIGITS.train_labels[batch])
@@ -83,7 +91,7 @@ def test_training_is_what_plain_keras_does(alg):
 
 def test_it_learns():
     spec = make_spec(split="all0")
-    result, _ = train(training.Trainer(spec, DIGITS, "bfloat16"), spec, epochs=3)
+    result, _ = train(make_trainer(spec, DIGITS, "bfloat16"), spec, epochs=3)
     assert result.accuracy > 0.9
     assert result.epochs == 3
     assert not result.diverged
@@ -91,19 +99,21 @@ def test_it_learns():
 
 def test_accuracy_is_that_of_the_classifier_that_is_saved():
     spec = make_spec(split="all0")
-    trainer = training.Trainer(spec, DIGITS, "bfloat16")
+    trainer = make_trainer(spec, DIGITS, "bfloat16")
     result, _ = train(trainer, spec)
     images = DIGITS.test_images.astype(np.float32) / 255
     predictions = np.argmax(trainer.classifier(images), axis=1)
     assert result.accuracy == np.mean(predictions == DIGITS.test_labels)
 
 
-def test_diverged_run_ends_after_its_first_epoch(monkeypatch):
-    monkeypatch.setitem(
-        training.OPTIMIZERS, "sgd", lambda: keras.optimizers.SGD(1e6, momentum=0.5)
+def test_diverged_run_ends_after_its_first_epoch():
+    wild = dataclasses.replace(
+        mnist_net.DESIGN,
+        optimizer=lambda values: keras.optimizers.SGD(1e6, momentum=0.5),
     )
     spec = make_spec(alg="sgd")
-    result, _ = train(training.Trainer(spec, DIGITS, "float32"), spec, epochs=5)
+    trainer = training.Trainer(wild, spec, DIGITS, "float32")
+    result, _ = train(trainer, spec, epochs=5)
     assert result.diverged
     assert result.epochs == 1
     assert result.accuracy < 0.2
@@ -111,7 +121,7 @@ def test_diverged_run_ends_after_its_first_epoch(monkeypatch):
 
 def test_data_subsets_are_disjoint_and_nested():
     parts = {
-        name: set(training.training_indices(name, 1200).tolist())
+        name: set(mnist_net.training_indices({"split": name}, 1200).tolist())
         for name in ("all0", "half0", "half1", *(f"quarter{i}" for i in range(4)))
     }
     assert parts["all0"] == set(range(1200))
@@ -124,12 +134,12 @@ def test_data_subsets_are_disjoint_and_nested():
 
 def test_each_batch_holds_images_of_the_subset_only():
     spec = make_spec(split="quarter2", bs=128)
-    trainer = training.Trainer(spec, DIGITS, "float32")
+    trainer = make_trainer(spec, DIGITS, "float32")
     seen = []
     trainer._step = lambda batch: seen.append(batch.numpy()) or np.float32(1.0)
     trainer.train(spec, 0, 2)
     assert [len(batch) for batch in seen] == [128] * 4
-    quarter = training.training_indices("quarter2", 1200)
+    quarter = mnist_net.training_indices({"split": "quarter2"}, 1200)
     assert set(np.concatenate(seen)) <= set(quarter)
     for epoch in (seen[:2], seen[2:]):
         assert len(set(np.concatenate(epoch))) == 256

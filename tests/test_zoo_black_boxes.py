@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 
 from kennen_tf.errors import UserError
-from kennen_tf.zoo import black_boxes, querying
-from kennen_tf.zoo.specs import ClassifierSpec
+from kennen_tf.zoo import black_boxes, classifier_files
 
 VALUES = {
     **{"act": "relu", "drop": "yes", "pool": "yes", "ks": 3, "conv": 2, "fc": 2},
     **{"alg": "sgd", "bs": 64, "split": "all0"},
 }
-SPECS = [ClassifierSpec.from_json({**VALUES, "seed": seed}) for seed in (1, 2, 3)]
-STRANGER = ClassifierSpec.from_json({**VALUES, "seed": 999})
+SPECS = [fakes.read_spec({**VALUES, "seed": seed}) for seed in (1, 2, 3)]
+STRANGER = fakes.read_spec({**VALUES, "seed": 999})
 PIXELS = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
 
 
@@ -30,9 +29,9 @@ def test_entries_answer_the_mean_of_their_members(zoo, monkeypatch):
     models = [zoo.load_classifier(record) for record in zoo.accepted]
     probabilities = np.stack([model.predict(PIXELS, verbose=0) for model in models])
     assert np.abs(probabilities[0] - probabilities[1]).max() > 1e-2
-    read, reads = querying.read_weights, []
+    read, reads = classifier_files.read, []
     monkeypatch.setattr(
-        querying, "read_weights", lambda path: reads.append(path) or read(path)
+        classifier_files, "read", lambda path: reads.append(path) or read(path)
     )
     members = [SPECS[1:2], SPECS, SPECS[:1], SPECS[1:]]
     answers = black_boxes.ask(zoo, [make_entry(*specs) for specs in members], PIXELS)

@@ -23,7 +23,8 @@ class ImagenetConfig(base.Config):
         num_images: Images to use, drawn at random; all if there are no more, or for 0.
         image_size: Side in pixels that images are resized to, once; classifiers with
             another input size resize within. 0: the largest input size among them.
-        batch_size: Images at once; 0: as many as memory allows.
+        batch_size: Images at once; 0: as many as memory allows and speed asks for. AIPs
+            depend on it in the last digits of floats, and so in some pixels.
         output_dir: Folder for all that is written.
         seed: Root seed.
         resume: Whether to go on in an `output_dir` that a run was stopped in.

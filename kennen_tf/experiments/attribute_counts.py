@@ -1,26 +1,23 @@
 """attributes: what the zoo is made of, and how good its classifiers are (appendix)."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
 import scipy.stats
 from matplotlib.figure import Figure
 
-from kennen_tf import attributes, figures
-from kennen_tf.attributes import Facts
+from kennen_tf import figures
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
 from kennen_tf.experiments.sections import Picture, Section, Table
-from kennen_tf.zoo.store import ACCEPTED, ClassifierRecord
+from kennen_tf.zoo.store import ACCEPTED, FAILED, ClassifierRecord
 
 _COLUMNS = 4
+_TITLE_WIDTH = 36  # In characters.
 _QUARTILES = (0, 0.25, 0.5, 0.75, 1)
-
-
-def _values(record: ClassifierRecord) -> dict[str, Any]:
-    facts = Facts(combination=record.spec.combination, num_params=record.num_params)
-    return attributes.all_values(facts)
 
 
 def _count(records: list[ClassifierRecord]) -> dict[str, Any]:
@@ -70,6 +67,25 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def _describe(result: dict[str, Any]) -> str:
+    """Returns what the zoo is made of, in a sentence or two."""
+    accepted, epochs = f"{result['num_accepted']:,} classifiers", result["epochs"]
+    if epochs:
+        accepted += f" of {epochs} epoch{'s' if epochs > 1 else ''}"
+    if result["min_accuracy"] is None:
+        accepted += " were imported."
+    else:
+        accepted += (
+            f" were accepted and {result['num_rejected']:,} rejected, the threshold "
+            f"being {100 * result['min_accuracy']:.0f}% validation accuracy."
+        )
+    return (
+        f"{accepted} With their ensembles, if there are any, these make the "
+        f"{result['num_entries']:,} entries that metamodels learn from and are tested "
+        "on."
+    )
+
+
 class AttributeCounts(Experiment):
     """The zoo's attributes: distribution and accuracy by value."""
 
@@ -77,19 +93,23 @@ class AttributeCounts(Experiment):
 
     def measure(self, runs: Runs) -> dict[str, Any]:
         # Counts classifiers and entries by value, and summarises accuracies.
-        records = runs.zoo.records
-        values = [_values(record) for record in records]
+        records = [r for r in runs.zoo.records if r.status != FAILED]
+        values = [runs.zoo.values_of([record]) for record in records]
         rows = []
-        for attribute in attributes.ATTRIBUTES:
-            for value in attribute.values:
+        for attribute in runs.info.attributes:
+            for value in (*attribute.values, None):
                 own = [
                     record
                     for record, found in zip(records, values, strict=True)
-                    if found[attribute.name] == value
+                    if found.get(attribute.name) == value
                 ]
                 entries = [
-                    e for e in runs.info.entries if e.values[attribute.name] == value
+                    e
+                    for e in runs.info.entries
+                    if e.values.get(attribute.name) == value
                 ]
+                if value is None and not (own or entries):
+                    continue
                 rows.append(
                     {
                         "attribute": attribute.name,
@@ -101,23 +121,30 @@ class AttributeCounts(Experiment):
         return {
             "rows": rows,
             "num_entries": len(runs.info.entries),
-            "min_accuracy": runs.zoo.config.min_accuracy,
-            "epochs": runs.zoo.config.epochs,
+            # What was imported, others trained.
+            "min_accuracy": getattr(runs.zoo.config, "min_accuracy", None),
+            "epochs": getattr(runs.zoo.config, "epochs", None),
             **_count(records),
         }
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         by_attribute = {
-            a: [row for row in result["rows"] if row["attribute"] == a.name]
-            for a in attributes.ATTRIBUTES
+            a: [
+                row
+                for row in result["rows"]
+                if row["attribute"] == a.name and row["value"] is not None
+            ]
+            for a in table
         }
-        num_rows = -(-len(by_attribute) // _COLUMNS)
-        size = (2.6 * _COLUMNS, 2.2 * num_rows + 0.6)
+        columns = min(_COLUMNS, len(table))
+        num_rows = -(-len(table) // columns)
+        longest = max(len(figures.shorten(v)) for a in table for v in a.values)
+        height = 2.2 + 0.06 * max(longest - 9, 0)
+        size = (max(2.6 * columns, 4.0), height * num_rows + 0.6)
         counts, accuracies = figures.make_figure(*size), figures.make_figure(*size)
         for place, (attribute, rows) in enumerate(by_attribute.items(), start=1):
-            names = [str(value) for value in attribute.values]
-            places = range(len(names))
-            axes = counts.add_subplot(num_rows, _COLUMNS, place)
+            places = range(len(attribute.values))
+            axes = counts.add_subplot(num_rows, columns, place)
             accepted = [row["num_accepted"] for row in rows]
             rejected = [row["num_rejected"] for row in rows]
             bars: list[Any] = [
@@ -139,7 +166,7 @@ class AttributeCounts(Experiment):
                     ncols=2,
                     frameon=False,
                 )
-            boxes = accuracies.add_subplot(num_rows, _COLUMNS, place)
+            boxes = accuracies.add_subplot(num_rows, columns, place)
             keys = ("whislo", "q1", "med", "q3", "whishi")
             shown = [i for i in places if rows[i]["quartiles"]]
             boxes.bxp(
@@ -156,41 +183,33 @@ class AttributeCounts(Experiment):
                 medianprops={"color": "black", "linewidth": 2},
             )
             for panel in (axes, boxes):
-                panel.set_title(
-                    f"{attribute.code}: {attribute.description.split(',')[0]}",
-                    fontsize=8,
-                )
-                panel.set_xticks(places, names, fontsize=7)
-                panel.set_xlim(-0.6, len(names) - 0.4)
-                if max(map(len, names)) > 3 and len(names) > 3:
-                    panel.tick_params(axis="x", rotation=90)
+                words = [attribute.code, attribute.description.split(",")[0]]
+                title = textwrap.fill(": ".join(filter(None, words)), _TITLE_WIDTH)
+                panel.set_title(title, fontsize=8)
+                figures.label_values(panel, attribute)
+                panel.set_xlim(-0.6, len(places) - 0.4)
                 panel.tick_params(axis="y", labelsize=7)
                 panel.spines[["top", "right"]].set_visible(False)
         counts.supylabel("classifiers", fontsize=9)
         accuracies.supylabel(
-            "validation accuracy of accepted classifiers (%)", fontsize=9
+            "validation accuracy\nof accepted classifiers (%)", fontsize=9
         )
         for figure in (counts, accuracies):
             figure.supxlabel("value", fontsize=9)
         return {"counts": counts, "accuracies": accuracies}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         rows = [
             [
-                attributes.by_name(row["attribute"]).code,
-                str(row["value"]),
+                table[row["attribute"]].code,
+                "not known" if row["value"] is None else str(row["value"]),
                 *_cells(row),
             ]
             for row in result["rows"]
         ]
         return Section(
             title="The zoo's attributes (appendix)",
-            about=f"{result['num_accepted']:,} classifiers of {result['epochs']} "
-            f"epoch{'s' if result['epochs'] > 1 else ''} were accepted and "
-            f"{result['num_rejected']:,} rejected, the threshold being "
-            f"{100 * result['min_accuracy']:.0f}% validation accuracy. With their "
-            f"ensembles the accepted make the {result['num_entries']:,} entries that "
-            "metamodels learn from and are tested on.",
+            about=_describe(result),
             tables=[
                 Table(
                     caption="Classifiers by value, the accepted in % with 95% "
@@ -216,5 +235,7 @@ class AttributeCounts(Experiment):
             notes=[
                 "Single classifiers have no ensembles among them: for ens, see the "
                 "entries."
-            ],
+            ]
+            if "ens" in table
+            else [],
         )

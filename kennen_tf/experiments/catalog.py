@@ -25,6 +25,7 @@ from kennen_tf.experiments import (
 )
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
+from kennen_tf.experiments.sections import Section
 from kennen_tf.metamodels.making import Pipeline
 from kennen_tf.query_outputs import QueryOutputsInfo
 from kennen_tf.zoo import store
@@ -79,13 +80,15 @@ def run(config: ReproductionConfig, pipeline: Pipeline) -> list[pathlib.Path]:
                 document = report.make_document(
                     name,
                     result,
+                    table=info.attributes,
                     command=config.command(name),
                     made_from=made_from,
                     seconds=time.monotonic() - started,
                     num_trained=runs.num_trained - trained_before,
                 )
                 report.write(folder, document)
-            report.write_figures(folder, name, experiment.draw(document["result"]))
+            drawn = experiment.draw(document["result"], report.read_table(document))
+            report.write_figures(folder, name, drawn)
             # After each, for those who look while others run, or after a kill.
             paths = _write_pages(folder)
             logging.info("%s: %s", name, folder / name)
@@ -96,12 +99,13 @@ def _write_pages(folder: pathlib.Path) -> list[pathlib.Path]:
     documents = [report.read(folder, name) for name in EXPERIMENTS]
     return report.write_pages(
         folder,
-        [
-            (document, BY_NAME[document["experiment"]].show(document["result"]))
-            for document in documents
-            if document is not None
-        ],
+        [(document, _show(document)) for document in documents if document is not None],
     )
+
+
+def _show(document: dict[str, Any]) -> Section:
+    experiment = BY_NAME[document["experiment"]]
+    return experiment.show(document["result"], report.read_table(document))
 
 
 def _made_from(config: ReproductionConfig, info: QueryOutputsInfo) -> dict[str, Any]:

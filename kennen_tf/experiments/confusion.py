@@ -4,7 +4,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import attributes, figures
+from kennen_tf import figures, paper
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Refused, Runs
 from kennen_tf.experiments.sections import Picture, Section
@@ -40,15 +41,15 @@ class Confusion(Experiment):
         reasons = [run.reason for run in results.values() if isinstance(run, Refused)]
         return {"methods": methods, "refused": sorted(set(reasons))}
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         methods = result["methods"]
         if not methods:
             return {}
-        columns = _PAIRS_IN_A_ROW * len(methods)
-        num_rows = -(-len(attributes.ATTRIBUTES) // _PAIRS_IN_A_ROW)
-        figure = figures.make_figure(2.9 * columns, 2.9 * num_rows + 0.4)
+        pairs = min(_PAIRS_IN_A_ROW, len(table))
+        columns, num_rows = pairs * len(methods), -(-len(table) // pairs)
+        figure = figures.make_figure(2.9 * columns, 3.1 * num_rows + 0.6)
         place = 0
-        for attribute in attributes.ATTRIBUTES:
+        for attribute in table:
             for method, found in methods.items():
                 place += 1
                 own = found["attributes"][attribute.name]
@@ -56,18 +57,21 @@ class Confusion(Experiment):
                 figures.draw_confusion(axes, own["confusion"], attribute)
                 accuracy = own["accuracy"]
                 text = "not scored" if accuracy is None else f"{100 * accuracy:.0f}%"
-                axes.set_title(f"{attribute.code}, {method}: {text}", fontsize=9)
+                code = figures.shorten(attribute.code)
+                axes.set_title(f"{code}\n{method}: {text}", fontsize=9)
         figure.suptitle("numbers: test entries; shade: share of the row", fontsize=10)
         return {"confusion": figure}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
+        found = ""
+        if paper.is_papers(table):
+            found = " In the paper, values that are alike are confused most."
         methods = result["methods"]
         count = next((found["num_test"] for found in methods.values()), 0)
         return Section(
             title="Confusion matrices (appendix)",
             about=f"What kennen-o and kennen-io take {count:,} test classifiers for, "
-            "on the R split, seed 0. In the paper, values that are alike are confused "
-            "most.",
+            f"on the R split, seed 0.{found}",
             pictures=[
                 Picture(
                     stem="confusion",

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kennen_tf import artifacts, attributes, figures, paper
+from kennen_tf import artifacts, figures, paper
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Refused, Run, Runs
 from kennen_tf.experiments.sections import Picture, Section, Table
-from kennen_tf.labeled_images import IMAGE_SHAPE
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metamodel import Metamodel
 
@@ -20,20 +20,23 @@ _COLUMNS = 4
 
 
 def _images(run: Run) -> dict[str, Any]:
-    """Returns each attribute's image, base64 of 28 x 28 bytes, and its accuracies."""
-    queries = Metamodel.load(run.folder).query_inputs
+    """Returns each attribute's image, base64 of its bytes, and its accuracies."""
+    metamodel = Metamodel.load(run.folder)
     rows = artifacts.read_json_lines(run.folder / folder_lib.METRICS_NAME)
     trained = rows[-1]["train"]["accuracy"]
     tested = {a["name"]: a for a in run.document["attributes"]}
     return {
         name: {
             "pixels": base64.b64encode(image.tobytes()).decode(),
+            "shape": list(image.shape),
             "train_accuracy": trained.get(name),
             "test_accuracy": tested[name]["accuracy"],
             "test_interval": tested[name]["interval"],
             "chance": tested[name]["chance"],
         }
-        for name, image in zip(attributes.NAMES, queries.images, strict=True)
+        for name, image in zip(
+            metamodel.attribute_names, metamodel.query_inputs.images, strict=True
+        )
     }
 
 
@@ -46,69 +49,77 @@ class Crafted(Experiment):
         # Crafts an image for each attribute, for each seed; keeps those of the first.
         configs = [runs.make_config(_METHOD, s) for s in runs.config.seeds(_METHOD)]
         results = runs.train(self.name, configs)
-        first = results[0]
-        row = paper.table_2_row(_METHOD, configs[0].representation, configs[0].split)
+        first, table = results[0], runs.info.attributes
+        row = paper.table_2_row(
+            _METHOD,
+            configs[0].representation,
+            configs[0].split,
+            table,
+        )
         return {
-            "summary": summaries.summarize_runs(results),
+            "summary": summaries.summarize_runs(results, table),
             "images": {} if isinstance(first, Refused) else _images(first),
-            "paper": {n: row.accuracy(n) if row else None for n in attributes.NAMES},
+            "paper": {n: row.accuracy(n) if row else None for n in table.names},
             "paper_source": row.source if row else "",
         }
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         if not result["images"]:
             return {}
-        num_rows = -(-len(result["images"]) // _COLUMNS)
-        figure = figures.make_figure(2.0 * _COLUMNS, 2.45 * num_rows)
+        columns = min(_COLUMNS, len(result["images"]))
+        num_rows = -(-len(result["images"]) // columns)
+        figure = figures.make_figure(2.0 * columns, 2.45 * num_rows)
         for place, (name, own) in enumerate(result["images"].items(), start=1):
-            axes = figure.add_subplot(num_rows, _COLUMNS, place)
+            axes = figure.add_subplot(num_rows, columns, place)
             pixels = np.frombuffer(base64.b64decode(own["pixels"]), np.uint8)
-            image = pixels.reshape(IMAGE_SHAPE[:2])
-            axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            # Before there were other images, all were of digits.
+            image = pixels.reshape(own.get("shape", (28, 28, 1))) / np.float32(255)
+            axes.imshow(figures.colors_of(image), interpolation="nearest")
             axes.set_xticks([])
             axes.set_yticks([])
             accuracy, chance = own["test_accuracy"], own["chance"]
             text = "not scored"
             if accuracy is not None:
                 text = f"{100 * accuracy:.0f}% (chance {100 * chance:.0f}%)"
-            axes.set_title(attributes.by_name(name).code, fontsize=10)
+            axes.set_title(figures.shorten(table[name].code), fontsize=10)
             axes.set_xlabel(text, fontsize=9)
         return {"images": figure}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         scores = result["summary"]["scores"]
         rows = []
-        for name in attributes.NAMES:
-            attribute, score = attributes.by_name(name), scores[name]
+        has_paper = paper.is_papers(table)
+        for attribute in table:
+            name, score = attribute.name, scores[attribute.name]
             own = result["images"].get(name, {})
             trained, beside = own.get("train_accuracy"), result["paper"][name]
-            digits = ", ".join(
+            classes = ", ".join(
                 f"{i}: {value}" for i, value in enumerate(attribute.values)
             )
             rows.append(
                 [
                     attribute.code,
-                    digits,
+                    classes,
                     "-" if score is None else f"{100 * score['chance']:.1f}",
                     "-" if trained is None else f"{100 * trained:.1f}",
                     summaries.say(score and score["accuracy"]),
-                    "-" if beside is None else f"{beside:.1f}",
                 ]
             )
+            if has_paper:
+                rows[-1].append("-" if beside is None else f"{beside:.1f}")
+        columns = ["attribute", "class: value", "chance", "training", "test"]
         return Section(
             title="Crafted images (kennen-i)",
-            about="One image for each attribute, made so that the digit which a "
+            about="One image for each attribute, made so that the class which a "
             "classifier sees in it is the label of the attribute. It needs one label "
             "of one query.",
             tables=[
                 Table(
                     caption="Class-balanced accuracy in %: of the first seed on "
                     "training classifiers, and mean (lowest-highest) over seeds on "
-                    "test classifiers. The column with † is the paper's.",
-                    columns=[
-                        *("attribute", "digit: value", "chance"),
-                        *("training", "test", "† test"),
-                    ],
+                    "test classifiers."
+                    + (" The column with † is the paper's." if has_paper else ""),
+                    columns=[*columns, "† test"] if has_paper else columns,
                     rows=rows,
                 )
             ],
@@ -123,6 +134,10 @@ class Crafted(Experiment):
             else [],
             notes=[
                 *result["summary"]["refused"],
-                f"† Table 2 of the paper ({result['paper_source']}).",
+                *(
+                    [f"† Table 2 of the paper ({result['paper_source']})."]
+                    if has_paper
+                    else []
+                ),
             ],
         )

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from kennen_tf import attributes, figures
+from kennen_tf import figures
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.runs import Runs
@@ -37,7 +38,12 @@ def measure(runs: Runs, experiment: str, plan: Plan) -> dict[str, Any]:
     results = iter(runs.train(experiment, configs))
     return {
         method: [
-            {"x": x, **summaries.summarize_runs([next(results) for _ in own])}
+            {
+                "x": x,
+                **summaries.summarize_runs(
+                    [next(results) for _ in own], runs.info.attributes
+                ),
+            }
             for x, own in points
         ]
         for method, points in plan.items()
@@ -45,13 +51,20 @@ def measure(runs: Runs, experiment: str, plan: Plan) -> dict[str, Any]:
 
 
 def section(
-    curves: Mapping[str, Any], x_label: str, *, title: str, about: str, runs: str
+    curves: Mapping[str, Any],
+    x_label: str,
+    attributes: AttributeTable,
+    *,
+    title: str,
+    about: str,
+    runs: str,
 ) -> Section:
     """Returns what there is to say of curves.
 
     Args:
         curves: What `measure` returned.
         x_label: Of the axis and the table's first column.
+        attributes: The zoo's.
         title: Heading of the section.
         about: What was done.
         runs: What the runs of a point differ in, e.g. "seed".
@@ -67,7 +80,7 @@ def section(
                 f"reach from the lowest {runs} to the highest.",
             )
         ],
-        notes=notes(curves),
+        notes=notes(curves, attributes),
     )
 
 
@@ -105,16 +118,17 @@ def table(curves: Mapping[str, Any], x_label: str) -> Table:
     )
 
 
-def notes(curves: Mapping[str, Any]) -> list[str]:
+def notes(curves: Mapping[str, Any], attributes: AttributeTable) -> list[str]:
     """Returns why points are missing, and which attributes have no curve."""
     points = _points(curves)
     reasons = dict.fromkeys(r for point in points for r in point["refused"])
     scored = {name for point in points for name in summaries.scored(point)}
-    missing = [attributes.by_name(n).code for n in attributes.NAMES if n not in scored]
+    missing = [a.code for a in attributes if a.name not in scored]
     found = list(reasons)
     if missing:
         found.append(
-            f"Not scored, as all test classifiers have one value: {', '.join(missing)}."
+            "Not scored, as the test classifiers have no two known values: "
+            f"{', '.join(missing)}."
         )
     counts = {len(point["runs"]) for point in points if point["runs"]}
     if len(counts) > 1:
@@ -144,6 +158,7 @@ def draw(
     curves: Mapping[str, Any],
     x_label: str,
     title: str,
+    attributes: AttributeTable,
     *,
     log: bool = True,
     beside: Sequence[PaperPoint] = (),
@@ -154,12 +169,14 @@ def draw(
         curves: What `measure` returned.
         x_label: Of the axis.
         title: Above all.
+        attributes: The zoo's.
         log: Whether the axis is logarithmic.
         beside: What the paper has.
     """
-    names = [summaries.AVERAGE, *attributes.NAMES]
-    num_rows = -(-len(names) // _COLUMNS)
-    figure = figures.make_figure(2.6 * _COLUMNS, 2.1 * num_rows + 0.9)
+    names = [summaries.AVERAGE, *attributes.names]
+    columns = min(_COLUMNS, len(names))
+    num_rows = -(-len(names) // columns)
+    figure = figures.make_figure(2.6 * columns, 2.1 * num_rows + 1.1)
     places = sorted({*_places(curves), *(point.x for point in beside)})
     lowest = min(
         (
@@ -172,7 +189,7 @@ def draw(
     shared: Axes | None = None
     lines: dict[str, Any] = {}
     for place, name in enumerate(names, start=1):
-        axes = figure.add_subplot(num_rows, _COLUMNS, place, sharex=shared)
+        axes = figure.add_subplot(num_rows, columns, place, sharex=shared)
         shared = shared or axes
         lines["chance"] = axes.axhline(0, color="black", linestyle=":", linewidth=1)
         is_empty = True
@@ -209,7 +226,7 @@ def draw(
         axes.xaxis.set_minor_locator(NullLocator())
         is_average = name == summaries.AVERAGE
         axes.set_title(
-            "average" if is_average else attributes.by_name(name).code,
+            "average" if is_average else figures.shorten(attributes[name].code),
             fontsize=9,
             fontweight="bold" if is_average else "normal",
         )
@@ -219,14 +236,12 @@ def draw(
     figure.supxlabel(x_label, fontsize=9)
     figure.supylabel("accuracy (%), chance 0, perfect 100", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    # The grid leaves this corner empty.
     figure.legend(
         list(lines.values()),
         list(lines),
-        loc="lower center",
-        bbox_to_anchor=(0.63, 0.1),
+        loc="outside lower center",
+        ncols=min(len(lines), 2 * columns),
         frameon=False,
-        fontsize=11,
     )
     return figure
 

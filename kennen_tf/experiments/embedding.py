@@ -11,8 +11,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
-from kennen_tf import attributes, figures, outputs
-from kennen_tf.attributes import Attribute
+from kennen_tf import figures, outputs
+from kennen_tf.attributes import MISSING, Attribute, AttributeTable
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Refused, Runs
 from kennen_tf.experiments.sections import Picture, Section
@@ -28,10 +28,11 @@ _LEAST_ENTRIES = 5
 _PAIRS_IN_A_ROW = 2
 _MARKERS = "osD^vP*X"
 _LEGEND_SIZE = 14.0
+_LEGEND_ROWS = 10
 
 
 def _embed(probabilities: npt.NDArray[np.float32]) -> list[list[float]]:
-    """Returns a place in the plane for each entry, from `(entries, n, 10)`."""
+    """Returns a place in the plane for each entry, from `(entries, n, classes)`."""
     features = np.log(np.maximum(probabilities, outputs.PROBABILITY_FLOOR))
     features = StandardScaler().fit_transform(features.reshape(len(features), -1))
     num_components = min(_MOST_COMPONENTS, *features.shape)
@@ -57,17 +58,29 @@ def _draw_places(
 ) -> None:
     colors = colormaps["viridis"](np.linspace(0, 0.95, len(attribute.values)))
     size = _mark_size(len(places))
+    step = -(-len(attribute.values) // _LEGEND_ROWS)
+    unknown = places[labels == MISSING]
+    if len(unknown):
+        axes.scatter(
+            unknown[:, 0],
+            unknown[:, 1],
+            s=size,
+            marker=".",
+            color="0.8",
+            label="not known",
+        )
     for label, value in enumerate(attribute.values):
         own = places[labels == label]
         axes.scatter(
             own[:, 0],
             own[:, 1],
             s=size,
-            marker=_MARKERS[label],
+            marker=_MARKERS[label % len(_MARKERS)],
             color=colors[label],
             edgecolor="black",
             linewidth=0.02 * size,
-            label=str(value),
+            # What begins with _ is not in the legend, which has no room for many.
+            label="_" if label % step else figures.shorten(value),
         )
     axes.set_xticks([])
     axes.set_yticks([])
@@ -85,7 +98,7 @@ class Embedding(Experiment):
         configs = [runs.make_config(method, _SEED) for method in METHODS]
         results = dict(zip(METHODS, runs.train(self.name, configs), strict=True))
         entries = runs.info.entries
-        labels = {n: [entry.labels[n] for entry in entries] for n in attributes.NAMES}
+        found = runs.info.labels(entries)
         embeddings: dict[str, Any] = {}
         refused = {}
         for method, run in results.items():
@@ -104,7 +117,7 @@ class Embedding(Experiment):
                 embeddings[method] = _embed(answers)
         return {
             "entries": [entry.id for entry in entries],
-            "labels": labels,
+            "labels": {name: own.tolist() for name, own in found.items()},
             "embeddings": embeddings,
             "refused": refused,
             "num_queries": configs[0].num_queries,
@@ -113,21 +126,26 @@ class Embedding(Experiment):
             ],
         }
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         embeddings = result["embeddings"]
         if not embeddings:
             return {}
-        columns = _PAIRS_IN_A_ROW * len(embeddings)
-        num_rows = -(-len(attributes.ATTRIBUTES) // _PAIRS_IN_A_ROW)
-        figure = figures.make_figure(2.7 * columns, 2.5 * num_rows)
+        pairs = min(_PAIRS_IN_A_ROW, len(table))
+        columns, num_rows = pairs * len(embeddings), -(-len(table) // pairs)
+        longest = max(len(figures.shorten(v)) for a in table for v in a.values)
+        legend_width = 0.07 * max(longest - 8, 0)
+        figure = figures.make_figure(
+            2.7 * columns + legend_width * pairs, 2.5 * num_rows
+        )
         place = 0
-        for attribute in attributes.ATTRIBUTES:
+        for attribute in table:
             labels = np.array(result["labels"][attribute.name])
             for number, (method, places) in enumerate(embeddings.items()):
                 place += 1
                 axes = figure.add_subplot(num_rows, columns, place)
                 _draw_places(axes, np.array(places), labels, attribute)
-                axes.set_title(f"{attribute.code}, {method}", fontsize=9)
+                code = figures.shorten(attribute.code)
+                axes.set_title(f"{code}, {method}", fontsize=9)
                 if number == len(embeddings) - 1:
                     axes.legend(
                         loc="center left",
@@ -139,7 +157,7 @@ class Embedding(Experiment):
                     )
         return {"embedding": figure}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         return Section(
             title="Embedding of the metamodels' inputs (appendix)",
             about="t-SNE of what kennen-o and kennen-io read: the log-probabilities "

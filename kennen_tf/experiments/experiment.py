@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.experiments.runs import Runs
 from kennen_tf.experiments.sections import Section
 
@@ -23,9 +24,14 @@ class Experiment(abc.ABC):
         """Trains what is missing; returns all numbers, as JSON holds them."""
 
     @abc.abstractmethod
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
-        """Draws what `measure` returned; the keys are the stems of the files."""
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
+        """Draws what `measure` returned; the keys are the stems of the files.
+
+        Args:
+            result: What `measure` returned.
+            table: The zoo's attributes.
+        """
 
     @abc.abstractmethod
-    def show(self, result: dict[str, Any]) -> Section:
-        """Says what `measure` returned."""
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
+        """Says what `measure` returned; arguments are those of `draw`."""

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf import attributes, outputs
-from kennen_tf.labeled_images import NUM_CLASSES
+from kennen_tf import outputs
 from kennen_tf.metamodels.making import Pipeline
 from kennen_tf.query_outputs import QueryOutputsInfo
 
@@ -38,13 +37,13 @@ class OutputsInMemory:
         entry_ids: Sequence[str],
         query_indices: Sequence[int],
         representation: str | None,
-        top_k: int = NUM_CLASSES,
+        top_k: int = 1,
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         places = [self._place_of[entry_id] for entry_id in sorted(set(entry_ids))]
         features = self._probabilities[np.ix_(places, list(query_indices))]
         if representation is not None:
             features = outputs.represent(features, representation, top_k).numpy()
-        return features, {n: self._labels[n][places] for n in attributes.NAMES}
+        return features, {n: own[places] for n, own in self._labels.items()}
 
     def make_dataset(
         self,
@@ -52,7 +51,7 @@ class OutputsInMemory:
         entry_ids: Sequence[str],
         query_indices: Sequence[int],
         representation: str | None,
-        top_k: int = NUM_CLASSES,
+        top_k: int = 1,
         *,
         batch_size: int,
         shuffle_seed: int | None = None,

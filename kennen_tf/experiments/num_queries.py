@@ -4,6 +4,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from kennen_tf import paper
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.reproduction import NUM_QUERIES_METHODS
 from kennen_tf.experiments import curves
@@ -48,18 +50,24 @@ class NumQueries(Experiment):
         }
         return {"curves": curves.measure(runs, self.name, plan)}
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         title = "Accuracy against the number of queries"
-        return {"curves": curves.draw(result["curves"], _LABEL, title)}
+        return {"curves": curves.draw(result["curves"], _LABEL, title, table)}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
+        found = ""
+        if paper.is_papers(table):
+            found = (
+                " In the paper, 100 queries already tell much, and accuracy saturates "
+                "near 500."
+            )
         return curves.section(
             result["curves"],
             _LABEL,
+            table,
             title="Number of queries (Figure 4)",
             about="The same split of the zoo, read through more and more queries; "
             "several draws of them tell how much the choice matters (for kennen-io, "
-            "of the images that it begins with). In the paper, 100 queries already "
-            "tell much, and accuracy saturates near 500.",
+            f"of the images that it begins with).{found}",
             runs="draw of queries",
         )

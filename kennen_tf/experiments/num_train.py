@@ -6,7 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import attributes, evaluation, paper, splits
+from kennen_tf import evaluation, paper, splits
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.errors import UserError
 from kennen_tf.experiments import curves, summaries
 from kennen_tf.experiments.experiment import Experiment
@@ -52,33 +53,41 @@ class NumTrain(Experiment):
         }
         return {"curves": curves.measure(runs, self.name, plan)}
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         title = "Accuracy against the number of training classifiers"
         own = result["curves"]
-        figure = curves.draw(own, _LABEL, title, beside=_paper_points(own))
+        beside = _paper_points(own, table)
+        figure = curves.draw(own, _LABEL, title, table, beside=beside)
         return {"curves": figure}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
+        found = ""
+        if paper.is_papers(table):
+            found = " In the paper, accuracy goes on rising up to 5,000."
         section = curves.section(
             result["curves"],
             _LABEL,
+            table,
             title="Number of training classifiers (Figure 4)",
             about="Metamodels are trained on fewer classifiers than there are, and "
-            "tested on the same. In the paper, accuracy goes on rising up to 5,000.",
+            f"tested on the same.{found}",
             runs="seed",
         )
-        averages = ", ".join(
-            f"{row.method} {row.average:.1f}" for row in map(_row, METHODS) if row
-        )
+        rows = [row for method in METHODS if (row := _row(method, table))]
+        if not rows:
+            return section
+        averages = ", ".join(f"{row.method} {row.average:.1f}" for row in rows)
         note = f"† Table 2 of the paper, {paper.NUM_TRAIN:,} to train: {averages}."
         return dataclasses.replace(section, notes=[*section.notes, note])
 
 
-def _row(method: str) -> paper.Row | None:
-    return paper.table_2_row(method, "probabilities", splits.RANDOM)
+def _row(method: str, table: AttributeTable) -> paper.Row | None:
+    return paper.table_2_row(method, "probabilities", splits.RANDOM, table)
 
 
-def _paper_points(own: Mapping[str, Any]) -> list[curves.PaperPoint]:
+def _paper_points(
+    own: Mapping[str, Any], table: AttributeTable
+) -> list[curves.PaperPoint]:
     """Returns the paper's numbers, the average over what is scored here."""
     scored = {
         name
@@ -88,13 +97,13 @@ def _paper_points(own: Mapping[str, Any]) -> list[curves.PaperPoint]:
     }
     found = []
     for method in own:
-        row = _row(method)
+        row = _row(method, table)
         scaled = {}
         for name in scored:
             accuracy = row.accuracy(name) if row else None
             if accuracy is not None:
                 scaled[name] = evaluation.normalized_accuracy(
-                    accuracy / 100, attributes.by_name(name).chance
+                    accuracy / 100, table[name].chance
                 )
         if scaled:
             scaled[summaries.AVERAGE] = sum(scaled.values()) / len(scaled)

@@ -4,7 +4,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import attributes, figures
+from kennen_tf import figures
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.experiments import num_queries, summaries
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
@@ -24,30 +25,28 @@ class QueryChoice(Experiment):
             num_queries.draw_queries(runs, _METHOD, draw)
             for draw in range(runs.config.query_draws)
         ]
-        summary = summaries.summarize_runs(runs.train(self.name, configs))
+        results = runs.train(self.name, configs)
+        summary = summaries.summarize_runs(results, runs.info.attributes)
         return {"summary": summary, "num_queries": runs.config.num_queries}
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         scores = result["summary"]["scores"]
-        names = [n for n in (*attributes.NAMES, summaries.AVERAGE) if scores[n]]
+        names = [n for n in (*table.names, summaries.AVERAGE) if scores[n]]
         if not names:
             return {}
-        figure = figures.make_figure(8.0, 3.8)
-        axes = figure.add_subplot()
+        figure, axes = figures.make_bars([_code(name, table) for name in names])
         axes.boxplot(
             [[100 * v for v in scores[name]["accuracy"]["values"]] for name in names],
+            positions=range(len(names)),
+            manage_ticks=False,
             whis=(0, 100),
             widths=0.6,
             medianprops={"color": "black", "linewidth": 2},
         )
-        for place, name in enumerate(names, start=1):
+        for place, name in enumerate(names):
             chance = 100 * scores[name]["chance"]
             line = axes.hlines(chance, place - 0.45, place + 0.45, "black", ":")
-            line.set_label("chance" if place == 1 else "")
-        labels = [
-            n if n == summaries.AVERAGE else attributes.by_name(n).code for n in names
-        ]
-        axes.set_xticks(range(1, len(names) + 1), labels)
+            line.set_label("" if place else "chance")
         axes.set_xlabel("attribute")
         axes.set_ylabel("class-balanced accuracy (%)")
         axes.set_ylim(0, 102)
@@ -59,12 +58,12 @@ class QueryChoice(Experiment):
         )
         return {"spread": figure}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         summary = result["summary"]
         rows = []
-        for name in (*attributes.NAMES, summaries.AVERAGE):
+        for name in (*table.names, summaries.AVERAGE):
             score = summary["scores"][name]
-            label = name if name == summaries.AVERAGE else attributes.by_name(name).code
+            label = _code(name, table)
             if score is None:
                 rows.append([label, *["-"] * 5])
                 continue
@@ -93,3 +92,7 @@ class QueryChoice(Experiment):
             ],
             notes=summary["refused"],
         )
+
+
+def _code(name: str, table: AttributeTable) -> str:
+    return name if name == summaries.AVERAGE else table[name].code

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tqdm
 from matplotlib.figure import Figure
 from sklearn.base import ClassifierMixin
@@ -15,14 +16,15 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from kennen_tf import artifacts, attributes, figures
+from kennen_tf import artifacts, evaluation, figures
+from kennen_tf.attributes import MISSING, AttributeTable
 from kennen_tf.configs.metamodels import KERNEL, MetamodelConfig
 from kennen_tf.errors import UserError
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Run, Runs
 from kennen_tf.experiments.sections import Picture, Section, Table
-from kennen_tf.metamodels import features, linear, metrics
+from kennen_tf.metamodels import features, linear
 from kennen_tf.seeds import derive_seed
 
 _METAMODELS = {
@@ -31,7 +33,6 @@ _METAMODELS = {
     "kennen-o, paper's recipe": {"method": "kennen-o", "recipe": "paper"},
 }
 _OURS = "kennen-o"
-_NAMES = (*attributes.NAMES, summaries.AVERAGE)
 
 
 def _make_readers(seed: int) -> dict[str, ClassifierMixin]:
@@ -70,28 +71,32 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
         for side in (train, test)
     )
     readers = _make_readers(config.seed)
-    accuracies = {}
-    with tqdm.tqdm(total=len(readers) * len(attributes.NAMES), leave=None) as bar:
+    table = runs.info.attributes
+    accuracies: dict[str, dict[str, float]] = {}
+    with tqdm.tqdm(total=len(readers) * len(table), leave=None) as bar:
         for label, estimator in readers.items():
             bar.set_description(label)
-            answers = []
-            for attribute in attributes.ATTRIBUTES:
-                own = train.labels[attribute.name]
-                named = np.full(len(test), own[0])
-                if len(np.unique(own)) > 1:
-                    named = estimator.fit(x, own).predict(x_test)
-                answers.append(np.eye(len(attribute.values))[named])
+            scores = {}
+            for attribute in table:
                 bar.update()
-            score = metrics.score(
-                runs.info.attributes,
-                test.labels,
-                np.concatenate(answers, axis=1),
-                skip=(),
-            )
-            accuracies[label] = score["accuracy"]
-            if score["average"] is not None:
-                accuracies[label][summaries.AVERAGE] = score["average"]
+                own, true = (side.labels[attribute.name] for side in (train, test))
+                is_known = own != MISSING
+                if min(len(_known(own)), len(_known(true))) < 2:
+                    continue
+                named = estimator.fit(x[is_known], own[is_known]).predict(x_test)
+                score = evaluation.class_balanced_accuracy(
+                    true, named, len(attribute.values)
+                )
+                scores[attribute.name] = score or 0.0
+            if scores:
+                scores[summaries.AVERAGE] = float(np.mean(list(scores.values())))
+            accuracies[label] = scores
     return accuracies
+
+
+def _known(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Returns the values that are known of any entry."""
+    return np.unique(labels[labels != MISSING])
 
 
 def _read_once(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
@@ -138,7 +143,7 @@ class Readers(Experiment):
                     name: summaries.summarize([a[name] for a in own if name in a])
                     if any(name in a for a in own)
                     else None
-                    for name in _NAMES
+                    for name in (*runs.info.attributes.names, summaries.AVERAGE)
                 }
                 for label, own in found.items()
             },
@@ -147,7 +152,7 @@ class Readers(Experiment):
             "refused": sorted(refused),
         }
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         rows = {r: s[summaries.AVERAGE] for r, s in result["readers"].items()}
         rows = {reader: score for reader, score in rows.items() if score}
         if not rows:
@@ -166,7 +171,7 @@ class Readers(Experiment):
         axes.spines[["top", "right"]].set_visible(False)
         return {"averages": figure}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         readers = result["readers"]
         ours = readers[_OURS][summaries.AVERAGE]
         rows = []
@@ -175,9 +180,9 @@ class Readers(Experiment):
             lead = "-"
             if ours and average and reader != _OURS:
                 lead = f"{100 * (ours['mean'] - average['mean']):+.1f}"
-            cells = [summaries.say_mean(scores[name]) for name in attributes.NAMES]
+            cells = [summaries.say_mean(scores[name]) for name in table.names]
             rows.append([reader, *cells, summaries.say(average), lead])
-        codes = [attributes.by_name(name).code for name in attributes.NAMES]
+        codes = [attribute.code for attribute in table]
         return Section(
             title="Readers of the same outputs",
             about="kennen-o with the kernel recipe, which is the default, with MLPs, "

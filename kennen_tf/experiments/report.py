@@ -9,7 +9,6 @@ report_dir/
 """
 
 import base64
-import os
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,9 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
-from kennen_tf import artifacts, figures
+from kennen_tf import artifacts, figures, paper, processors
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.designs import mnist_table
 from kennen_tf.experiments.sections import Section
 
 SCHEMA_VERSION = 1
@@ -31,6 +32,7 @@ def make_document(
     name: str,
     result: Mapping[str, Any],
     *,
+    table: AttributeTable,
     command: str,
     made_from: Mapping[str, Any],
     seconds: float,
@@ -41,6 +43,7 @@ def make_document(
     Args:
         name: Of the experiment.
         result: What it measured.
+        table: The zoo's attributes.
         command: Runs it again, whatever flags, presets or code ran it now.
         made_from: All that decides what it finds.
         seconds: How long it took, without the runs that were there before.
@@ -52,12 +55,16 @@ def make_document(
         "schema_version": SCHEMA_VERSION,
         "experiment": name,
         "result": dict(result),
+        "attributes": table.to_json(),
         "made_from": dict(made_from),
         "seconds": seconds,
         "num_trained": num_trained,
         # Not the command line as it was, which holds paths of this machine.
         "provenance": {**provenance, "command": command},
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+        "machine": {
+            "cores": processors.available_cores(),
+            "processor": platform.machine(),
+        },
     }
 
 
@@ -83,6 +90,13 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
     )
     is_ours = document.get("schema_version") == SCHEMA_VERSION
     return document if is_ours else None
+
+
+def read_table(document: Mapping[str, Any]) -> AttributeTable:
+    """Returns the attributes of the zoo that an experiment was run on."""
+    # Experiments of before they said so were all on one table.
+    stored = document.get("attributes", mnist_table.TABLE.to_json())
+    return AttributeTable.from_json(stored, document["experiment"])
 
 
 def write_figures(folder: pathlib.Path, name: str, drawn: Mapping[str, Figure]) -> None:
@@ -115,9 +129,11 @@ def write_pages(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["cell"] = lambda text: text.replace("|", "\\|")
+    tables = {read_table(document) for document, _ in sections}
     paths = []
     for page in PAGE_NAMES:
         text = environment.get_template(f"{page}.jinja").render(
+            is_papers=all(map(paper.is_papers, tables)),
             sections=[
                 {
                     "document": document,
@@ -125,7 +141,7 @@ def write_pages(
                     "pictures": _pictures(folder, document["experiment"], section),
                 }
                 for document, section in sections
-            ]
+            ],
         )
         with artifacts.atomic_path(folder / page) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from kennen_tf import attributes
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.experiments.runs import Refused, Run
 
 AVERAGE = "average"
@@ -40,8 +40,14 @@ def summarize(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def summarize_runs(results: Iterable[Run | Refused]) -> dict[str, Any]:
+def summarize_runs(
+    results: Iterable[Run | Refused], table: AttributeTable
+) -> dict[str, Any]:
     """Summarises runs that differ in seeds only.
+
+    Args:
+        results: The runs.
+        table: The zoo's attributes.
 
     Returns:
         "runs" and "seeds"; "num_train" and "num_test", one for each run; "refused",
@@ -64,7 +70,7 @@ def summarize_runs(results: Iterable[Run | Refused]) -> dict[str, Any]:
         "scores": {
             **{
                 name: _summarize_scores([scores[name] for scores in by_name])
-                for name in attributes.NAMES
+                for name in table.names
             },
             AVERAGE: _summarize_scores([d["average"] for d in documents]),
         },
@@ -85,7 +91,8 @@ def _summarize_scores(scores: Sequence[dict[str, Any]]) -> dict[str, Any] | None
 
 def scored(summary: dict[str, Any]) -> tuple[str, ...]:
     """Returns the attributes that a summary has a score for."""
-    return tuple(name for name in attributes.NAMES if summary["scores"][name])
+    scores = summary["scores"]
+    return tuple(name for name in scores if name != AVERAGE and scores[name])
 
 
 def say(summary: dict[str, Any] | None) -> str:

@@ -1,10 +1,12 @@
 """table2: every method and output representation on the R split (Table 2)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import attributes, figures, paper, splits
+from kennen_tf import figures, paper, splits
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
@@ -29,15 +31,15 @@ def _paper_scores(row: paper.Row, summary: dict[str, Any]) -> dict[str, Any]:
     return {
         "output": row.output,
         "source": row.source,
-        "accuracies": {name: row.accuracy(name) for name in attributes.NAMES},
+        "accuracies": {name: row.accuracy(name) for name in paper.NAMES},
         "average": row.average,
         "average_over_scored": row.average_over(summaries.scored(summary)),
     }
 
 
-def _paper_chance() -> dict[str, float]:
+def _paper_chance(table: AttributeTable) -> dict[str, float]:
     """Returns 1 / number of values in per cent, which is the paper's chance."""
-    chances = {a.name: 100 * a.chance for a in attributes.ATTRIBUTES}
+    chances = {a.name: 100 * a.chance for a in table if a.name in paper.NAMES}
     return {**chances, summaries.AVERAGE: sum(chances.values()) / len(chances)}
 
 
@@ -53,10 +55,7 @@ def _label(row: dict[str, Any]) -> str:
     return f"{row['method']}{recipe}, {row['representation']}"
 
 
-_ALL = (*attributes.NAMES, summaries.AVERAGE)
-
-
-def _row(row: dict[str, Any]) -> list[str]:
+def _row(row: dict[str, Any], names: Sequence[str]) -> list[str]:
     scores = row["scores"]
     average = scores[summaries.AVERAGE]
     own = average["accuracy"] if average else None
@@ -68,14 +67,15 @@ def _row(row: dict[str, Any]) -> list[str]:
         row["representation"],
         summaries.say_range(row["num_train"]),
         str(len(row["runs"])),
-        *(summaries.say_mean(scores[n] and scores[n]["accuracy"]) for n in _ALL),
+        *(summaries.say_mean(scores[n] and scores[n]["accuracy"]) for n in names),
+        summaries.say_mean(own),
         extent,
     ]
 
 
-def _paper_row(row: dict[str, Any]) -> list[str]:
+def _paper_row(row: dict[str, Any], names: Sequence[str]) -> list[str]:
     beside = row["paper"]
-    numbers = [beside["accuracies"][name] for name in attributes.NAMES]
+    numbers = [beside["accuracies"].get(name) for name in names]
     average = beside["average_over_scored"]
     cells = ["-" if n is None else f"{n:.1f}" for n in [*numbers, average]]
     return [
@@ -103,13 +103,13 @@ def _notes_on_seeds(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _notes(result: dict[str, Any]) -> list[str]:
+def _notes(result: dict[str, Any], table: AttributeTable) -> list[str]:
     notes = list(dict.fromkeys(r for row in result["rows"] for r in row["refused"]))
     scored = {len(summaries.scored(row)) for row in result["rows"] if row["runs"]}
-    if scored and min(scored) < len(attributes.NAMES):
+    if scored and min(scored) < len(table):
         notes.append(
-            "An attribute without a number has one value only among the test "
-            "classifiers of every seed. Averages are over the others, the paper's too."
+            "An attribute without a number has no two known values among the test "
+            "classifiers of any seed. Averages are over the others."
         )
     notes += _notes_on_seeds(result["rows"])
     sources = dict.fromkeys(
@@ -117,12 +117,20 @@ def _notes(result: dict[str, Any]) -> list[str]:
         for row in result["rows"]
         if row["paper"]
     )
-    return [
-        *notes,
-        "Chance is 1 / number of values among the test classifiers; the paper's is 1 "
-        "/ number of all values.",
+    notes += [
+        "Chance is 1 / number of values among the test classifiers.",
         "kennen-i reads one label of one image for each attribute; all others read "
         f"{result['rows'][0]['num_queries']} queries.",
+    ]
+    if not sources:
+        return notes
+    lacking = [a.code for a in table if a.name not in paper.NAMES]
+    if lacking:
+        notes.append(f"The paper does not have {', '.join(lacking)}.")
+    return [
+        *notes,
+        "The paper's averages are over those of its attributes that are scored here; "
+        "its chance is 1 / number of all values.",
         f"† Table 2 of the paper ({'; '.join(sources)}): 5,000 classifiers of 100 "
         f"epochs to train, 1,000 to test, split {splits.RANDOM}, 100 queries.",
     ]
@@ -148,9 +156,14 @@ class Table2(Experiment):
         rows = []
         for own in plan:
             config = own[0]
-            summary = summaries.summarize_runs([next(results) for _ in own])
+            summary = summaries.summarize_runs(
+                [next(results) for _ in own], runs.info.attributes
+            )
             beside = paper.table_2_row(
-                config.method, config.representation, config.split
+                config.method,
+                config.representation,
+                config.split,
+                runs.info.attributes,
             )
             # A linear metamodel has none; the paper's kennen-o stands one row below.
             is_own = beside is not None and beside.method == config.method
@@ -166,9 +179,11 @@ class Table2(Experiment):
                     else None,
                 }
             )
-        return {"rows": rows, "paper_chance": _paper_chance()}
+        table = runs.info.attributes
+        chance = _paper_chance(table) if paper.is_papers(table) else None
+        return {"rows": rows, "paper_chance": chance}
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         rows = [row for row in result["rows"] if row["scores"][summaries.AVERAGE]]
         if not rows:
             return {}
@@ -200,7 +215,8 @@ class Table2(Experiment):
             if row["paper"] and row["paper"]["average_over_scored"] is not None:
                 value = row["paper"]["average_over_scored"]
                 axes.plot(value, place, "kD", markerfacecolor="white")
-        axes.plot([], [], "kD", markerfacecolor="white", label="the paper")
+        if any(row["paper"] for row in rows):
+            axes.plot([], [], "kD", markerfacecolor="white", label="the paper")
         axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
@@ -209,14 +225,13 @@ class Table2(Experiment):
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
         return {"averages": figure}
 
-    def show(self, result: dict[str, Any]) -> Section:
-        codes = [attributes.by_name(name).code for name in attributes.NAMES]
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         columns = [
             "method",
             "output",
             "to train",
             "runs",
-            *codes,
+            *(attribute.code for attribute in table),
             "avg",
             "lowest-highest",
         ]
@@ -224,23 +239,21 @@ class Table2(Experiment):
         chances = (
             {n: s and s["chance"] for n, s in first["scores"].items()} if first else {}
         )
-        rows = [
-            ["chance", "", "", ""]
-            + [
-                "-" if chances.get(n) is None else f"{100 * chances[n]:.1f}"
-                for n in _ALL
-            ]
-            + [""],
-            ["† chance", "", "", ""]
-            + [f"{result['paper_chance'][name]:.1f}" for name in _ALL]
-            + [""],
-        ]
-        paper_rows = [1]
+        rows, paper_rows = [], []
+        chance_rows = {"chance": {n: c and 100 * c for n, c in chances.items()}}
+        beside = result["paper_chance"]
+        if beside:
+            paper_rows.append(len(chance_rows))
+            chance_rows["† chance"] = beside
+        for label, numbers in chance_rows.items():
+            found = [numbers.get(name) for name in (*table.names, summaries.AVERAGE)]
+            cells = ["-" if n is None else f"{n:.1f}" for n in found]
+            rows.append([label, "", "", "", *cells, ""])
         for row in result["rows"]:
-            rows.append(_row(row))
+            rows.append(_row(row, table.names))
             if row["paper"]:
                 paper_rows.append(len(rows))
-                rows.append(_paper_row(row))
+                rows.append(_paper_row(row, table.names))
         return Section(
             title="Methods and outputs (Table 2)",
             about="Every metamodel on the R split: whole combinations of attribute "
@@ -248,7 +261,8 @@ class Table2(Experiment):
             tables=[
                 Table(
                     caption="Class-balanced accuracy in %, mean over seeds; lowest "
-                    "and highest average of a seed. Rows with † are the paper's.",
+                    "and highest average of a seed."
+                    + (" Rows with † are the paper's." if beside else ""),
                     columns=columns,
                     rows=rows,
                     paper_rows=paper_rows,
@@ -257,9 +271,9 @@ class Table2(Experiment):
             pictures=[
                 Picture(
                     stem="averages",
-                    caption="Averages over the attributes that are scored, the "
-                    "paper's over the same.",
+                    caption="Averages over the attributes that are scored"
+                    + (", the paper's over the same." if beside else "."),
                 )
             ],
-            notes=_notes(result),
+            notes=_notes(result, table),
         )

@@ -1,10 +1,14 @@
 """table3: training and test classifiers differ in attributes (Table 3)."""
 
+import contextlib
+import dataclasses
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import attributes, figures, paper, splits
+from kennen_tf import figures, paper, splits
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.errors import UserError
 from kennen_tf.evaluation import Results
 from kennen_tf.experiments import summaries
 from kennen_tf.experiments.experiment import Experiment
@@ -12,15 +16,24 @@ from kennen_tf.experiments.runs import Refused, Run, Runs
 from kennen_tf.experiments.sections import Picture, Section, Table
 
 METHODS = ("kennen-o", "kennen-io")
-_SPLITS = (splits.RANDOM, *splits.EXTRAPOLATIONS)
 _STYLES: tuple[dict[str, Any], ...] = (
     {"color": "0.9", "hatch": ""},
     {"color": "0.6", "hatch": "//"},
 )
 
 
+def _list_splits(table: AttributeTable) -> list[str]:
+    """Returns the E splits by attributes and values that a table has."""
+    found = []
+    for name in splits.EXTRAPOLATIONS:
+        with contextlib.suppress(UserError):
+            splits.parse_split(name, table)
+            found.append(name)
+    return found
+
+
 def _normalize(
-    results: list[Run | Refused], random: list[Run | Refused]
+    results: list[Run | Refused], random: list[Run | Refused], table: AttributeTable
 ) -> dict[str, Any]:
     """Returns "normalized", a summary of fractions or None, and "over"."""
     scores, over = [], set()
@@ -34,7 +47,7 @@ def _normalize(
                 scores.append(score)
     return {
         "normalized": summaries.summarize(scores) if scores else None,
-        "over": [name for name in attributes.NAMES if name in over],
+        "over": [name for name in table.names if name in over],
     }
 
 
@@ -67,10 +80,10 @@ def _say_runs(rows: list[dict[str, Any]]) -> str:
     return ", ".join(f"{count} of {method}" for method, count in counts.items())
 
 
-def _row(row: dict[str, Any]) -> list[str]:
+def _row(row: dict[str, Any], table: AttributeTable) -> list[str]:
     first = row[METHODS[0]]
-    codes = [attributes.by_name(name).code for name in first["over"]]
-    is_all = len(codes) == len(attributes.NAMES)
+    codes = [a.code for a in table if a.name in first["over"]]
+    is_all = len(codes) == len(table)
     cells = [
         row["split"],
         summaries.say_range(first["num_train"]),
@@ -83,8 +96,10 @@ def _row(row: dict[str, Any]) -> list[str]:
             summaries.say(average and average["accuracy"]),
             summaries.say(row[method]["normalized"]),
         ]
-    score = row[METHODS[1]]["paper"]
-    return [*cells, "-" if score is None else f"{score:.1f}"]
+    if paper.is_papers(table):
+        score = row[METHODS[1]]["paper"]
+        cells.append("-" if score is None else f"{score:.1f}")
+    return cells
 
 
 class Table3(Experiment):
@@ -93,18 +108,21 @@ class Table3(Experiment):
     name = "table3"
 
     def measure(self, runs: Runs) -> dict[str, Any]:
-        # Trains every method on every split.
+        # Trains every method on every split; without an E split, none on R.
+        table = runs.info.attributes
+        names = _list_splits(table)
+        names = [splits.RANDOM, *names] if names else []
         plan = {
             (method, split, seed): runs.make_config(method, seed, split=split)
             for method in METHODS
-            for split in _SPLITS
+            for split in names
             for seed in runs.config.seeds(method)
         }
         results = dict(
             zip(plan, runs.train(self.name, list(plan.values())), strict=True)
         )
         rows = []
-        for split in _SPLITS:
+        for split in names:
             row: dict[str, Any] = {
                 "split": split,
                 "rules": splits.EXTRAPOLATIONS.get(split, ""),
@@ -114,14 +132,16 @@ class Table3(Experiment):
                 own = [results[method, split, seed] for seed in seeds]
                 random = [results[method, splits.RANDOM, seed] for seed in seeds]
                 row[method] = {
-                    **summaries.summarize_runs(own),
-                    **_normalize(own, random),
-                    "paper": paper.table_3_score(method, split),
+                    **summaries.summarize_runs(own, table),
+                    **_normalize(own, random, table),
+                    "paper": paper.table_3_score(method, split, table),
                 }
             rows.append(row)
         return {"rows": rows}
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
+        if not result["rows"]:
+            return {}
         figure = figures.make_figure(8.0, 3.8)
         axes = figure.add_subplot()
         width = 0.8 / len(METHODS)
@@ -145,7 +165,9 @@ class Table3(Experiment):
                 label = ""
         axes.axhline(0, color="black", linestyle=":", label="chance")
         axes.axhline(100, color="black", linestyle="--", linewidth=0.8, label="R split")
-        axes.plot([], [], "kD", markerfacecolor="white", label="the paper's kennen-io")
+        if paper.is_papers(table):
+            label = "the paper's kennen-io"
+            axes.plot([], [], "kD", markerfacecolor="white", label=label)
         axes.set_xticks(
             range(len(result["rows"])), [row["split"] for row in result["rows"]]
         )
@@ -155,12 +177,30 @@ class Table3(Experiment):
         figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
         return {"splits": figure}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
+        section = Section(
+            title="Extrapolation (Table 3)",
+            about="Training and test classifiers differ in the values of one or two "
+            "attributes. The score is the mean over the attributes that the split is "
+            "not made by, scaled so that chance is 0 and the R split of the same seed "
+            "is 100.",
+        )
+        shown = [row["split"] for row in result["rows"]]
+        lacking = [name for name in splits.EXTRAPOLATIONS if name not in shown]
+        notes = []
+        if lacking:
+            notes.append(
+                f"Left out, as the zoo lacks the attributes: {', '.join(lacking)}."
+            )
+        if not shown:
+            return dataclasses.replace(section, notes=notes)
+        has_paper = paper.is_papers(table)
         columns = ["split", "to train", "to test", "scored on"]
         for method in METHODS:
             columns += [f"{method}: accuracy", "normalized"]
-        columns.append("† kennen-io")
-        rows = [_row(row) for row in result["rows"]]
+        if has_paper:
+            columns.append("† kennen-io")
+        rows = [_row(row, table) for row in result["rows"]]
         reasons = [
             r for row in result["rows"] for m in METHODS for r in row[m]["refused"]
         ]
@@ -170,40 +210,38 @@ class Table3(Experiment):
             for method in METHODS
             if row[method]["runs"] and row[method]["normalized"] is None
         ]
-        notes = list(dict.fromkeys(reasons))
+        notes += dict.fromkeys(reasons)
         if without:
             notes.append(
                 "No normalized accuracy, as the R split is not above chance there: "
                 f"{', '.join(without)}."
             )
         rules = "; ".join(
-            f"{name}: {rule}" for name, rule in splits.EXTRAPOLATIONS.items()
+            f"{row['split']}: {row['rules']}" for row in result["rows"] if row["rules"]
         )
-        return Section(
-            title="Extrapolation (Table 3)",
-            about="Training and test classifiers differ in the values of one or two "
-            "attributes. The score is the mean over the attributes that the split is "
-            "not made by, scaled so that chance is 0 and the R split of the same seed "
-            "is 100.",
+        notes += [
+            f"Training values > test values: {rules}.",
+            f"Runs: {_say_runs(result['rows'])}. Where there are fewer, they are the "
+            "first seeds only.",
+            "An E split leaves fewer classifiers to train on than R, which lowers its "
+            "score, too.",
+        ]
+        if has_paper:
+            notes.append(
+                f"† Table 3 of the paper ({paper.SUBMISSION}). E-split is in its final "
+                "version only; which data is trained and tested on there is our choice."
+            )
+        return dataclasses.replace(
+            section,
             tables=[
                 Table(
                     caption="In %: mean (lowest-highest) over seeds. Accuracy is the "
-                    "average over the attributes scored; the column with † is the "
-                    "paper's.",
+                    "average over the attributes scored"
+                    + ("; the column with † is the paper's." if has_paper else "."),
                     columns=columns,
                     rows=rows,
                 )
             ],
             pictures=[Picture(stem="splits", caption="Normalized accuracy by split.")],
-            notes=[
-                *notes,
-                f"Training values > test values: {rules}.",
-                f"Runs: {_say_runs(result['rows'])}. Where there are fewer, they are "
-                "the first seeds only.",
-                "An E split leaves fewer classifiers to train on than R, which lowers "
-                "its score, too.",
-                f"† Table 3 of the paper ({paper.SUBMISSION}). E-split is in its final "
-                "version only; which data is trained and tested on there is our "
-                "choice.",
-            ],
+            notes=notes,
         )

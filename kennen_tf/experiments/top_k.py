@@ -4,7 +4,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf.configs.metamodels import NUM_CLASSES, MetamodelConfig
+from kennen_tf import paper
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.experiments import curves
 from kennen_tf.experiments.experiment import Experiment
 from kennen_tf.experiments.runs import Runs
@@ -16,7 +18,7 @@ _LABEL = "labels of the ranking"
 
 def _make_config(runs: Runs, seed: int, k: int) -> MetamodelConfig:
     # The ends have names of their own, and are rows of Table 2.
-    ends = {1: "top-1", NUM_CLASSES: "ranking"}
+    ends = {1: "top-1", runs.info.num_classes: "ranking"}
     if k in ends:
         return runs.make_config(_METHOD, seed, representation=ends[k])
     return runs.make_config(_METHOD, seed, representation="top-k", top_k=k)
@@ -28,23 +30,28 @@ class TopK(Experiment):
     name = "top-k"
 
     def measure(self, runs: Runs) -> dict[str, Any]:
-        # Trains kennen-o on one label, two, and so on to all ten.
+        # Trains kennen-o on one label, two, and so on to all.
         points = [
             (k, [_make_config(runs, seed, k) for seed in runs.config.seeds(_METHOD)])
-            for k in range(1, NUM_CLASSES + 1)
+            for k in range(1, runs.info.num_classes + 1)
         ]
         return {"curves": curves.measure(runs, self.name, {_METHOD: points})}
 
-    def draw(self, result: dict[str, Any]) -> dict[str, Figure]:
+    def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         title = "Accuracy of kennen-o against k of the top-k ranking"
-        return {"curves": curves.draw(result["curves"], _LABEL, title, log=False)}
+        figure = curves.draw(result["curves"], _LABEL, title, table, log=False)
+        return {"curves": figure}
 
-    def show(self, result: dict[str, Any]) -> Section:
+    def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
+        found = ""
+        if paper.is_papers(table):
+            found = " In the paper, accuracy jumps at the second label."
         return curves.section(
             result["curves"],
             _LABEL,
+            table,
             title="Top-k ranking (Figure 4)",
             about="kennen-o reads the first k labels of each output in their order, "
-            "and nothing else. In the paper, accuracy jumps at the second label.",
+            f"and nothing else.{found}",
             runs="seed",
         )

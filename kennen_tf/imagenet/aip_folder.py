@@ -54,13 +54,15 @@ class AipFolder:
     ) -> None:
         """Perturbs the images that are not there yet.
 
-        Batches are the same whether or not a run was stopped in between, so that
-        images come out the same, too.
+        How sums of floats are rounded depends on the size of a batch, not on who is in
+        it, and attacks make much of little. So all batches have one size, the last one
+        filled up: an image comes out the same whether or not a run was stopped, and
+        however many others there are.
 
         Args:
             ascent: The attack's loop.
             make_objective: Opens the generators; only called if there is work.
-            batch_size: Images at once.
+            batch_size: Images at once, and what their AIPs depend on a little.
             seed: Root seed.
             on_step: Called after each step with the number of images.
         """
@@ -74,15 +76,15 @@ class AipFolder:
                 continue
             if objective is None:
                 objective = make_objective()
-            here = slice(places.start, places.stop)
+            filled = np.resize(places, batch_size)  # Repeats them.
             perturbed = ascent.perturb(
                 objective,
-                self._images.pixels[here],
-                self._images.labels[here],
-                _seeds(seed, self._images.names[here]),
+                self._images.pixels[filled],
+                self._images.labels[filled],
+                _seeds(seed, [self._images.names[i] for i in filled]),
                 functools.partial(on_step, len(places)),
             )
-            for place, pixels in zip(places, perturbed, strict=True):
+            for place, pixels in zip(places, perturbed[: len(places)], strict=True):
                 self._write(self.image_path(place), pixels)
 
     def read(self) -> npt.NDArray[np.uint8]:

@@ -185,7 +185,13 @@ def scenarios_notes(
     config: PerturbationConfig,
     num_images: int,
 ) -> list[str]:
-    """Returns what a reader of the scenarios has to know."""
+    """Returns what a reader of the scenarios has to know.
+
+    Args:
+        predicted: The families named of each target, one for each draw of queries.
+        config: Whose queries they are.
+        num_images: Images that queries were drawn from.
+    """
     notes = [
         "Mean over the families of the misclassification of targets whose family has "
         "another member. Intervals: bootstrap over images."
@@ -194,10 +200,17 @@ def scenarios_notes(
         family == member.family for member, own in predicted.items() for family in own
     ]
     if hits:
+        num_draws = len(hits) // len(predicted)
+        draws = (
+            f"{num_draws} different draws of {config.num_queries} queries out of "
+            f"{num_images} images"
+            if num_draws > 1
+            else f"one draw, as all {num_images} images are queries"
+        )
         notes.append(
             f"The metamodel {config.metamodel}, which had not seen the target, named "
             f"the right family in {percent(float(np.mean(hits)))}% of {len(hits)} "
-            f"draws of {min(config.num_queries, num_images)} queries."
+            f"cases: for each target, {draws}."
         )
     return notes
 
@@ -207,6 +220,7 @@ def results_document(
     budget: Budget,
     graded: Sequence[Graded],
     sizes: Mapping[GeneratorSet, Mapping[str, npt.NDArray[np.float64]]],
+    batch_sizes: Mapping[str, int],
     fingerprints: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns what results.json holds, with every number in full precision."""
@@ -219,6 +233,7 @@ def results_document(
             {
                 "name": generators.name,
                 "members": [member.name for member in generators.members],
+                "batch_size": batch_sizes.get(generators.name),
                 "norms": {
                     norm: {"mean": float(own.mean()), "largest": float(own.max())}
                     for norm, own in sizes[generators].items()

@@ -1,6 +1,7 @@
 """A run that makes AIPs and grades them, step by step in one folder.
 
 aips/<generators>/<image>.png   perturbed images, as soon as each is done
+batch_sizes.json                how many of a set were made at once: they depend on it
 grades/<target>.json            what a target makes of them
 """
 
@@ -16,6 +17,7 @@ from absl import logging
 
 from kennen_tf import artifacts
 from kennen_tf.configs.aips import PerturbationConfig
+from kennen_tf.errors import UserError
 from kennen_tf.imagenet import aip_folder, attacks, batches, grading
 from kennen_tf.imagenet.aip_folder import AipFolder
 from kennen_tf.imagenet.ascent import Ascent
@@ -26,6 +28,8 @@ from kennen_tf.imagenet.members import Member
 from kennen_tf.imagenet.transfer import Graded
 
 SCHEMA_VERSION = 1
+_BATCH_SIZES_NAME = "batch_sizes.json"
+_BINARY = "python -m kennen_tf.generate_aips"  # Or attack_black_box.
 
 IntArray = npt.NDArray[np.int32]
 Logits = npt.NDArray[np.float32]
@@ -59,11 +63,17 @@ class AipRun:
         return AipFolder(self._folder / "aips" / name, self.images)
 
     def generate(self, sets: Sequence[GeneratorSet]) -> None:
-        """Makes the AIPs that are not there yet, of one set after the other."""
+        """Makes the AIPs that are not there yet, of one set after the other.
+
+        Raises:
+            UserError: If some AIPs of a set were made in batches of another size.
+        """
         count = len(self.images.names)
         # Those that share generators follow each other, so that these stay open.
         ordered = sorted(sets, key=lambda s: [m.name for m in s.members])
         left = [s for s in ordered if self.aips(s).num_done < count]
+        for generators in left:  # Before any is made.
+            self._check_batch_size(generators)
         logging.info(
             "AIPs of %d images on %d sets of generators, %d of them done before.",
             *(count, len(sets), len(sets) - len(left)),
@@ -80,10 +90,50 @@ class AipRun:
                 self.aips(generators).fill(
                     self._ascent,
                     functools.partial(self._pool.objective, members),
-                    self._config.batch_size or self._pool.batch_size(members),
+                    self._choose_batch_size(generators),
                     self._config.seed,
                     bar.update,
                 )
+
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """How many AIPs were made at once, by the name of their set."""
+        path = self._folder / _BATCH_SIZES_NAME
+        if not path.exists():
+            return {}
+        document = artifacts.read_json(path, wanted="batches", make_with=_BINARY)
+        artifacts.check_schema(document, SCHEMA_VERSION, path)
+        return document["batch_sizes"]
+
+    def _begun_with(self, generators: GeneratorSet) -> int:
+        """Returns the size of the batches of the AIPs that are there; 0 of none."""
+        num_done = self.aips(generators).num_done
+        return self.batch_sizes.get(generators.name, 0) if num_done else 0
+
+    def _check_batch_size(self, generators: GeneratorSet) -> None:
+        begun, wanted = self._begun_with(generators), self._config.batch_size
+        if begun and wanted not in (0, begun):
+            aips = self.aips(generators)
+            raise UserError(
+                f"--batch_size must stay {begun} for AIPs of which some are made, as "
+                f"these depend on it: {aips.num_done} in {aips.path}. Received: "
+                f"batch_size={wanted}. Leave it out, or remove that folder to make all "
+                "of them in the other size."
+            )
+
+    def _choose_batch_size(self, generators: GeneratorSet) -> int:
+        """Returns the size of all batches of a set, and keeps it for who goes on."""
+        size = (
+            self._begun_with(generators)
+            or self._config.batch_size
+            or self._pool.batch_size(generators.members)
+        )
+        sizes = {**self.batch_sizes, generators.name: size}
+        artifacts.write_json(
+            self._folder / _BATCH_SIZES_NAME,
+            {"schema_version": SCHEMA_VERSION, "batch_sizes": sizes},
+        )
+        return size
 
     def grade(
         self,
@@ -132,7 +182,7 @@ class AipRun:
         """Returns ranks and predictions of one target, by the generators' name."""
         target = pairings[0].target
         path = self._folder / "grades" / f"{aip_folder.file_name(target.name)}.json"
-        answers = _read_grades(path)
+        answers = _read_grades(path, target)
         missing = {p.generators for p in pairings if p.generators.name not in answers}
         if not missing:
             return answers
@@ -143,7 +193,7 @@ class AipRun:
                 logits.argmax(axis=1).astype(np.int32),
             )
         artifacts.make_folder(path.parent)
-        artifacts.write_json(path, _grades_document(answers))
+        artifacts.write_json(path, _grades_document(answers, target))
         return answers
 
     def _ask_opened(self, target: Member, pixels: npt.NDArray[np.uint8]) -> Logits:
@@ -152,20 +202,29 @@ class AipRun:
 
 
 def _grades_document(
-    answers: Mapping[str, tuple[IntArray, IntArray]],
+    answers: Mapping[str, tuple[IntArray, IntArray]], target: Member
 ) -> dict[str, Any]:
     grades = {
         name: {"ranks": ranks.tolist(), "predicted": predicted.tolist()}
         for name, (ranks, predicted) in answers.items()
     }
-    return {"schema_version": SCHEMA_VERSION, "grades": grades}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "target": target.identity,
+        "grades": grades,
+    }
 
 
-def _read_grades(path: pathlib.Path) -> dict[str, tuple[IntArray, IntArray]]:
+def _read_grades(
+    path: pathlib.Path, target: Member
+) -> dict[str, tuple[IntArray, IntArray]]:
+    """Returns the grades that are there, if they are of this very target."""
     if not path.exists():
         return {}
-    document = artifacts.read_json(path, wanted="grades", make_with="generate_aips")
+    document = artifacts.read_json(path, wanted="grades", make_with=_BINARY)
     artifacts.check_schema(document, SCHEMA_VERSION, path)
+    if document.get("target") != target.identity:
+        return {}
     return {
         name: (
             np.array(own["ranks"], np.int32),

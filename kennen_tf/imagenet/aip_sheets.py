@@ -57,6 +57,8 @@ def write_sheets(
         name = f"sheet-{config.norm}-{one.pairing.generated_on}-on-{target.name}.png"
         paths.append(folder / aip_folder.file_name(name).replace(" ", "-"))
         figures.save_png(figure, paths[-1])
+    for path in {*folder.glob("sheet-*.png")} - {*paths}:
+        path.unlink()  # Of pairings that another call wanted.
     return paths
 
 

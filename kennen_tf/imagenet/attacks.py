@@ -71,7 +71,9 @@ class MomentumIteratedFgsm(IteratedFgsm):
     def direction(
         self, gradients: tf.Tensor, memory: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        mean = tf.reduce_mean(tf.abs(gradients), axis=(1, 2, 3), keepdims=True)
+        num_values = tf.cast(tf.reduce_prod(tf.shape(gradients)[1:]), tf.float32)
+        mean = norms.sum_each(tf.abs(gradients)) / num_values
+        mean = mean[:, tf.newaxis, tf.newaxis, tf.newaxis]
         memory = self._momentum * memory + gradients / tf.maximum(mean, 1e-30)
         return self.norm.direction(memory), memory
 

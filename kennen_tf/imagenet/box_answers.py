@@ -1,9 +1,15 @@
 """Answers of a black box, kept as they come: no image is ever sent twice.
 
 answers/000000.npz   images, by the SHA-256 of their pixels, and what was answered
+
+A file is named by the number of images answered before it, or by the next number that
+is free: no file is ever written over.
 """
 
 import hashlib
+import itertools
+import pathlib
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +17,7 @@ import numpy.typing as npt
 
 from kennen_tf import artifacts
 from kennen_tf.black_boxes import BlackBox
+from kennen_tf.errors import UserError
 
 # A run that is killed loses the answers to no more than these.
 _IMAGES_AT_ONCE = 64
@@ -27,14 +34,17 @@ class BoxAnswers:
     """
 
     def __init__(self, box: BlackBox, folder: artifacts.Path):
-        """Reads the answers that a folder holds; it is made if need be."""
+        """Reads the answers that a folder holds; it is made if need be.
+
+        Raises:
+            UserError: If a file of them is damaged.
+        """
         self._box = box
         self._folder = artifacts.make_folder(folder)
         artifacts.remove_incomplete(self._folder)
         self._answers: dict[str, npt.NDArray[np.float32]] = {}
         for path in sorted(self._folder.glob("*.npz")):
-            with np.load(path) as stored:
-                self._keep(stored["images"].tolist(), stored["probabilities"])
+            self._keep(*_read(path))
 
     @property
     def num_images(self) -> int:
@@ -66,10 +76,28 @@ class BoxAnswers:
 
     def _ask(self, names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> None:
         answers = self._box.probabilities(pixels / np.float32(255))
-        path = self._folder / f"{self.num_images:06d}.npz"
-        with artifacts.atomic_path(path) as temporary:
+        with artifacts.atomic_path(self._new_path()) as temporary:
             np.savez(temporary, images=np.array(names), probabilities=answers)
         self._keep(names, answers)
 
+    def _new_path(self) -> pathlib.Path:
+        """Returns where nothing is yet, even if an earlier file was lost."""
+        numbers = itertools.count(self.num_images)
+        paths = (self._folder / f"{number:06d}.npz" for number in numbers)
+        return next(path for path in paths if not path.exists())
+
     def _keep(self, names: Sequence[str], answers: npt.NDArray[np.float32]) -> None:
         self._answers |= dict(zip(names, answers, strict=True))
+
+
+def _read(path: pathlib.Path) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Returns the names of images and what was answered for them."""
+    try:
+        with open(path, "rb") as file, np.load(file) as stored:
+            return stored["images"].tolist(), stored["probabilities"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} must hold answers of the black box. Received: "
+            f"{type(error).__name__}. Put the file back as it was, or move it away: "
+            "then its images are sent again."
+        ) from error

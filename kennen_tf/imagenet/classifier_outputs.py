@@ -17,7 +17,7 @@ from absl import logging
 
 from kennen_tf import artifacts
 from kennen_tf.errors import UserError
-from kennen_tf.imagenet import batches, output_records
+from kennen_tf.imagenet import batches, grading, output_records
 from kennen_tf.imagenet.image_set import ImageSet
 from kennen_tf.imagenet.members import Member
 
@@ -125,9 +125,12 @@ def collect(
 def top_k_accuracy(
     logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], k: int
 ) -> float:
-    """Returns the share of images with fewer than `k` classes above the true one."""
-    own = np.take_along_axis(logits, labels[:, np.newaxis].astype(np.int64), axis=1)
-    return float(np.mean((logits > own).sum(axis=1) < k))
+    """Returns the share of images whose true class is among the `k` named first.
+
+    Of equal logits, the lower class index is named first, as by `argmax`: a classifier
+    that answers the same to everything is right for `k` classes only.
+    """
+    return float(np.mean(grading.rank_labels(logits, labels) < k))
 
 
 def _compute(

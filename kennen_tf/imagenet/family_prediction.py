@@ -18,7 +18,7 @@ from kennen_tf.imagenet.registry import Registry
 from kennen_tf.seeds import derive_seed
 
 # Draws of queries for each target, where it is predicted for an attack.
-_NUM_DRAWS = 10
+NUM_DRAWS = 10
 
 IntArray = npt.NDArray[np.int64]
 
@@ -165,19 +165,24 @@ def predict_left_out(
         seed: Root seed.
 
     Returns:
-        For each target, the families named, one for each draw of queries.
+        For each target, the families named, one for each of `NUM_DRAWS` draws of
+        queries; of draws of the same images, there is one.
     """
     reader = _Reader(outputs, registry, seed)
     num_images = len(outputs.labels)
+    count = min(num_queries, num_images)
+    different: dict[tuple[int, ...], IntArray] = {}
+    for draw in range(NUM_DRAWS):
+        queries = draw_queries(num_images, count, seed, draw)
+        different.setdefault(tuple(sorted(queries)), queries)
     named: dict[Member, list[str]] = {}
     for target in targets:
         if len(registry.families) > 1 and len(registry.families[target.family]) > 1:
-            for draw in range(_NUM_DRAWS):
-                count = min(num_queries, num_images)
-                queries = draw_queries(num_images, count, seed, draw)
-                named.setdefault(target, []).extend(
-                    reader.name(metamodel, [target], queries)
-                )
+            named[target] = [
+                family
+                for queries in different.values()
+                for family in reader.name(metamodel, [target], queries)
+            ]
     return named
 
 

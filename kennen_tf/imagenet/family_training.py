@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
-from kennen_tf import artifacts
+from kennen_tf import artifacts, processors
 from kennen_tf.configs.families import FamiliesConfig
 from kennen_tf.errors import UserError
 from kennen_tf.zoo import workers
@@ -79,7 +79,7 @@ def train_all(
         UserError: If a worker was killed, or its disk is full.
         RuntimeError: If training failed; names the classifier.
     """
-    num_cores = os.cpu_count() or 1
+    num_cores = processors.available_cores()
     num_workers = min(config.workers or num_cores, len(members))
     # One thread each, if there is no core to spare: small nets do not fill two.
     threads = max(1, num_cores // max(1, num_workers))

@@ -41,7 +41,7 @@ class L2Norm:
     name = L2
 
     def size(self, perturbations: tf.Tensor) -> tf.Tensor:
-        return tf.sqrt(tf.reduce_sum(tf.square(perturbations), axis=(1, 2, 3)))
+        return tf.sqrt(sum_each(tf.square(perturbations)))
 
     def direction(self, gradients: tf.Tensor) -> tf.Tensor:
         # By the largest entry first: squares of tiny gradients would vanish.
@@ -118,6 +118,15 @@ class LInfNorm:
 def make_norm(name: str) -> Norm:
     """Returns the norm of that name, one of `configs.aips.NORMS`."""
     return L2Norm() if name == L2 else LInfNorm()
+
+
+def sum_each(values: tf.Tensor) -> tf.Tensor:
+    """Returns the sum over pixels and channels of each image, `(n,)`.
+
+    One image after the other: where a whole batch is summed, how floats are rounded
+    depends on an image's place in it, and after some steps, so do pixels.
+    """
+    return tf.map_fn(tf.reduce_sum, values)
 
 
 def _spread(values: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,8 @@ SCHEMA_VERSION = 1
 CONFIG_NAME = "config.json"
 RESULTS_NAME = "results.json"
 
-# Neither what is computed nor its result depends on these.
+# What is kept does not depend on these, but for AIPs on the size of a batch: `aip_run`
+# keeps and checks that.
 _FREE_FIELDS = ("output_dir", "resume", "weights_dir", "batch_size")
 
 

@@ -45,6 +45,7 @@ def score(
     entries = [entry for entry in info.entries if entry.id in test_ids]
     probabilities, labels = _answers(metamodel, info, entries, pipeline, zoo_dir)
     results = evaluation.evaluate(
+        info.attributes,
         labels,
         metamodel.predict(probabilities),
         skip=metamodel.split.split_attributes,

@@ -21,11 +21,11 @@ def ask(zoo: Zoo, entries: Sequence[QueriedEntry], pixels: np.ndarray) -> np.nda
     Args:
         zoo: The zoo.
         entries: Whom to ask.
-        pixels: float32 `(n, 28, 28, 1)` in [0, 1].
+        pixels: float32 `(n, height, width, channels)` in [0, 1].
 
     Returns:
-        Probabilities, float32 `(entries, n, 10)`, those of an ensemble the mean of its
-        members'.
+        Probabilities, float32 `(entries, n, classes)`, those of an ensemble the mean of
+        its members'.
 
     Raises:
         UserError: If the zoo lacks a member, or its file is not the one recorded.

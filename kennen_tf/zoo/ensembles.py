@@ -1,17 +1,17 @@
 """Entries of a zoo: its accepted classifiers and the ensembles they form.
 
 An ensemble is 2, 3 or 4 accepted classifiers that agree in all but the seed (paper,
-section 3). Its probabilities are the mean of theirs.
+section 3). Its probabilities are the mean of theirs. Which zoos have them, their design
+says.
 """
 
-import dataclasses
-import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from kennen_tf import attributes
-from kennen_tf.attributes import Value
-from kennen_tf.zoo.store import ClassifierRecord
+import numpy as np
+
+from kennen_tf.records import QueriedEntry
+from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 ENSEMBLE_SIZES = (2, 3, 4)
 
@@ -20,52 +20,36 @@ ENSEMBLE_SIZES = (2, 3, 4)
 MAX_ENSEMBLES = 11
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """What a metamodel sees as one black box.
-
-    Attributes:
-        members: Records of one classifier, or of an ensemble's, sorted by id.
-    """
-
-    members: tuple[ClassifierRecord, ...]
-
-    @property
-    def combination_id(self) -> str:
-        return self.members[0].spec.combination_id
-
-    @property
-    def id(self) -> str:
-        """E.g. "c04211-s017", or "c04211-s017+s102" for an ensemble."""
-        seeds = "+".join(f"s{record.spec.seed:03d}" for record in self.members)
-        return f"{self.combination_id}-{seeds}"
-
-    @functools.cached_property
-    def values(self) -> dict[str, Value]:
-        """Value of every attribute."""
-        return attributes.all_values(
-            attributes.Facts(
-                combination=self.members[0].spec.combination,
-                num_params=sum(record.num_params for record in self.members),
-                num_members=len(self.members),
-            )
-        )
-
-
-def list_entries(records: Iterable[ClassifierRecord]) -> list[Entry]:
+def list_entries(zoo: Zoo, records: Iterable[ClassifierRecord]) -> list[QueriedEntry]:
     """Returns the single classifiers and their ensembles, sorted by id.
 
     Args:
-        records: Accepted classifiers.
+        zoo: The zoo.
+        records: Some of its accepted classifiers.
     """
     combinations: dict[str, list[ClassifierRecord]] = {}
     for record in sorted(records, key=lambda record: record.id):
-        combinations.setdefault(record.spec.combination_id, []).append(record)
+        combinations.setdefault(record.combination_id, []).append(record)
     entries = []
     for members in combinations.values():
-        ensembles = itertools.chain.from_iterable(
-            itertools.combinations(members, size) for size in ENSEMBLE_SIZES
-        )
-        entries += [Entry((record,)) for record in members]
-        entries += [Entry(e) for e in itertools.islice(ensembles, MAX_ENSEMBLES)]
+        entries += [make_entry(zoo, [record]) for record in members]
+        if zoo.design is not None and zoo.design.ensembles:
+            ensembles = itertools.chain.from_iterable(
+                itertools.combinations(members, size) for size in ENSEMBLE_SIZES
+            )
+            for chosen in itertools.islice(ensembles, MAX_ENSEMBLES):
+                entries.append(make_entry(zoo, chosen))
     return sorted(entries, key=lambda entry: entry.id)
+
+
+def make_entry(zoo: Zoo, members: Sequence[ClassifierRecord]) -> QueriedEntry:
+    """Makes what a metamodel sees as one black box, of one classifier or several."""
+    [first, *others] = members
+    seeds = [f"s{record.spec.seed:03d}" for record in others if record.spec]
+    return QueriedEntry(
+        id="+".join([first.id, *seeds]),
+        combination_id=first.combination_id,
+        members=tuple(record.id for record in members),
+        accuracy=float(np.mean([record.accuracy for record in members])),
+        values=zoo.values_of(members),
+    )

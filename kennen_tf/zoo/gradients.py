@@ -2,27 +2,30 @@
 
 A classifier's weights are read once and stay in memory. Two compiled functions for each
 shape, forward and back, take weights and images, so that a classifier costs its
-arithmetic and nothing else: no loading, no tracing, no Keras. What classifiers have in
-common is done once for all of them: the images are standardized once, and gradients
-with respect to patches of the images are added up and folded together once. Classifiers
-are divided over devices and threads; sums are taken in the order of the classifiers, so
-results depend on neither.
+arithmetic and nothing else: no loading, no tracing, no Keras. For the paper's
+classifiers both are written by hand (`passes.py`), for all others TensorFlow
+differentiates (`tape_passes.py`). What classifiers have in common is done once for all
+of them: the paper's images are standardized once, and gradients with respect to patches
+of the images are added up and folded together once. Classifiers are divided over
+devices and threads; sums are taken in the order of the classifiers, so results depend
+on neither.
 """
 
 import concurrent.futures
 import dataclasses
-import os
+import functools
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from kennen_tf import processors
+from kennen_tf.designs import mnist_net
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES
-from kennen_tf.zoo import passes, querying
-from kennen_tf.zoo.passes import Weights
-from kennen_tf.zoo.specs import ShapeKey, shape_key
+from kennen_tf.zoo import classifier_files, passes, querying, tape_passes
+from kennen_tf.zoo.classifier_files import ClassifierFile
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 # As in querying: more threads wait for one another.
@@ -32,6 +35,10 @@ _MEGABYTE = 1 << 20
 _BYTES_OF_NUMBER = 4
 # What a forward pass leaves for the way back.
 _Kept = list[tf.Tensor]
+# Of a classifier: by the names of layers, or in Keras' order.
+_Weights = Any
+# Gradients with respect to the images themselves, and not to patches of a size.
+_WHOLE = 0
 
 _fold = tf.function(passes.fold, reduce_retracing=True)
 
@@ -41,30 +48,95 @@ class _Shape:
     """What classifiers of one shape share: compiled passes.
 
     Attributes:
-        forward, backward: As those of `passes.Passes`.
-        kernel_size: Of the first convolution.
+        forward: From weights and images to log-probabilities and what is kept.
+        backward: From weights, images, what was kept, and a gradient with respect to
+            log-probabilities, to one with respect to patches or whole images.
+        patch_size: Of the patches; `_WHOLE` if there are none.
+        takes_pixels: Whether it takes images as they are, or standardized.
+        pick: From a file to the weights that the passes take.
     """
 
-    forward: Callable[[Weights, tf.Tensor], tuple[tf.Tensor, _Kept]]
-    backward: Callable[[Weights, _Kept, tf.Tensor], tf.Tensor]
-    kernel_size: int
+    forward: Callable[[_Weights, tf.Tensor], tuple[tf.Tensor, _Kept]]
+    backward: Callable[[_Weights, tf.Tensor, _Kept, tf.Tensor], tf.Tensor]
+    patch_size: int
+    takes_pixels: bool
+    pick: Callable[[ClassifierFile], Any]
 
-    @classmethod
-    def build(cls, record: ClassifierRecord, weights: Weights) -> "_Shape":
-        """Compiles for any number of images, each function once."""
-        both = passes.Passes(record.spec)
-        likes = tf.nest.map_structure(
-            lambda weight: tf.TensorSpec(weight.shape), weights
-        )
-        images_like = tf.TensorSpec((None, *IMAGE_SHAPE))
-        forward = tf.function(both.forward).get_concrete_function(likes, images_like)
-        _, kept = forward.structured_outputs
-        kept_like = [tf.TensorSpec(tensor.shape) for tensor in kept]
-        gradient_like = tf.TensorSpec((None, NUM_CLASSES))
-        backward = tf.function(both.backward).get_concrete_function(
-            likes, kept_like, gradient_like
-        )
-        return cls(forward, backward, both.kernel_size)
+
+def _compile_paper_shape(record: ClassifierRecord, file: ClassifierFile) -> _Shape:
+    """Compiles the passes by hand for any number of images, each function once."""
+    if record.spec is None:
+        raise ValueError(f"Received: {record}.")
+    both = passes.Passes(record.spec)
+    likes = tf.nest.map_structure(
+        lambda weight: tf.TensorSpec(weight.shape), dict(file.weights)
+    )
+    images_like = tf.TensorSpec((None, *mnist_net.IMAGE_SHAPE))
+    forward = tf.function(both.forward).get_concrete_function(likes, images_like)
+    answer, kept = forward.structured_outputs
+    kept_like = [tf.TensorSpec(tensor.shape) for tensor in kept]
+    backward = tf.function(both.backward).get_concrete_function(
+        likes, kept_like, tf.TensorSpec(answer.shape)
+    )
+    return _Shape(
+        forward,
+        lambda weights, _, kept, gradient: backward(weights, kept, gradient),
+        both.kernel_size,
+        takes_pixels=False,
+        pick=lambda file: dict(file.weights),
+    )
+
+
+def _compile_shape(
+    record: ClassifierRecord, file: ClassifierFile, image_shape: tuple[int, ...]
+) -> _Shape:
+    """Compiles passes that TensorFlow differentiates."""
+    model = file.build()
+    scale = {"unit": 1.0, "byte": 255.0}[record.pixels]
+    both = tape_passes.TapePasses(model, record.outputs, scale, record.image_size)
+    likes = [tf.TensorSpec(array.shape) for array in file.arrays]
+    images_like = tf.TensorSpec((None, *image_shape))
+    forward = tf.function(both.forward).get_concrete_function(likes, images_like)
+    answer, _ = forward.structured_outputs
+    backward = tf.function(both.backward).get_concrete_function(
+        likes, images_like, tf.TensorSpec(answer.shape)
+    )
+    return _Shape(
+        forward,
+        lambda weights, images, _, gradient: backward(weights, images, gradient),
+        _WHOLE,
+        takes_pixels=True,
+        pick=lambda file: file.arrays,
+    )
+
+
+class _Shapes:
+    """The compiled passes of all shapes met in this process."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[tuple[object, ...], _Shape] = {}
+        self._lock = threading.Lock()
+
+    def find(
+        self,
+        record: ClassifierRecord,
+        file: ClassifierFile,
+        image_shape: tuple[int, ...],
+        is_paper: bool,
+    ) -> _Shape:
+        own = record.pixels, record.outputs, record.image_size
+        key = file.key, image_shape, *own
+        with self._lock:
+            if key not in self._by_key:
+                self._by_key[key] = (
+                    _compile_paper_shape(record, file)
+                    if is_paper
+                    else _compile_shape(record, file, image_shape)
+                )
+            return self._by_key[key]
+
+
+_shapes = _Shapes()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +144,10 @@ class Answers:
     """What classifiers answered, and the way back to the images.
 
     Attributes:
-        log_probabilities: float32 `(classifiers, n, 10)`.
+        log_probabilities: float32 `(classifiers, n, classes)`.
         image_gradient: From the gradient of a loss with respect to
             `log_probabilities`, of their shape, to its gradient with respect to the
-            images, float32 `(n, 28, 28, 1)`. To be called once at most.
+            images, float32 `(n, height, width, channels)`. To be called once at most.
     """
 
     log_probabilities: tf.Tensor
@@ -119,14 +191,16 @@ class GradientBank:
             record.id: devices[place % len(devices)]
             for place, record in enumerate(records)
         }
-        self._shapes: dict[ShapeKey, _Shape] = {}
-        self._weights: dict[str, Weights] = {}
+        self._is_paper = (
+            zoo.design is not None and zoo.design.name == mnist_net.DESIGN.name
+        )
+        self._opened: dict[str, tuple[_Shape, _Weights]] = {}
         self._weight_bytes = 0
         self._max_bytes = max_memory_mb * _MEGABYTE
         num_params = sum(record.num_params for record in self._records.values())
         self._max_kept_bytes = self._max_bytes - _BYTES_OF_NUMBER * num_params
         self._lock = threading.Lock()
-        cores = min(os.cpu_count() or 1, MAX_THREADS)
+        cores = min(processors.available_cores(), MAX_THREADS)
         self._executor = concurrent.futures.ThreadPoolExecutor(
             num_threads or max(cores, len(devices))
         )
@@ -136,18 +210,18 @@ class GradientBank:
 
         Args:
             ids: Which classifiers; in this order they answer.
-            images: float32 `(n, 28, 28, 1)`.
+            images: float32 `(n, height, width, channels)` in [0, 1].
 
         Raises:
             UserError: If a classifier's file is missing or is not the one recorded.
         """
-        pixels = passes.standardize(images)
+        views = _Views(images)
         kept: dict[int, _Kept] = {}
         kept_bytes = 0
 
         def forward(place: int) -> tf.Tensor:
             nonlocal kept_bytes
-            answer, keep = self._forward(ids[place], pixels)
+            answer, keep = self._forward(ids[place], views)
             num_bytes = sum(_BYTES_OF_NUMBER * x.shape.num_elements() for x in keep)
             with self._lock:
                 if kept_bytes + num_bytes <= self._max_kept_bytes:
@@ -159,65 +233,82 @@ class GradientBank:
             shape, weights = self._open(ids[place])
             keep = kept.pop(place, None)
             with tf.device(self._device_of[ids[place]]):
+                own = views.of(shape)
                 if keep is None:
-                    _, keep = shape.forward(weights, pixels)
-                return shape.kernel_size, shape.backward(weights, keep, gradient)
+                    _, keep = shape.forward(weights, own)
+                return shape.patch_size, shape.backward(weights, own, keep, gradient)
 
         def image_gradient(gradients: tf.Tensor) -> tf.Tensor:
             totals: dict[int, tf.Tensor] = {}
             places = range(len(ids))
-            for kernel_size, patches in self._executor.map(
+            for size, patches in self._executor.map(
                 backward, places, tf.unstack(gradients)
             ):
-                total = totals.get(kernel_size)
-                totals[kernel_size] = patches if total is None else total + patches
-            return tf.add_n([_fold(totals[size], size) for size in sorted(totals)])
+                total = totals.get(size)
+                totals[size] = patches if total is None else total + patches
+            return tf.add_n(
+                [
+                    totals[size] if size == _WHOLE else _fold(totals[size], size)
+                    for size in sorted(totals)
+                ]
+            )
 
         answers = self._executor.map(forward, range(len(ids)))
         return Answers(tf.stack(list(answers)), image_gradient)
 
     def log_probabilities(self, ids: Sequence[str], images: tf.Tensor) -> tf.Tensor:
-        """Sends images; returns log-probabilities, float32 `(classifiers, n, 10)`."""
-        pixels = passes.standardize(images)
-        answers = self._executor.map(lambda i: self._forward(i, pixels)[0], ids)
+        """Sends images; returns log-probabilities `(classifiers, n, classes)`."""
+        views = _Views(images)
+        answers = self._executor.map(lambda i: self._forward(i, views)[0], ids)
         return tf.stack(list(answers))
 
-    def _forward(
-        self, classifier_id: str, pixels: tf.Tensor
-    ) -> tuple[tf.Tensor, _Kept]:
+    def _forward(self, classifier_id: str, views: "_Views") -> tuple[tf.Tensor, _Kept]:
         shape, weights = self._open(classifier_id)
         with tf.device(self._device_of[classifier_id]):
-            return shape.forward(weights, pixels)
+            return shape.forward(weights, views.of(shape))
 
-    def _open(self, classifier_id: str) -> tuple[_Shape, Weights]:
+    def _open(self, classifier_id: str) -> tuple[_Shape, _Weights]:
         """Returns a classifier's shape and weights, read if they are not there."""
-        record = self._records[classifier_id]
         with self._lock:
-            weights = self._weights.get(classifier_id)
-        if weights is None:
-            weights = self._read(record)
-        key = shape_key(querying.without_dropout(record.spec))
-        with self._lock:
-            if key not in self._shapes:
-                self._shapes[key] = _Shape.build(record, weights)
-            return self._shapes[key], weights
+            opened = self._opened.get(classifier_id)
+        return opened or self._read(self._records[classifier_id])
 
-    def _read(self, record: ClassifierRecord) -> Weights:
+    def _read(self, record: ClassifierRecord) -> tuple[_Shape, _Weights]:
+        if record.spec is None and not record.sha256:
+            raise UserError(
+                "kennen-i and kennen-io descend through training classifiers, which "
+                f"must be Keras files. Received: {record.id}, a function "
+                f"({record.file}). Use kennen-o or kennen-s."
+            )
         path = self._zoo.check_classifier(record)
-        arrays = querying.read_weights(path)
-        flat = [array for layer in arrays.values() for array in layer]
-        if not all(np.isfinite(array).all() for array in flat):
+        file = classifier_files.read(path)
+        if not all(np.isfinite(array).all() for array in file.arrays):
             raise UserError(
                 f"{path} must have finite weights. Received: NaN or infinity. Build "
                 "the zoo again without it."
             )
+        shape = _shapes.find(record, file, self._zoo.image_shape, self._is_paper)
         with tf.device(self._device_of[record.id]):
-            weights = tf.nest.map_structure(tf.constant, arrays)
-        num_bytes = sum(array.nbytes for array in flat)
+            weights = tf.nest.map_structure(tf.constant, shape.pick(file))
+        num_bytes = sum(array.nbytes for array in file.arrays)
         with self._lock:
             # Steps go through all classifiers in turn: to put out one that was just
             # read keeps more of them than to put out the oldest.
             if self._weight_bytes + num_bytes <= self._max_bytes:
-                self._weights[record.id] = weights
+                self._opened[record.id] = shape, weights
                 self._weight_bytes += num_bytes
-        return weights
+        return shape, weights
+
+
+class _Views:
+    """Images as the passes take them, each view made once."""
+
+    def __init__(self, images: tf.Tensor):
+        self._images = images
+
+    @functools.cached_property
+    def _standardized(self) -> tf.Tensor:
+        return passes.standardize(self._images)
+
+    def of(self, shape: _Shape) -> tf.Tensor:
+        return self._images if shape.takes_pixels else self._standardized

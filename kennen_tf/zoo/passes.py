@@ -17,8 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from kennen_tf.labeled_images import IMAGE_SHAPE
-from kennen_tf.zoo import classifiers
+from kennen_tf.designs import mnist_net
 from kennen_tf.zoo.specs import ClassifierSpec
 
 # Variables of each layer, by the layer's name.
@@ -28,7 +27,7 @@ Weights = Mapping[str, Sequence[tf.Tensor]]
 class Passes:
     """Both passes of the classifiers of one shape.
 
-    The architecture is that of `classifiers.build_classifier` at inference.
+    The architecture is that of `mnist_net.build` at inference.
 
     Attributes:
         kernel_size: Of the convolutions.
@@ -36,11 +35,11 @@ class Passes:
 
     def __init__(self, spec: ClassifierSpec):
         """Takes the shape of a spec."""
-        self.kernel_size = int(spec["ks"])
+        self.kernel_size = int(spec["ks"] or 0)
         self._act = str(spec["act"])
         self._num_pooled = 2 if spec["pool"] == "yes" else 0
-        self._num_conv = int(spec["conv"])
-        self._num_fc = int(spec["fc"])
+        self._num_conv = int(spec["conv"] or 0)
+        self._num_fc = int(spec["fc"] or 0)
 
     def forward(
         self, weights: Weights, pixels: tf.Tensor
@@ -101,7 +100,7 @@ class Passes:
             if i > 0:
                 kernel, shape = weights[f"conv{i}"][0], tf.shape(left[-1])
                 dx = tf.nn.conv2d_transpose(dx, kernel, shape, 1, _padding(i))
-        width = classifiers.CONV_WIDTHS[0]
+        width = mnist_net.CONV_WIDTHS[0]
         kernel = tf.reshape(weights["conv0"][0], (-1, width))
         return tf.matmul(tf.reshape(dx, (-1, width)), kernel, transpose_b=True)
 
@@ -132,8 +131,8 @@ class Passes:
 def standardize(images: tf.Tensor) -> tf.Tensor:
     """Returns images in [0, 1] as the first convolution gets them."""
     # Rounded as in Keras, so that at each ReLU's kink both are on the same side.
-    scale = 1 / classifiers.PIXEL_STD
-    return images * scale - classifiers.PIXEL_MEAN / classifiers.PIXEL_STD
+    scale = 1 / mnist_net.PIXEL_STD
+    return images * scale - mnist_net.PIXEL_MEAN / mnist_net.PIXEL_STD
 
 
 def fold(patches: tf.Tensor, kernel_size: int) -> tf.Tensor:
@@ -147,7 +146,7 @@ def fold(patches: tf.Tensor, kernel_size: int) -> tf.Tensor:
         The gradient with respect to the images, `(n, 28, 28, 1)`.
     """
     margin = kernel_size - 1
-    height, width = IMAGE_SHAPE[0] - margin, IMAGE_SHAPE[1] - margin
+    height, width = mnist_net.IMAGE_SHAPE[0] - margin, mnist_net.IMAGE_SHAPE[1] - margin
     places = tf.reshape(
         tf.transpose(patches), (kernel_size, kernel_size, -1, height, width)
     )
@@ -158,7 +157,7 @@ def fold(patches: tf.Tensor, kernel_size: int) -> tf.Tensor:
             for j in range(kernel_size)
         ]
     )
-    return total[..., tf.newaxis] / classifiers.PIXEL_STD
+    return total[..., tf.newaxis] / mnist_net.PIXEL_STD
 
 
 def _padding(layer: int) -> str:

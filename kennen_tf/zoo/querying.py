@@ -1,76 +1,76 @@
 """Sends queries to many classifiers fast: those of one shape share one Keras model.
 
-Loading a classifier costs several times what its answers cost. So for each shape one
-model is built and its forward pass traced, and each classifier only brings its weights,
-read from its file without Keras: several times faster again.
+For each shape one model is built and its forward pass traced, once in a process, and
+each classifier only brings its weights (`classifier_files.py`). What was imported and
+is no Keras file answers as a black box.
 """
 
 import collections
 import concurrent.futures
-import io
-import os
 import threading
-import zipfile
 from collections.abc import Callable, Sequence
 
-import h5py
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf.artifacts import Path
+from kennen_tf import processors
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import IMAGE_SHAPE
-from kennen_tf.zoo import classifiers
-from kennen_tf.zoo.specs import ClassifierSpec, ShapeKey, shape_key
+from kennen_tf.zoo import classifier_files, imported
+from kennen_tf.zoo.classifier_files import ClassifierFile
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 BATCH_SIZE = 500
 # Reading weights and building models hold Python's lock: more threads gain nothing.
 MAX_THREADS = 4
+# Bounds memory. A zoo of the paper's has 72 shapes.
+_MOST_SHAPES = 128
 
 Keep = Callable[[ClassifierRecord, np.ndarray], None]
 
 
 class Querier:
-    """Sends fixed queries to classifiers of one shape, one after the other.
+    """Sends queries to classifiers of one shape, one after the other.
 
     Args:
-        spec: A spec with the shape.
-        pixels: float32 `(num_queries, 28, 28, 1)` in [0, 1].
+        file: Of a classifier with the shape.
     """
 
-    def __init__(self, spec: ClassifierSpec, pixels: np.ndarray):
-        self._model = classifiers.build_classifier(spec)
-        self._layers = [x for x in self._model.layers if x.trainable_variables]
-        self._batches = [
-            tf.constant(pixels[start : start + BATCH_SIZE])
-            for start in range(0, len(pixels), BATCH_SIZE)
-        ]
+    def __init__(self, file: ClassifierFile):
+        self._model = file.build()
+        self._lock = threading.Lock()
         self._forward = tf.function(
             lambda images: self._model(images, training=False)
-        ).get_concrete_function(tf.TensorSpec((None, *IMAGE_SHAPE)))
+        ).get_concrete_function(tf.TensorSpec(self._model.inputs[0].shape))
 
-    def query(self, zoo: Zoo, record: ClassifierRecord) -> np.ndarray:
-        """Returns a classifier's probabilities, float32 `(num_queries, 10)`.
-
-        Raises:
-            UserError: If its file is missing or is not the one recorded.
-        """
-        path = zoo.check_classifier(record)
-        weights = read_weights(path)
-        for layer in self._layers:
-            for variable, value in zip(
-                layer.trainable_variables, weights[layer.name], strict=True
-            ):
+    def query(self, file: ClassifierFile, batches: Sequence[tf.Tensor]) -> np.ndarray:
+        """Returns a classifier's probabilities, float32 `(num_queries, classes)`."""
+        with self._lock:
+            for variable, value in zip(self._model.weights, file.arrays, strict=True):
                 variable.assign(value)
-        answers = [self._forward(batch).numpy() for batch in self._batches]
-        probabilities = np.concatenate(answers)
-        if not np.isfinite(probabilities).all():
-            raise UserError(
-                f"{path} must return probabilities. Received: NaN. Reject it: build "
-                "the zoo again without it."
-            )
-        return probabilities
+            return np.concatenate([self._forward(b).numpy() for b in batches])
+
+
+class _Queriers:
+    """Those of the shapes met so far; the latest are kept."""
+
+    def __init__(self) -> None:
+        self._by_key: collections.OrderedDict[str, Querier] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, file: ClassifierFile) -> Querier:
+        with self._lock:
+            found = self._by_key.get(file.key)
+        if found is None:
+            found = Querier(file)
+        with self._lock:
+            found = self._by_key.setdefault(file.key, found)
+            self._by_key.move_to_end(file.key)
+            if len(self._by_key) > _MOST_SHAPES:
+                self._by_key.popitem(last=False)
+        return found
+
+
+_queriers = _Queriers()
 
 
 def query_classifiers(
@@ -85,56 +85,45 @@ def query_classifiers(
     Args:
         zoo: The zoo.
         records: Which of its accepted classifiers.
-        pixels: float32 `(num_queries, 28, 28, 1)` in [0, 1].
+        pixels: float32 `(num_queries, height, width, channels)` in [0, 1].
         keep: Called with each record and its probabilities, float32 `(num_queries,
-            10)`, as they come, from several threads.
+            classes)`, as they come, from several threads.
         num_threads: 0 is one per core, up to `MAX_THREADS`. While one thread reads
             weights, another's classifier answers.
 
     Raises:
-        UserError: If a classifier's file is missing or is not the one recorded.
+        UserError: If a classifier's file is missing or is not the one recorded, or it
+            answers NaN.
     """
-    groups: dict[ShapeKey, list[ClassifierRecord]] = collections.defaultdict(list)
-    for record in records:
-        groups[shape_key(without_dropout(record.spec))].append(record)
+    batches = [
+        tf.constant(pixels[start : start + BATCH_SIZE])
+        for start in range(0, len(pixels), BATCH_SIZE)
+    ]
     stop = threading.Event()
 
-    def query_group(group: Sequence[ClassifierRecord]) -> None:
-        querier = Querier(without_dropout(group[0].spec), pixels)
-        for record in group:
-            if stop.is_set():
-                return
-            keep(record, querier.query(zoo, record))
+    def query(record: ClassifierRecord) -> None:
+        if stop.is_set():
+            return
+        if record.spec is None:
+            keep(record, imported.ask_imported(zoo, record, pixels))
+            return
+        path = zoo.check_classifier(record)
+        file = classifier_files.read(path)
+        probabilities = _queriers.find(file).query(file, batches)
+        if not np.isfinite(probabilities).all():
+            raise UserError(
+                f"{path} must return probabilities. Received: NaN. Reject it: build "
+                "the zoo again without it."
+            )
+        keep(record, probabilities)
 
-    num_threads = num_threads or min(os.cpu_count() or 1, MAX_THREADS)
-    largest_first = sorted(groups.values(), key=len, reverse=True)
+    # Classifiers of one shape wait for each other: they are dealt out in turns.
+    num_threads = num_threads or min(processors.available_cores(), MAX_THREADS)
     with concurrent.futures.ThreadPoolExecutor(num_threads) as executor:
-        futures = [executor.submit(query_group, group) for group in largest_first]
+        futures = [executor.submit(query, record) for record in records]
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
         finally:
             # After an error or Ctrl-C, threads end with the classifier at hand.
             stop.set()
-
-
-def without_dropout(spec: ClassifierSpec) -> ClassifierSpec:
-    """Returns the spec without dropout: at inference, the same graph."""
-    return ClassifierSpec.from_json({**spec.to_json(), "drop": "no"})
-
-
-def read_weights(path: Path) -> dict[str, list[np.ndarray]]:
-    """Reads the variables of each layer, by the layer's name, from a `.keras` file.
-
-    The file is a zip archive with an HDF5 file in it, where each layer has a group of
-    numbered variables and its name as an attribute.
-    """
-    with zipfile.ZipFile(path) as archive:
-        content = io.BytesIO(archive.read("model.weights.h5"))
-    with h5py.File(content, "r") as file:
-        groups = [layer["vars"] for layer in file["layers"].values()]
-        return {
-            group.attrs["name"]: [group[str(i)][()] for i in range(len(group))]
-            for group in groups
-            if len(group)
-        }

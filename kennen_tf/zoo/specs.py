@@ -1,31 +1,28 @@
 """Specs of classifiers: everything that determines one, and how they are drawn.
 
-A spec is one of 18,144 combinations of attribute values and one of 1,000 seeds, which
-decide initialisation, shuffling and dropout (paper, section 3).
+A spec is one combination of values of the design's chosen attributes and one of 1,000
+seeds, which decide initialisation, shuffling and dropout (paper, section 3, where there
+are 18,144 combinations).
 """
 
 import dataclasses
 import json
-import math
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from kennen_tf import attributes
-from kennen_tf.attributes import Value
+from kennen_tf.attributes import AttributeTable, Value, Values
+from kennen_tf.designs.design import Design
 from kennen_tf.errors import UserError
 from kennen_tf.seeds import derive_seed
 
-NUM_COMBINATIONS = math.prod(len(a.values) for a in attributes.CHOSEN)
 NUM_SEEDS = 1000
-
-# What decides the graph of a training step, but for the optimizer.
-SHAPE_ATTRIBUTES = ("act", "drop", "pool", "ks", "conv", "fc")
-
-ShapeKey = tuple[Value, ...]
-TrainerKey = tuple[ShapeKey, str]
+# With as many, all combinations are put in an order at once.
+_MOST_IN_ORDER = 1_000_000
+# Draws in a row that bring nothing new, before it is said that there is no more.
+_MOST_IN_VAIN = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +30,17 @@ class ClassifierSpec:
     """A combination of attribute values and a seed.
 
     Attributes:
-        combination_index: In [0, `NUM_COMBINATIONS`); a mixed-radix number whose
-            least significant digit is the label of the first chosen attribute.
+        combination_index: A mixed-radix number whose least significant digit is the
+            label of the first chosen attribute; 0 stands for an attribute that does not
+            apply.
         seed: In [0, `NUM_SEEDS`).
+        combination: Value of every attribute that is chosen freely; None where it does
+            not apply.
     """
 
     combination_index: int
     seed: int
+    combination: Values = dataclasses.field(compare=False)
 
     @property
     def combination_id(self) -> str:
@@ -50,67 +51,84 @@ class ClassifierSpec:
         """Name of the classifier in manifests, records and file names."""
         return f"{self.combination_id}-s{self.seed:03d}"
 
-    @property
-    def combination(self) -> dict[str, Value]:
-        """Value of every attribute that is chosen freely."""
-        values, rest = {}, self.combination_index
-        for attribute in attributes.CHOSEN:
-            rest, label = divmod(rest, len(attribute.values))
-            values[attribute.name] = attribute.values[label]
-        return values
-
-    def __getitem__(self, name: str) -> Value:
+    def __getitem__(self, name: str) -> Value | None:
         return self.combination[name]
 
-    def to_json(self) -> dict[str, Value]:
+    def to_json(self) -> dict[str, Value | None]:
         return {**self.combination, "seed": self.seed}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "ClassifierSpec":
-        """Makes a spec from one value for each chosen attribute, and a seed.
+    def from_record(cls, name: str, values: Mapping[str, Any]) -> "ClassifierSpec":
+        """Makes a spec from its `id` and what `to_json` gave, without a table."""
+        index, _, seed = name.partition("-")
+        combination = {key: value for key, value in values.items() if key != "seed"}
+        return cls(int(index[1:]), int(seed[1:]), combination)
 
-        Raises:
-            UserError: If a key is missing or unknown, or a value is none of the
-                attribute's.
-        """
-        wanted = {a.name for a in attributes.CHOSEN} | {"seed"}
-        if not isinstance(values, Mapping) or set(values) != wanted:
+
+def make_spec(
+    table: AttributeTable, combination_index: int, seed: int
+) -> ClassifierSpec:
+    """Makes a spec from a number of its combination.
+
+    Numbers that differ in attributes that do not apply give the same spec.
+    """
+    values: dict[str, Value | None] = {}
+    index, radix, rest = 0, 1, combination_index
+    for attribute in table.chosen:
+        rest, label = divmod(rest, len(attribute.values))
+        values[attribute.name] = attribute.values[label]
+    for attribute in table.chosen:
+        if attribute.applies and not attribute.applies(values):
+            values[attribute.name] = None
+        index += radix * max(attribute.label(values[attribute.name]), 0)
+        radix *= len(attribute.values)
+    return ClassifierSpec(index, seed, values)
+
+
+def read_spec(table: AttributeTable, values: Any) -> ClassifierSpec:
+    """Makes a spec from one value for each chosen attribute, and a seed.
+
+    What does not apply may have any value, or None.
+
+    Raises:
+        UserError: If a key is missing or unknown, or a value is none of the
+            attribute's.
+    """
+    wanted = {a.name for a in table.chosen} | {"seed"}
+    if not isinstance(values, Mapping) or set(values) != wanted:
+        raise UserError(
+            f"A spec must have exactly the keys {sorted(wanted)}. Received: "
+            f"{sorted(values) if isinstance(values, Mapping) else values!r}."
+        )
+    seed = values["seed"]
+    if type(seed) is not int or not 0 <= seed < NUM_SEEDS:
+        raise UserError(
+            f"`seed` of a spec must be a whole number in [0, {NUM_SEEDS}). "
+            f"Received: {seed!r}."
+        )
+    index, radix = 0, 1
+    for attribute in table.chosen:
+        index += radix * max(attribute.label(values[attribute.name]), 0)
+        radix *= len(attribute.values)
+    spec = make_spec(table, index, seed)
+    for name, value in spec.combination.items():
+        if value is not None and values[name] is None:
             raise UserError(
-                f"A spec must have exactly the keys {sorted(wanted)}. Received: "
-                f"{sorted(values) if isinstance(values, Mapping) else values!r}."
+                f"Attribute '{name}' applies to this spec and must have a value. "
+                f"Received: {dict(values)}."
             )
-        seed = values["seed"]
-        if type(seed) is not int or not 0 <= seed < NUM_SEEDS:
-            raise UserError(
-                f"`seed` of a spec must be a whole number in [0, {NUM_SEEDS}). "
-                f"Received: {seed!r}."
-            )
-        index, radix = 0, 1
-        for attribute in attributes.CHOSEN:
-            index += radix * attribute.label(values[attribute.name])
-            radix *= len(attribute.values)
-        return cls(index, seed)
-
-
-def shape_key(spec: ClassifierSpec) -> ShapeKey:
-    """Returns what classifiers of one architecture have in common."""
-    combination = spec.combination
-    return tuple(combination[name] for name in SHAPE_ATTRIBUTES)
-
-
-def trainer_key(spec: ClassifierSpec) -> TrainerKey:
-    """Returns what classifiers that share a compiled training step have in common."""
-    return shape_key(spec), str(spec["alg"])
+    return spec
 
 
 def sample_specs(
-    num_models: int, replicas: int, root_seed: int
+    design: Design, num_models: int, replicas: int, root_seed: int
 ) -> list[ClassifierSpec]:
     """Draws specs without replacement.
 
     The first specs do not depend on `num_models`, so that a zoo can grow.
 
     Args:
+        design: Of the zoo.
         num_models: How many.
         replicas: With 1, specs are drawn from all combinations x seeds. With more,
             combinations are drawn without replacement and each gets this many
@@ -120,32 +138,75 @@ def sample_specs(
     Raises:
         UserError: If there are not that many specs.
     """
-    available = NUM_COMBINATIONS * (replicas if replicas > 1 else NUM_SEEDS)
-    if num_models > available:
+    available = design.num_combinations * (replicas if replicas > 1 else NUM_SEEDS)
+    specs = []
+    if num_models <= available:
+        drawn = _draw(design, replicas, root_seed)
+        specs = [spec for spec, _ in zip(drawn, range(num_models), strict=False)]
+    if len(specs) < num_models:
         raise UserError(
-            f"--num_models must be at most {available} with --replicas={replicas}. "
-            f"Received: num_models={num_models}."
+            f"--num_models must be at most {len(specs) or available} with "
+            f"--replicas={replicas}. Received: num_models={num_models}."
         )
-    specs = _draw(replicas, root_seed)
-    return [next(specs) for _ in range(num_models)]
+    return specs
 
 
-def _draw(replicas: int, root_seed: int) -> Iterator[ClassifierSpec]:
-    """Yields different specs without end, in an order that the root seed decides."""
+def _draw(design: Design, replicas: int, root_seed: int) -> Iterator[ClassifierSpec]:
+    """Yields different specs in an order that the root seed decides."""
     random = np.random.default_rng(derive_seed(root_seed, "specs", replicas))
-    if replicas > 1:
-        for combination_index in random.permutation(NUM_COMBINATIONS):
-            for seed in random.choice(NUM_SEEDS, replicas, replace=False):
-                yield ClassifierSpec(int(combination_index), int(seed))
-    seen = set()
-    while True:
-        number = int(random.integers(NUM_COMBINATIONS * NUM_SEEDS))
-        if number not in seen:
-            seen.add(number)
-            yield ClassifierSpec(*divmod(number, NUM_SEEDS))
+    if replicas == 1:
+        yield from _draw_with_seeds(design, random)
+        return
+    for index in _draw_combinations(design, random):
+        for seed in random.choice(NUM_SEEDS, replicas, replace=False):
+            yield make_spec(design.attributes, index, int(seed))
 
 
-def read_specs(path: str) -> list[ClassifierSpec]:
+def _draw_with_seeds(
+    design: Design, random: np.random.Generator
+) -> Iterator[ClassifierSpec]:
+    seen: set[ClassifierSpec] = set()
+    in_vain = 0
+    while in_vain < _MOST_IN_VAIN:
+        if design.draw:
+            seed = int(random.integers(NUM_SEEDS))
+            spec = read_spec(design.attributes, {**design.draw(random), "seed": seed})
+        else:
+            number = int(random.integers(design.num_combinations * NUM_SEEDS))
+            spec = make_spec(design.attributes, *divmod(number, NUM_SEEDS))
+        if spec in seen:
+            in_vain += 1
+            continue
+        in_vain = 0
+        seen.add(spec)
+        yield spec
+
+
+def _draw_combinations(design: Design, random: np.random.Generator) -> Iterator[int]:
+    """Yields the numbers of different combinations."""
+    table = design.attributes
+    if not design.draw and design.num_combinations <= _MOST_IN_ORDER:
+        for index in random.permutation(design.num_combinations):
+            # Of several that are the same where attributes do not apply, one.
+            if make_spec(table, int(index), 0).combination_index == index:
+                yield int(index)
+        return
+    seen: set[int] = set()
+    in_vain = 0
+    while in_vain < _MOST_IN_VAIN:
+        if design.draw:
+            spec = read_spec(table, {**design.draw(random), "seed": 0})
+        else:
+            spec = make_spec(table, int(random.integers(design.num_combinations)), 0)
+        if spec.combination_index in seen:
+            in_vain += 1
+            continue
+        in_vain = 0
+        seen.add(spec.combination_index)
+        yield spec.combination_index
+
+
+def read_specs(path: str, table: AttributeTable) -> list[ClassifierSpec]:
     """Reads a JSON-lines file with one spec a line.
 
     Raises:
@@ -163,7 +224,7 @@ def read_specs(path: str) -> list[ClassifierSpec]:
         if not line.strip():
             continue
         try:
-            spec = ClassifierSpec.from_json(json.loads(line))
+            spec = read_spec(table, json.loads(line))
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from error
         if spec in specs:
@@ -176,12 +237,21 @@ def read_specs(path: str) -> list[ClassifierSpec]:
     return list(specs)
 
 
-def check_num_images(num_train_images: int) -> None:
-    """Raises `UserError` if the smallest data subset holds less than a batch."""
-    batch_size = max(attributes.by_name("bs").values)
-    num_wanted = 4 * int(batch_size)  # Quarters are the smallest subsets.
-    if num_train_images < num_wanted:
-        raise UserError(
-            f"The dataset must have at least {num_wanted} training images, so that a "
-            f"quarter holds a batch of {batch_size}. Received: {num_train_images}."
-        )
+def step_key(design: Design, spec: ClassifierSpec) -> tuple[Value | None, ...]:
+    """Returns what classifiers that share a compiled training step have in common."""
+    return tuple(spec[name] for name in design.step_attributes)
+
+
+def check_batches(
+    design: Design, specs: list[ClassifierSpec], num_train_images: int
+) -> None:
+    """Raises `UserError` if what a classifier is trained on is less than a batch."""
+    for spec in specs:
+        batch_size = design.batch_size(spec.combination)
+        subset = design.training_indices(spec.combination, num_train_images)
+        if len(subset) < batch_size:
+            raise UserError(
+                f"The dataset must have more training images: {spec.id} is trained on "
+                f"{len(subset)} of {num_train_images}, less than its batch of "
+                f"{batch_size}. Received: {dict(spec.combination)}."
+            )

@@ -3,56 +3,28 @@
 Making, compiling and fitting a new Keras model for each classifier costs more in
 tracing than small ones cost in training, and its memory is never given back. So a
 `Trainer` builds one model and one `tf.function`, and for each classifier puts the
-initial values back: weights, dropout seeds and the optimizer's variables.
+initial values back: those of a model that is made anew, all of its state included.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES, LabeledImages
+from kennen_tf.designs import building
+from kennen_tf.designs.design import Design
+from kennen_tf.labeled_images import LabeledImages
 from kennen_tf.seeds import derive_seed
-from kennen_tf.zoo import classifiers
-from kennen_tf.zoo.specs import ClassifierSpec, trainer_key
-
-# Settings of the published code (learning rates and momenta), as in the paper's zoo.
-OPTIMIZERS: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
-    "sgd": lambda: keras.optimizers.SGD(0.1, momentum=0.5),
-    "adam": lambda: keras.optimizers.Adam(0.001),
-    "rmsprop": lambda: keras.optimizers.RMSprop(0.001, momentum=0.5),
-}
-NUM_PARTS = {"all": 1, "half": 2, "quarter": 4}
+from kennen_tf.zoo.specs import ClassifierSpec, step_key
 
 # A run whose loss, over the last steps of an epoch, has not left what guessing gives
-# (log of 10 = 2.303) is dead or has diverged: about one in ten.
-DIVERGED_LOSS = 0.98 * math.log(NUM_CLASSES)
+# (the logarithm of the number of classes) is dead or has diverged: about one in ten.
+_SHARE_OF_GUESSING = 0.98
 _LAST_STEPS = 50
 _VALIDATION_BATCH = 250
-_IMAGES = tf.TensorSpec([None, *IMAGE_SHAPE], tf.float32)
-
-
-def training_indices(split: str, num_images: int) -> np.ndarray:
-    """Returns the positions of the training images that a data subset holds.
-
-    Halves are disjoint, quarters too, and each half is two of the quarters. The
-    subsets are the same in every zoo, whatever its root seed, so that "half0" means
-    the same images to the metamodel of one zoo and the black boxes of another.
-
-    Args:
-        split: A value of the attribute `split`, e.g. "quarter2".
-        num_images: Number of all training images.
-
-    Returns:
-        int32 `(num_images / parts,)`.
-    """
-    kind = split.rstrip("0123")
-    random = np.random.default_rng(derive_seed(0, "data subsets", num_images))
-    order = random.permutation(num_images).astype(np.int32)
-    return np.array_split(order, NUM_PARTS[kind])[int(split[len(kind) :])]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +34,7 @@ class Training:
     Attributes:
         epochs: Passes over the training data that were made.
         loss: Mean cross-entropy over the last steps; may be infinite or NaN.
-        diverged: Whether training ended early because of that loss.
+        diverged: Whether it ended no better than guessing, or early because of that.
         accuracy: On the validation images, in [0, 1].
     """
 
@@ -76,27 +48,45 @@ class Trainer:
     """Trains classifiers of one shape with one optimizer, one after the other.
 
     Attributes:
-        classifier: The last trained classifier: uncompiled, float32, of Keras' own
-            layers only. Training the next one overwrites its weights.
+        classifier: The last trained classifier: uncompiled, float32, with a softmax on
+            top. Training the next one overwrites its weights.
 
     Args:
+        design: Of the zoo.
         spec: A spec with the shape and optimizer.
         images: Images to train and validate on; kept in memory as uint8.
         compute_dtype: "float32" or "bfloat16".
+
+    Raises:
+        UserError: If the design makes something else than it should.
     """
 
-    def __init__(self, spec: ClassifierSpec, images: LabeledImages, compute_dtype: str):
-        self._key = trainer_key(spec)
+    def __init__(
+        self,
+        design: Design,
+        spec: ClassifierSpec,
+        images: LabeledImages,
+        compute_dtype: str,
+    ):
+        self._design = design
+        self._key = step_key(design, spec)
         self._images = images
-        self._model = classifiers.build_classifier(spec, compute_dtype)
-        self._optimizer = OPTIMIZERS[str(spec["alg"])]()
-        self._optimizer.build(self._model.trainable_variables)
-        self._logits = keras.Model(
-            self._model.inputs, self._model.get_layer("logits").output
+        self._dtype = compute_dtype
+        self._model = building.build_logits(
+            design, spec.combination, building.no_seed, compute_dtype
         )
+        building.check_model(
+            self._model, design, images.image_shape, images.num_classes
+        )
+        self.classifier = building.build_classifier(design, spec.combination)
+        self._optimizer = design.optimizer(spec.combination)
+        self._optimizer.build(self._model.trainable_variables)
+        self._fresh = [variable.numpy() for variable in self._optimizer.variables]
         self._step = self._make_step()
-        self.classifier = classifiers.build_classifier(spec)
-        self._predict = tf.function(self.classifier, input_signature=[_IMAGES])
+        like = tf.TensorSpec([None, *images.image_shape], tf.float32)
+        self._predict = tf.function(
+            lambda batch: self.classifier(batch, training=False), input_signature=[like]
+        )
 
     def _make_step(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """Returns a compiled step from the positions of a batch to its loss.
@@ -112,41 +102,45 @@ class Trainer:
         def step(positions: tf.Tensor) -> tf.Tensor:
             batch = tf.cast(tf.gather(images, positions), tf.float32) / 255.0
             with tf.GradientTape() as tape:
-                logits = tf.cast(self._logits(batch, training=True), tf.float32)
+                logits = tf.cast(self._model(batch, training=True), tf.float32)
                 loss = tf.reduce_mean(
                     tf.nn.sparse_softmax_cross_entropy_with_logits(
                         tf.gather(labels, positions), logits
                     )
                 )
-            gradients = tape.gradient(loss, variables)
+                # Of regularised layers.
+                total = tf.add_n([loss, *self._model.losses])
+            gradients = tape.gradient(total, variables)
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
             return loss
 
         return step
 
-    def train(self, spec: ClassifierSpec, root_seed: int, epochs: int) -> Training:
+    def train(self, spec: ClassifierSpec, root_seed: int, epochs: int = 0) -> Training:
         """Trains one classifier from its initial weights and validates it.
 
-        The result depends on nothing but the arguments, the images, the number
-        format and the number of threads.
+        The result depends on nothing but the arguments, the design, the images, the
+        number format and the number of threads.
 
         Args:
             spec: What to train; of this trainer's shape and optimizer.
             root_seed: Root seed of the zoo.
-            epochs: Passes over its training data. A run that sits at chance after one
-                of them ends there.
+            epochs: Passes over its training data; 0: the design's. A run that sits at
+                chance after one of them ends there, unless the design is patient.
         """
-        if trainer_key(spec) != self._key:
+        if step_key(self._design, spec) != self._key:
             raise ValueError(f"`spec` must have key {self._key}. Received: {spec}.")
+        design, values = self._design, spec.combination
         self._reset(spec, root_seed)
-        subset = training_indices(str(spec["split"]), len(self._images.train_labels))
-        batch_size = int(spec["bs"])
+        subset = design.training_indices(values, len(self._images.train_labels))
+        batch_size = design.batch_size(values)
         if len(subset) < batch_size:
             raise ValueError(
-                f"`split` {spec['split']} holds {len(subset)} images, fewer than a "
-                f"batch of {batch_size}."
+                f"{spec.id} is trained on {len(subset)} images, fewer than a batch of "
+                f"{batch_size}."
             )
-        for epoch in range(epochs):
+        guessing = _SHARE_OF_GUESSING * math.log(self._images.num_classes)
+        for epoch in range(epochs or design.num_epochs(values)):
             seed = derive_seed(root_seed, "classifier", spec.id, "shuffling", epoch)
             order = np.random.default_rng(seed).permutation(subset)
             num_steps = len(order) // batch_size
@@ -154,12 +148,14 @@ class Trainer:
             batches = tf.unstack(tf.reshape(batches, (num_steps, batch_size)))
             losses = [self._step(batch) for batch in batches][-_LAST_STEPS:]
             loss = float(np.mean([float(value) for value in losses]))
-            diverged = not loss < DIVERGED_LOSS
-            if diverged:
+            diverged = not loss < guessing
+            if diverged and (design.gives_up or not math.isfinite(loss)):
                 break
-        self.classifier.set_weights(
-            [variable.numpy() for variable in self._model.trainable_variables]
-        )
+        # Not the states of generators: classifiers have those of `no_seed`.
+        for ours, trained in zip(
+            self.classifier.weights, self._model.weights, strict=True
+        ):
+            ours.assign(trained)
         return Training(
             epochs=epoch + 1,
             loss=loss,
@@ -168,27 +164,13 @@ class Trainer:
         )
 
     def _reset(self, spec: ClassifierSpec, root_seed: int) -> None:
-        """Puts back what training changes: to what a fresh model would have."""
-
-        def seed(*path: str) -> int:
-            return derive_seed(root_seed, "classifier", spec.id, *path)
-
-        for layer in self._model.layers:
-            if hasattr(layer, "kernel"):
-                initializer = keras.initializers.GlorotUniform(
-                    seed("kernel", layer.name)
-                )
-                layer.kernel.assign(initializer(layer.kernel.shape))
-                layer.bias.assign(tf.zeros_like(layer.bias))
-            elif isinstance(layer, keras.layers.PReLU):
-                layer.alpha.assign(
-                    tf.fill(layer.alpha.shape, classifiers.PRELU_INITIAL)
-                )
-            elif isinstance(layer, keras.layers.Dropout):
-                layer.seed_generator.state.assign([seed("dropout", layer.name), 0])
-        for variable in self._optimizer.variables:
-            if variable is not self._optimizer.learning_rate:
-                variable.assign(tf.zeros_like(variable))
+        """Puts back all that training changes: to what a fresh model has."""
+        seed = functools.partial(derive_seed, root_seed, "classifier", spec.id)
+        fresh = building.build_logits(self._design, spec.combination, seed, self._dtype)
+        for variable, value in zip(self._model.variables, fresh.variables, strict=True):
+            variable.assign(value)
+        for variable, first in zip(self._optimizer.variables, self._fresh, strict=True):
+            variable.assign(first)
 
     def _validate(self) -> float:
         """Returns the accuracy of `classifier` on the validation images."""

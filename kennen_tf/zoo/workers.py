@@ -7,6 +7,7 @@ the number of classifiers.
 """
 
 import dataclasses
+import math
 import multiprocessing
 import os
 import signal
@@ -17,12 +18,14 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import Any
 
-from kennen_tf import artifacts, quiet
+from kennen_tf import artifacts, processors, quiet
+from kennen_tf.attributes import Facts
 from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.designs.design import Design, load_design
 from kennen_tf.errors import UserError
 from kennen_tf.labeled_images import LabeledImages
 from kennen_tf.zoo import store
-from kennen_tf.zoo.specs import ClassifierSpec, TrainerKey, trainer_key
+from kennen_tf.zoo.specs import ClassifierSpec, step_key
 from kennen_tf.zoo.store import ClassifierRecord
 
 TRACES_PER_WORKER = 16
@@ -31,14 +34,14 @@ LoadImages = Callable[[], LabeledImages]
 Group = list[ClassifierSpec]
 
 
-def group_specs(specs: Sequence[ClassifierSpec]) -> list[Group]:
+def group_specs(design: Design, specs: Sequence[ClassifierSpec]) -> list[Group]:
     """Groups specs by the trainer that serves them, in order of first appearance.
 
     So a zoo that is stopped halfway is a fair sample of the whole.
     """
-    groups: dict[TrainerKey, Group] = {}
+    groups: dict[tuple[Any, ...], Group] = {}
     for spec in specs:
-        groups.setdefault(trainer_key(spec), []).append(spec)
+        groups.setdefault(step_key(design, spec), []).append(spec)
     return list(groups.values())
 
 
@@ -52,12 +55,15 @@ def train_all(
         config: Settings of the zoo; `compute_dtype` is not "auto".
         load_images: Picklable function that each worker gets its images from.
 
+    Yields:
+        The record of each classifier, of those whose training raised, too.
+
     Raises:
-        UserError: If a worker was killed, or its disk is full.
-        RuntimeError: If training failed; names the classifier.
+        UserError: If a worker was killed, its disk is full, or the design makes
+            something else than it should.
     """
-    groups = deque(group_specs(specs))
-    num_workers = min(config.workers or os.cpu_count() or 1, len(groups))
+    groups = deque(group_specs(load_design(config.design), specs))
+    num_workers = min(config.workers or processors.available_cores(), len(groups))
     context = multiprocessing.get_context("spawn")
     workers: dict[connection.Connection, _Worker] = {}
     try:
@@ -136,11 +142,23 @@ def _work(
 
     try:
         images = load_images()
+        design = load_design(config.design)
         parent.send(None)
         while group := parent.recv():
-            trainer = training.Trainer(group[0], images, config.compute_dtype)
+            trainer = None
             for spec in group:
-                parent.send(_train_one(trainer, spec, config))
+                start = time.perf_counter()
+                try:
+                    trainer = trainer or training.Trainer(
+                        design, spec, images, config.compute_dtype
+                    )
+                    record = _train_one(design, trainer, spec, config)
+                except (OSError, UserError):
+                    raise
+                except Exception as error:  # One classifier's; others go on.
+                    seconds = time.perf_counter() - start
+                    record = _describe_failure(spec, error, seconds)
+                parent.send(record)
             del trainer
             free_memory()
             parent.send(None)
@@ -149,14 +167,14 @@ def _work(
 
 
 def _train_one(
-    trainer: Any, spec: ClassifierSpec, config: ZooConfig
+    design: Design, trainer: Any, spec: ClassifierSpec, config: ZooConfig
 ) -> ClassifierRecord:
     """Trains, judges and, if it is accepted, saves one classifier."""
     start = time.perf_counter()
-    try:
-        result = trainer.train(spec, config.seed, config.epochs)
-    except Exception as error:
-        raise RuntimeError(f"While training classifier {spec.id}: {error!r}") from error
+    result = trainer.train(spec, config.seed, config.epochs)
+    num_params = sum(math.prod(v.shape) for v in trainer.classifier.trainable_variables)
+    facts = Facts(combination=spec.combination, num_params=num_params)
+    values = design.attributes.complete(facts)
     reason = ""
     if result.diverged:
         reason = f"at chance after epoch {result.epochs}"
@@ -167,7 +185,8 @@ def _train_one(
         status=store.REJECTED if reason else store.ACCEPTED,
         reason=reason,
         accuracy=result.accuracy,
-        num_params=trainer.classifier.count_params(),
+        num_params=num_params,
+        values=values,
         epochs=result.epochs,
         seconds=round(time.perf_counter() - start, 3),
     )
@@ -179,6 +198,21 @@ def _train_one(
         record,
         num_bytes=path.stat().st_size,
         sha256=artifacts.sha256_of_file(path),
+    )
+
+
+def _describe_failure(
+    spec: ClassifierSpec, error: Exception, seconds: float
+) -> ClassifierRecord:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return ClassifierRecord(
+        spec=spec,
+        status=store.FAILED,
+        reason=f"{type(error).__name__}: {first}",
+        accuracy=0.0,
+        num_params=0,
+        epochs=0,
+        seconds=round(seconds, 3),
     )
 
 
