@@ -10,6 +10,7 @@ from kennen_tf.configs.crafting import IMAGES, RECIPES, STARTS, CraftingRecipe
 from kennen_tf.configs.metamodels import CRAFTED
 from kennen_tf.configs.metamodels import RECIPES as METAMODEL_RECIPES
 from kennen_tf.designs.mnist_table import TABLE
+from kennen_tf.errors import UserError
 from kennen_tf.metamodels import crafting, kennen_i, start_images
 from kennen_tf.metamodels.objectives import LeftOutLoss, NamedClasses
 from kennen_tf.zoo.gradients import GradientBank
@@ -191,6 +192,23 @@ def test_starts_are_made_of_the_seed():
     assert starts.indices.tolist() == [0] + [-1] * (len(STARTS) - 1)
 
 
+class ColourImages:
+    """Validation images of another size, in colour."""
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 3), np.uint8)
+
+    def __len__(self):
+        return len(self.images)
+
+
+@pytest.mark.parametrize("kind", STARTS[1:])
+def test_starts_have_the_size_and_colours_of_the_zoos_images(kind):
+    random = np.random.default_rng(0)
+    pixels = start_images._make(kind, 1, ColourImages(), random)
+    assert pixels.shape == (6, 8, 3)
+    assert 0 <= pixels.min() <= pixels.max() <= 1
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, tmp_path):
     specs = fakes.make_small_specs(3)
@@ -260,6 +278,12 @@ def test_what_a_digit_means_is_counted():
     np.testing.assert_array_equal(kennen_i._fit_table(*more, 2, 10), table)
     # A value without a classifier is never named.
     assert kennen_i._fit_table(seen, labels, 3, 10)[:, 2].max() == -50
+
+
+def test_attributes_have_at_most_as_many_values_as_there_are_classes():
+    kennen_i.check_num_values(TABLE, 8)
+    with pytest.raises(UserError, match="at most 5 values. Received: par, with 8"):
+        kennen_i.check_num_values(TABLE, 5)
 
 
 def test_all_methods_have_recipes_of_the_same_names():

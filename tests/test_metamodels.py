@@ -378,7 +378,6 @@ def test_a_zoo_decides_what_settings_leave_open():
     [
         ({"representation": "top-k", "top_k": 6}, "--top_k must be.* at most 5"),
         ({"method": "kennen-i", "attribute": "hue"}, "--attribute must be.*'act'.*hue"),
-        ({"method": "kennen-i"}, "at most 5 values. Received: par, with 8"),
     ],
 )
 def test_what_a_zoo_does_not_allow_is_refused(settings, message):
@@ -488,3 +487,40 @@ def test_an_attribute_that_no_entry_has_is_uniform(recipe):
     else:
         answering = train_mlp(PAPER, x, labels).answering
     np.testing.assert_allclose(answering(x)["act"], np.full((30, 4), 0.25), rtol=1e-5)
+
+
+OTHER = AttributeTable(
+    [
+        Attribute(name="family", values=("vgg", "resnet", "dense"), group="source"),
+        Attribute(name="stem", values=(3, 7), group="architecture"),
+    ]
+)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("names", [("family", "stem"), ("stem",)])
+def test_any_table_and_any_number_of_classes_is_read(recipe, names):
+    random = np.random.default_rng(0)
+    table = OTHER.select(names)
+    labels = {a.name: random.integers(0, len(a.values), 60) for a in table}
+    x = random.normal(size=(60, 4, 3)).astype(np.float32)
+    for query, own in enumerate(labels.values()):
+        x[np.arange(60), query, own] += 6
+    labels = {
+        name: np.where(random.random(60) < 0.8, v, MISSING)
+        for name, v in labels.items()
+    }
+    config = MetamodelConfig(recipe=recipe, epochs=2).for_zoo(table, 3)
+    made = config.make_recipe(table)
+    if isinstance(made, Recipe):
+        answering, trained = kennen_o.build(made, table, x, seed=0)
+    else:
+        answering, trained = solving.fit(made, table, x, labels, range(60))
+        score = metrics.score(
+            table, labels, heads.join_members(table, trained(x).numpy()), skip=()
+        )
+        assert score["average"] == 1
+    answers = answering(x)
+    assert list(answers) == list(names)
+    for attribute in table:
+        assert answers[attribute.name].shape == (60, len(attribute.values))

@@ -368,7 +368,7 @@ class MetamodelConfig(base.Config):
             num_classes: Between how many classes its classifiers choose.
 
         Raises:
-            UserError: If it does not allow them. The split is not looked at.
+            UserError: If it has no such attribute, or not as many classes.
         """
         base.check_range("top_k", self.top_k, 0, num_classes)
         decided: dict[str, Any] = {"top_k": self.top_k or num_classes}
@@ -379,13 +379,6 @@ class MetamodelConfig(base.Config):
                 base.check_choice("attribute", self.attribute, names)
             decided["attribute"] = table[self.attribute].name
         if self.method == "kennen-i":
-            for attribute in self.named(table):
-                if len(attribute.values) > num_classes:
-                    raise UserError(
-                        "kennen-i names an attribute by a class: it must have at most "
-                        f"{num_classes} values. Received: {attribute.name}, with "
-                        f"{len(attribute.values)}. Choose another with --attribute."
-                    )
             decided["num_queries"] = len(self.named(table))
         return dataclasses.replace(self, **decided)
 

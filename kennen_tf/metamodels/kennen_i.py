@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tqdm
 
-from kennen_tf.attributes import Attribute
+from kennen_tf.attributes import Attribute, AttributeTable
+from kennen_tf.errors import UserError
 from kennen_tf.evaluation import class_balanced_accuracy
 from kennen_tf.metamodels import heads, start_images
 from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
@@ -253,3 +254,14 @@ def _build(tables: Sequence[Table], named: Sequence[Attribute]) -> keras.Model:
         answers[attribute.name] = layer(seen)
         layer.set_weights([kernel.reshape(-1, table.shape[1])])
     return keras.Model(features, answers, name="kennen_i")
+
+
+def check_num_values(named: AttributeTable, num_classes: int) -> None:
+    """Raises `UserError` if an attribute has more values than classifiers classes."""
+    for attribute in named:
+        if len(attribute.values) > num_classes:
+            raise UserError(
+                "kennen-i names an attribute by a class: it must have at most "
+                f"{num_classes} values. Received: {attribute.name}, with "
+                f"{len(attribute.values)}. Choose another with --attribute."
+            )

@@ -152,9 +152,12 @@ class Job:
     def query_indices(self) -> list[int]:
         """Which of the stored queries are read, or begun with if queries are crafted.
 
-        Raises `UserError` if there are not that many.
+        Raises `UserError` if there are not that many, or if kennen-i cannot name values
+        by classes.
         """
         config = self.config
+        if config.method == "kennen-i":
+            kennen_i.check_num_values(config.named(self.table), self.info.num_classes)
         drawn = folder_lib.draw_queries(
             self.info, config.num_queries, config.seed_of_queries
         )
