@@ -11,7 +11,7 @@ import pytest
 import stand_ins
 from tables import PAPERS
 
-from kennen_tf import artifacts, revealing
+from kennen_tf import artifacts, model_files, revealing
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.black_boxes import BlackBox, Form
 from kennen_tf.configs.evaluation import EvaluationConfig
@@ -239,7 +239,7 @@ def zoo_dir(tmp_path):
     )
     model = fakes.build_classifier(spec)
     path = store.classifier_path(zoo_dir, spec)
-    model.save(path)
+    model_files.save_model(model, path)
     store.add_record(
         zoo_dir,
         store.ClassifierRecord(
