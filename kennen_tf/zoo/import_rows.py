@@ -26,8 +26,8 @@ class ImportRow:
 
     Attributes:
         where: Line of the CSV, for messages.
-        sha256: Of the file or folder; empty for a function.
         file: Absolute path, or "module:function".
+        sha256: Of the file or folder; empty for a function, or if there is none.
         name, group, pixels, outputs, values: As those of `ClassifierRecord`.
     """
 
@@ -39,6 +39,11 @@ class ImportRow:
     pixels: str
     outputs: str
     values: Values
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is neither such a file or folder, nor is it a function."""
+        return not self.sha256 and os.path.isabs(self.file)
 
 
 def read(
@@ -55,19 +60,14 @@ def read(
         The attribute table, and a row for each line.
 
     Raises:
-        UserError: If the CSV is not as above; or some files are not there, all of which
-            are named; or a file, its contents or a name is there twice.
+        UserError: If the CSV is not as above, or a file, its contents or a name is
+            there twice. Files that are not there are told when all are opened.
     """
     sheet = classifier_sheets.read_sheet(path, _OWN_COLUMNS, (FILE,))
     table = table or sheet.make_table()
     values = sheet.read_values(table)
     choices = [_read_choices(row) for row in sheet.rows]
     files = [_find(sheet.path.parent, row.cells[FILE]) for row in sheet.rows]
-    refuse_any(
-        f"{row.where}: {row.cells[FILE]!r} is no file, folder or module:function"
-        for row, file in zip(sheet.rows, files, strict=True)
-        if not file
-    )
     classifier_sheets.refuse_doubled(sheet.rows, files, "file", FILE)
     hashes = [
         store.fingerprint_of(pathlib.Path(file)) if os.path.exists(file) else ""
@@ -116,20 +116,21 @@ def _read_choices(row: Row) -> dict[str, str]:
 
 
 def _find(folder: pathlib.Path, cell: str) -> str:
-    """Returns the absolute path of a file or folder, a function's name, or ""."""
+    """Returns a function's name, or the absolute path of what may be there."""
     path = folder / pathlib.Path(cell).expanduser()
-    if cell and path.exists():
-        return str(path.resolve())
     module, colon, function = cell.partition(":")
     dotted = module.split(".") + function.split(".")
-    return cell if colon and all(part.isidentifier() for part in dotted) else ""
+    if colon and not path.exists() and all(part.isidentifier() for part in dotted):
+        return cell
+    # The folder itself is no classifier: an empty cell is as good as a missing file.
+    return str(path.resolve() if cell else path.absolute() / "(nothing)")
 
 
 def _default_names(files: Sequence[str]) -> list[str]:
     """Returns the stems of files, or of functions; if they differ not, with folders."""
     parts = [
         pathlib.PurePath(file).with_suffix("").parts[-2:]
-        if os.path.exists(file)
+        if os.path.isabs(file)
         else tuple(file.replace(":", ".").split(".")[-2:])
         for file in files
     ]

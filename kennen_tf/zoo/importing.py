@@ -94,6 +94,9 @@ def ask_all(
         unit="classifier",
     ):
         wanted = num_classes
+        if row.is_missing:
+            problems[row.where] = f"{row.file} is no file, folder or module:function"
+            continue
         if row.outputs == LABELS and not wanted:
             most = [count for count, _ in counts.most_common(1)]
             [wanted] = most or [max(2, 1 + int(images.labels.max()))]
