@@ -9,10 +9,11 @@ import numpy as np
 from rich import box, markup
 from rich.table import Table
 
-from kennen_tf import artifacts, keras_archives, reporting
+from kennen_tf import keras_archives, reporting
 from kennen_tf.attributes import Value, Values
 from kennen_tf.configs.revealing import LABELS
 from kennen_tf.errors import UserError
+from kennen_tf.zoo import store
 
 if TYPE_CHECKING:
     from kennen_tf.black_boxes import BlackBox
@@ -133,20 +134,22 @@ def true_values(zoo: "Zoo", path: str) -> Values:
 
     Args:
         zoo: The zoo.
-        path: Of the classifier's file, wherever it was copied to, or of one that holds
-            the same layers and weights.
+        path: Of the classifier's file or folder, wherever it was copied to, or of a
+            file that holds the same layers and weights; or the function, if it was
+            imported as one.
 
     Raises:
         UserError: If the file is none of the zoo's classifiers.
     """
     file = pathlib.Path(path)
-    sha256 = artifacts.sha256_of_file(file) if file.is_file() else ""
+    own = store.fingerprint_of(file) if file.exists() else ""
     for record in zoo.accepted:
-        if record.sha256 == sha256:
+        is_own = record.sha256 == own if record.sha256 else record.file == path
+        if is_own:
             return zoo.values_of([record])
-    fingerprint = keras_archives.fingerprint(file)
-    for record in zoo.accepted if fingerprint else ():
-        if keras_archives.fingerprint(zoo.classifier_path(record)) == fingerprint:
+    twin = keras_archives.fingerprint(file)
+    for record in zoo.accepted if twin else ():
+        if keras_archives.fingerprint(zoo.classifier_path(record)) == twin:
             return zoo.values_of([record])
     raise UserError(
         f"With --zoo_dir, a black box must be a classifier of the zoo in {zoo.zoo_dir}."
