@@ -31,7 +31,7 @@ import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
-from kennen_tf import artifacts, query_inputs
+from kennen_tf import artifacts, model_files, query_inputs
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs import building, mnist_net, mnist_table
 from kennen_tf.zoo import specs, store
@@ -79,7 +79,7 @@ def make_zoo(folder: str) -> store.Zoo:
         keras.utils.set_random_seed(spec.seed)
         model = building.build_classifier(mnist_net.DESIGN, spec.combination)
         path = store.classifier_path(folder, spec)
-        store.save_classifier(model, path)
+        model_files.save_model(model, path)
         record = store.ClassifierRecord(
             spec=spec,
             status=store.ACCEPTED,

@@ -2,7 +2,7 @@
 
 A black box is a `.keras` file, a SavedModel folder or a Python function. It takes
 images and answers a number for each class, or one label; nothing else of it is looked
-at. What images, its `Form` says: digits, or whatever classifiers of ImageNet take.
+at. What images, and between how many classes it chooses, its `Form` says.
 """
 
 import dataclasses
@@ -20,7 +20,6 @@ import tensorflow as tf
 from kennen_tf import outputs
 from kennen_tf.configs.revealing import LABELS, OUTPUTS, PIXELS
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import IMAGE_SHAPE, NUM_CLASSES
 
 SIGNATURES = ("serving_default", "serve")
 _BATCH_SIZE = 256
@@ -36,9 +35,9 @@ class Form:
 
     Attributes:
         noun: What they classify; used in messages.
-        shapes: Shapes of an image that they may take; the first is that of the images
-            they are sent. Several hold the same numbers in the same order. None stands
-            for any size.
+        shapes: Shapes of an image that they may take; the first, height, width and
+            channels, is that of the images they are sent. The others hold the same
+            numbers in the same order, or the channels first. None stands for any size.
         num_classes: How many numbers they answer; 0: as many as each does, two or more.
     """
 
@@ -46,9 +45,25 @@ class Form:
     shapes: tuple[Shape, ...]
     num_classes: int
 
+    @classmethod
+    def of(
+        cls, image_shape: tuple[int, ...], num_classes: int, noun: str = "images"
+    ) -> "Form":
+        """Returns the form of black boxes that take images of one shape.
 
-ACCEPTED_SHAPES: tuple[Shape, ...] = (IMAGE_SHAPE, (28, 28), (1, 28, 28), (784,))
-DIGITS = Form(noun="digits", shapes=ACCEPTED_SHAPES, num_classes=NUM_CLASSES)
+        They may do without an axis for a single channel, have the channels first, or
+        take all numbers in a row.
+
+        Args:
+            image_shape: Height, width and channels.
+            num_classes: How many numbers they answer.
+            noun: What they classify.
+        """
+        height, width, channels = image_shape
+        plain = [(height, width)] if channels == 1 else []
+        others = [(channels, height, width), (height * width * channels,)]
+        shapes = (tuple(image_shape), *plain, *others)
+        return cls(noun=noun, shapes=shapes, num_classes=num_classes)
 
 
 class BlackBox:
@@ -68,7 +83,7 @@ class BlackBox:
         *,
         outputs_kind: str = "probabilities",
         pixels: str = "unit",
-        form: Form = DIGITS,
+        form: Form,
         image_shape: Shape | None = None,
         batch_size: int = _BATCH_SIZE,
     ):
@@ -76,8 +91,8 @@ class BlackBox:
 
         Args:
             name: Its name.
-            answer: From float32 images, `(n, 28, 28, 1)` for digits, to `(n, classes)`,
-                or `(n,)` if it answers labels; n <= `batch_size`.
+            answer: From float32 images, `(n, height, width, channels)`, to `(n,
+                classes)`, or `(n,)` if it answers labels; n <= `batch_size`.
             outputs_kind: One of `OUTPUTS`: what it answers.
             pixels: One of `PIXELS`: the range of the pixels that it takes.
             form: What it takes and answers.
@@ -97,7 +112,7 @@ class BlackBox:
         """Sends images and returns what the black box makes of them.
 
         Args:
-            images: float32 in [0, 1], `(n, 28, 28, 1)` for digits. Not modified.
+            images: float32 in [0, 1], `(n, height, width, channels)`. Not modified.
 
         Returns:
             float32 `(n, classes)`, rows of probabilities; one-hot if it answers labels.
@@ -151,7 +166,7 @@ class BlackBox:
 
 
 def to_probabilities(
-    answers: npt.NDArray[Any], outputs_kind: str, num_classes: int = NUM_CLASSES
+    answers: npt.NDArray[Any], outputs_kind: str, num_classes: int
 ) -> FloatArray:
     """Turns answers of one of the `OUTPUTS` into probabilities.
 
@@ -212,7 +227,7 @@ def open_black_box(
     *,
     outputs_kind: str = "probabilities",
     pixels: str = "unit",
-    form: Form = DIGITS,
+    form: Form,
 ) -> BlackBox:
     """Opens a black box.
 
@@ -277,7 +292,8 @@ def _open_keras(path: pathlib.Path, form: Form) -> _Opened:
     if path.suffix not in (".keras", ".h5"):
         raise UserError(f"A black box's file must be a .keras file. Received: {path}.")
     try:
-        model = keras.saving.load_model(path, compile=False)
+        # Safe mode runs no code that a file may hold.
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise UserError(
             f"{path} cannot be opened as a Keras model: {_one_line(error)}. If it "
@@ -347,8 +363,12 @@ def _open_signature(
 
 
 def _reshape(images: FloatArray, shape: Shape) -> FloatArray:
-    """Returns the images in a shape that holds the same numbers."""
-    return images if None in shape else images.reshape(-1, *shape)
+    """Returns the images, `(n, height, width, channels)`, as a black box takes them."""
+    if None in shape or shape == images.shape[1:]:
+        return images
+    if shape == (images.shape[-1], *images.shape[1:-1]):
+        return np.moveaxis(images, -1, 1)
+    return images.reshape(-1, *shape)
 
 
 def _input_spec(

@@ -8,6 +8,7 @@ query images and the attribute table inside. Run evaluate_metamodel before, and 
 export also knows how often each attribute is named rightly.
 """
 
+import pathlib
 from typing import Any
 
 from flags import common
@@ -30,10 +31,16 @@ def export_metamodel(config: ExportConfig) -> None:
     # TensorFlow tells in detail how it saves.
     logging.set_verbosity(logging.WARNING)
 
-    from kennen_tf import exporting, reporting
+    from kennen_tf import artifacts, exporting, reporting
+    from kennen_tf.attributes import AttributeTable
+    from kennen_tf.metamodels import folder as folder_lib
     from kennen_tf.metamodels.metamodel import Metamodel
 
     metamodel = Metamodel.load(config.metamodel_dir)
+    table_path = pathlib.Path(config.metamodel_dir) / folder_lib.ATTRIBUTES_NAME
+    table = artifacts.read_json(
+        table_path, wanted=folder_lib.KIND, make_with=folder_lib.MAKE_WITH
+    )
     description: dict[str, Any] = {
         "config": metamodel.config.to_json(),
         "fingerprints": dict(metamodel.fingerprints),
@@ -48,6 +55,7 @@ def export_metamodel(config: ExportConfig) -> None:
         }
     folder = exporting.export(
         metamodel.keras_model,
+        table=AttributeTable.from_json(table, table_path),
         representation=metamodel.config.representation,
         top_k=metamodel.config.top_k,
         pixels=metamodel.query_inputs.pixels,

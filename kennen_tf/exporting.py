@@ -3,15 +3,17 @@
     export_dir/
       saved_model.pb, variables/    signature "reveal", functions queries() and table()
       assets/attributes.json        the attribute table: those that it names
-      export.json                   settings, fingerprints, test accuracy, provenance
+      export.json                   settings, image shape, number of classes,
+                                    fingerprints, test accuracy, provenance
 
 Whoever has only TensorFlow loads one and asks:
 
     loaded = tf.saved_model.load(export_dir)
-    images = loaded.queries()    # float32 (n, 28, 28, 1) in [0, 1]; send them
+    images = loaded.queries()    # float32 (n, height, width, channels) in [0, 1]
     reveal = loaded.signatures["reveal"]
-    reveal(probabilities=...)    # float32 (black boxes, n, 10), in that order;
-                                 # "top-1" reads no more of them than the largest
+    reveal(probabilities=...)    # float32 (black boxes, n, classes), what each image
+                                 # was answered with, in that order; "top-1" reads no
+                                 # more of them than the largest
     json.loads(loaded.table().numpy())    # names and values of the attributes
 """
 
@@ -22,16 +24,16 @@ import os
 import pathlib
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from kennen_tf import artifacts, attributes, outputs
+from kennen_tf import artifacts, outputs
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import NUM_CLASSES
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +72,7 @@ class _Module(tf.Module):
             answers = model(features, training=False)
             return {name: tf.identity(answers[name]) for name in answers}
 
-        shape = (None, len(pixels), NUM_CLASSES)
+        shape = (None, *model.input_shape[1:])
         spec = tf.TensorSpec(shape, tf.float32, name="probabilities")
         self.reveal = tf.function(reveal, input_signature=[spec])
         self.queries = tf.function(lambda: tf.identity(self.pixels), input_signature=[])
@@ -80,6 +82,7 @@ class _Module(tf.Module):
 def export(
     model: "keras.Model",
     *,
+    table: AttributeTable,
     representation: str,
     top_k: int,
     pixels: FloatArray,
@@ -90,11 +93,12 @@ def export(
     """Writes an exported metamodel; it is there as a whole or not at all.
 
     Args:
-        model: From features `(batch, n, 10)` to probabilities `(batch, values)` of
-            every attribute that it names.
+        model: From features `(batch, n, classes)` to probabilities `(batch, values)`
+            of every attribute that it names.
+        table: Its attributes; those that it does not name are left out.
         representation: How `model` reads outputs, one of `outputs.REPRESENTATIONS`.
         top_k: Labels that "top-k" ranks.
-        pixels: The n queries, float32 `(n, 28, 28, 1)` in [0, 1].
+        pixels: The n queries, float32 `(n, height, width, channels)` in [0, 1].
         description: JSON for `export.json`. Under "fingerprints" it holds
             "metamodel": another export of the same metamodel may be replaced, and is
             left alone if its description is the same.
@@ -110,8 +114,8 @@ def export(
         return folder
     with _atomic_folder(folder) as temporary:
         # The name of the asset is the name of this file, which is not kept.
-        table = attributes.table(model.output)
-        with _attributes_file(temporary, table) as attributes_path:
+        rows = table.select(model.output).to_json()
+        with _attributes_file(temporary, rows) as attributes_path:
             module = _Module(model, representation, top_k, pixels, attributes_path)
             tf.saved_model.save(
                 module, str(temporary), signatures={SIGNATURE: module.reveal}
@@ -120,9 +124,11 @@ def export(
             "kind": KIND,
             "schema_version": SCHEMA_VERSION,
             "num_queries": len(pixels),
+            "image_shape": list(pixels.shape[1:]),
+            "num_classes": model.input_shape[-1],
             "representation": representation,
             "top_k": top_k,
-            "attributes": table,
+            "attributes": rows,
             "provenance": artifacts.provenance(),
             **description,
         }
@@ -134,20 +140,19 @@ def export(
 class ExportedMetamodel:
     """A loaded export: what to send, and what the answers reveal.
 
-    Names and values of the attributes are those of the export, so metamodels of other
-    versions, with other attributes, work too.
-
     Attributes:
         path: Its folder.
         description: What `export.json` says.
-        queries: float32 `(n, 28, 28, 1)` in [0, 1].
-        attributes: Rows of its attribute table.
+        queries: float32 `(n, height, width, channels)` in [0, 1].
+        table: The attributes that it names.
+        num_classes: Between how many classes the black boxes choose.
     """
 
     path: pathlib.Path
     description: Mapping[str, Any]
     queries: FloatArray
-    attributes: Sequence[Mapping[str, Any]]
+    table: AttributeTable
+    num_classes: int
     _loaded: Any
 
     @classmethod
@@ -164,13 +169,19 @@ class ExportedMetamodel:
             loaded = tf.saved_model.load(str(path))
             table = json.loads(loaded.table().numpy())
             queries = loaded.queries().numpy()
-            loaded.signatures[SIGNATURE]
+            [spec] = loaded.signatures[SIGNATURE].structured_input_signature[1].values()
         except Exception as error:
             raise UserError(
                 f"The exported metamodel in {path} is damaged: {type(error).__name__}. "
                 f"Export it again with `{_MAKE_WITH} --overwrite`."
             ) from error
-        return cls(path, description, queries, table["attributes"], loaded)
+        table = AttributeTable.from_json(table, path)
+        return cls(path, description, queries, table, spec.shape[-1], loaded)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of the queries."""
+        return self.queries.shape[1:]
 
     @property
     def reads_labels(self) -> bool:
@@ -183,11 +194,12 @@ class ExportedMetamodel:
         """Returns the probability of every value of every attribute named.
 
         Args:
-            probabilities: float32 `(black boxes, n, 10)`, answers to `queries`.
+            probabilities: float32 `(black boxes, n, num_classes)`, answers to
+                `queries`.
         """
         signature = self._loaded.signatures[SIGNATURE]
         answers = signature(probabilities=tf.constant(probabilities, tf.float32))
-        return {row["name"]: answers[row["name"]].numpy() for row in self.attributes}
+        return {name: answers[name].numpy() for name in self.table.names}
 
 
 def _read_config(folder: pathlib.Path) -> dict[str, Any]:

@@ -7,9 +7,6 @@ import numpy as np
 
 from kennen_tf.errors import UserError
 
-IMAGE_SHAPE = (28, 28, 1)
-NUM_CLASSES = 10
-
 
 class LabeledImages(NamedTuple):
     """A set of labelled images in two parts.

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kennen_tf import attribute_columns, black_boxes
-from kennen_tf.attribute_columns import NAME, WHO, Sheet
+from kennen_tf import black_boxes, classifier_sheets
 from kennen_tf.attributes import AttributeTable
+from kennen_tf.classifier_sheets import NAME, WHO, Sheet
 from kennen_tf.configs.importing import ImportOutputsConfig
 from kennen_tf.configs.revealing import LABELS
 from kennen_tf.errors import UserError
@@ -46,7 +46,7 @@ def read(config: ImportOutputsConfig) -> RecordedOutputs:
     Raises:
         UserError: If one of the files is not as its flag says, or the two do not fit.
     """
-    sheet = attribute_columns.read_sheet(config.attributes, WHO)
+    sheet = classifier_sheets.read_sheet(config.attributes, WHO)
     table = sheet.make_table()
     arrays = _read_arrays(pathlib.Path(config.outputs))
     outputs = _check_outputs(arrays[_OUTPUTS], config)

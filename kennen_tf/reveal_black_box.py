@@ -44,11 +44,12 @@ def reveal_black_box(config: RevealConfig) -> None:
     if config.zoo_dir:
         zoo = Zoo.open(config.zoo_dir)
         truths = [revealing.true_values(zoo, where) for where in config.black_boxes]
+    form = black_boxes.Form.of(metamodel.image_shape, metamodel.num_classes)
     # What a black box prints itself would get between the lines of the JSON.
     with contextlib.redirect_stdout(sys.stderr):
         boxes = [
             black_boxes.open_black_box(
-                where, outputs_kind=config.outputs, pixels=config.pixels
+                where, outputs_kind=config.outputs, pixels=config.pixels, form=form
             )
             for where in config.black_boxes
         ]

@@ -2,15 +2,15 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich import box, markup
 from rich.table import Table
 
-from kennen_tf import artifacts, reporting
-from kennen_tf.attributes import Value
+from kennen_tf import artifacts, keras_archives, reporting
+from kennen_tf.attributes import Value, Values
 from kennen_tf.configs.revealing import LABELS
 from kennen_tf.errors import UserError
 
@@ -32,7 +32,7 @@ class AttributeAnswer:
         probabilities: Of each value.
         test_accuracy: Class-balanced accuracy of the metamodel for this attribute on
             test classifiers, in [0, 1], if the export knows it.
-        truth: The true value, if it is known.
+        truth: The true value; None if it is not known or there is none.
     """
 
     name: str
@@ -83,14 +83,15 @@ class Revelation:
 def reveal(
     metamodel: "ExportedMetamodel",
     black_boxes: "Sequence[BlackBox]",
-    truths: Sequence[Mapping[str, Value]] = (),
+    truths: Sequence[Values] = (),
 ) -> list[Revelation]:
     """Sends the metamodel's queries to black boxes and names their attributes.
 
     Args:
         metamodel: Who names them.
         black_boxes: Whom to ask.
-        truths: True values by attribute of each black box, if they are known.
+        truths: True values by attribute of each black box, if they are known; None
+            for an attribute whose value is not.
 
     Raises:
         UserError: If a black box fails or answers something else than it should, or
@@ -112,27 +113,28 @@ def reveal(
             num_queries=black_box.num_queries,
             answers=tuple(
                 AttributeAnswer(
-                    name=row["name"],
-                    code=row["code"],
-                    description=row["description"],
-                    values=tuple(row["values"]),
-                    probabilities=tuple(answers[row["name"]][index].tolist()),
-                    test_accuracy=accuracies.get(row["name"]),
-                    truth=truths[index].get(row["name"]) if truths else None,
+                    name=attribute.name,
+                    code=attribute.code,
+                    description=attribute.description,
+                    values=attribute.values,
+                    probabilities=tuple(answers[attribute.name][index].tolist()),
+                    test_accuracy=accuracies.get(attribute.name),
+                    truth=truths[index].get(attribute.name) if truths else None,
                 )
-                for row in metamodel.attributes
+                for attribute in metamodel.table
             ),
         )
         for index, black_box in enumerate(black_boxes)
     ]
 
 
-def true_values(zoo: "Zoo", path: str) -> dict[str, Value]:
-    """Returns the value of every attribute of a zoo's classifier.
+def true_values(zoo: "Zoo", path: str) -> Values:
+    """Returns the value of every attribute of a zoo's classifier, None if not known.
 
     Args:
         zoo: The zoo.
-        path: Of the classifier's file, wherever it was copied to.
+        path: Of the classifier's file, wherever it was copied to, or of one that holds
+            the same layers and weights.
 
     Raises:
         UserError: If the file is none of the zoo's classifiers.
@@ -141,6 +143,10 @@ def true_values(zoo: "Zoo", path: str) -> dict[str, Value]:
     sha256 = artifacts.sha256_of_file(file) if file.is_file() else ""
     for record in zoo.accepted:
         if record.sha256 == sha256:
+            return zoo.values_of([record])
+    fingerprint = keras_archives.fingerprint(file)
+    for record in zoo.accepted if fingerprint else ():
+        if keras_archives.fingerprint(zoo.classifier_path(record)) == fingerprint:
             return zoo.values_of([record])
     raise UserError(
         f"With --zoo_dir, a black box must be a classifier of the zoo in {zoo.zoo_dir}."
@@ -168,12 +174,15 @@ def revelation_table(revelation: Revelation) -> Table:
     if knows_accuracy:
         table.add_column("test accuracy", justify="right")
     for answer in revelation.answers:
-        (first, first_p), (second, second_p) = answer.ranked()[:2]
+        (first, first_p), *others = answer.ranked()
         cells = [answer.code, answer.description, str(first), f"{100 * first_p:.1f}%"]
-        cells.append(f"{second} {100 * second_p:.1f}%")
+        # An attribute may have one value.
+        runners_up = [f"{value} {100 * p:.1f}%" for value, p in others]
+        cells.append(next(iter(runners_up), _NONE))
         if knows_truth:
-            mark = "" if answer.truth == first else " (!)"
-            cells.append(f"{answer.truth}{mark}")
+            is_wrong = answer.truth not in (None, first)
+            truth = _NONE if answer.truth is None else str(answer.truth)
+            cells.append(f"{truth} (!)" if is_wrong else truth)
         if knows_accuracy:
             accuracy = answer.test_accuracy
             cells.append(_NONE if accuracy is None else f"{100 * accuracy:.1f}%")
@@ -188,8 +197,9 @@ def revelation_notes(revelation: Revelation) -> list[str]:
     if known:
         right = sum(answer.ranked()[0][0] == answer.truth for answer in known)
         notes.append(
-            f"{right} of {len(known)} attributes are named rightly; (!) marks the "
-            "others."
+            f"{right} of {len(known)} attributes"
+            + (" whose value is known" if len(known) < len(revelation.answers) else "")
+            + " are named rightly; (!) marks the others."
             if len(known) > 1
             else "(!) marks an attribute that is not named rightly."
         )

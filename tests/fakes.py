@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import keras
 import numpy as np
 
-from kennen_tf import artifacts, query_outputs
+from kennen_tf import artifacts, model_files, query_outputs
 from kennen_tf.artifacts import Path
 from kennen_tf.attributes import AttributeTable, Facts
 from kennen_tf.configs.queries import QueryConfig
@@ -281,7 +281,7 @@ def add_classifier(
         variable = model.get_layer("logits").bias
         variable.assign(variable + bias)
     path = store.classifier_path(zoo_dir, spec)
-    store.save_classifier(model, path)
+    model_files.save_model(model, path)
     record = store.ClassifierRecord(
         spec=spec,
         status=store.ACCEPTED,

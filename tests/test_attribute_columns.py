@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from kennen_tf.attribute_columns import MOST_NUMBERS, NUM_BINS, read_sheet
+from kennen_tf.attribute_columns import MOST_NUMBERS, NUM_BINS
 from kennen_tf.attributes import AttributeTable
+from kennen_tf.classifier_sheets import read_sheet
 from kennen_tf.errors import UserError
 
 
@@ -29,6 +30,11 @@ def test_empty_cells_are_unknown(tmp_path):
     attribute, values = read_column(tmp_path, ["x", "", "y"])
     assert attribute.values == ("x", "y")
     assert values == ["x", None, "y"]
+
+
+def test_what_only_python_takes_for_a_number_is_text(tmp_path):
+    attribute, _ = read_column(tmp_path, ["3_3", "33", "nan"])
+    assert attribute.values == ("33", "3_3", "nan")
 
 
 def test_ten_numbers_stay_and_eleven_are_binned(tmp_path):

@@ -1,5 +1,6 @@
 """Black boxes: every kind gives the same answers, and bad ones get a sentence."""
 
+import functools
 import sys
 
 import keras
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kennen_tf import black_boxes
-from kennen_tf.black_boxes import BlackBox, open_black_box
+from kennen_tf.black_boxes import BlackBox, Form, open_black_box
 from kennen_tf.errors import UserError
+
+DIGITS = Form.of((28, 28, 1), 10, noun="digits")
+open_box = functools.partial(open_black_box, form=DIGITS)
+make_box = functools.partial(BlackBox, form=DIGITS)
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +75,12 @@ class Callable(tf.Module):
 def test_a_keras_file_answers_as_the_model_does(tmp_path, images, expected):
     path = tmp_path / "some_classifier.keras"
     small_model().save(path)
-    box = open_black_box(str(path))
+    box = open_box(str(path))
     np.testing.assert_allclose(box.probabilities(images), expected, rtol=1e-6)
     assert box.num_queries == len(images)
 
 
-@pytest.mark.parametrize("shape", [*black_boxes.ACCEPTED_SHAPES, (None, None, 1)])
+@pytest.mark.parametrize("shape", [*DIGITS.shapes, (None, None, 1)])
 def test_images_take_the_shape_that_a_model_declares(tmp_path, shape, images, expected):
     path = tmp_path / "classifier.keras"
     if None in shape:
@@ -85,13 +89,13 @@ def test_images_take_the_shape_that_a_model_declares(tmp_path, shape, images, ex
         keras.Model(inputs, small_model()(x)).save(path)
     else:
         small_model(shape).save(path)
-    answers = open_black_box(str(path)).probabilities(images)
+    answers = open_box(str(path)).probabilities(images)
     np.testing.assert_allclose(answers, expected, rtol=1e-5)
 
 
 def test_a_keras_export_answers_as_the_model_does(tmp_path, images, expected):
     small_model().export(str(tmp_path / "saved"), verbose=False)
-    answers = open_black_box(str(tmp_path / "saved")).probabilities(images)
+    answers = open_box(str(tmp_path / "saved")).probabilities(images)
     np.testing.assert_allclose(answers, expected, rtol=1e-5)
 
 
@@ -99,7 +103,7 @@ def test_a_keras_export_answers_as_the_model_does(tmp_path, images, expected):
 def test_a_signature_answers_as_the_model_does(tmp_path, name, images, expected):
     module = Classifier()
     tf.saved_model.save(module, str(tmp_path), signatures={name: module.call})
-    answers = open_black_box(str(tmp_path)).probabilities(images)
+    answers = open_box(str(tmp_path)).probabilities(images)
     np.testing.assert_allclose(answers, expected, rtol=1e-5)
 
 
@@ -107,7 +111,7 @@ def test_a_callable_module_answers_as_the_model_does(tmp_path, images, expected)
     module = Callable()
     other = tf.function(lambda: 1, input_signature=[])
     tf.saved_model.save(module, str(tmp_path), signatures={"other": other})
-    answers = open_black_box(str(tmp_path)).probabilities(images)
+    answers = open_box(str(tmp_path)).probabilities(images)
     np.testing.assert_allclose(answers, expected, rtol=1e-5)
 
 
@@ -116,7 +120,7 @@ def test_a_fixed_batch_size_is_kept(tmp_path, batch_size, images, expected):
     module = Classifier(batch_size)
     signatures = {"serving_default": module.call}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
-    box = open_black_box(str(tmp_path))
+    box = open_box(str(tmp_path))
     np.testing.assert_allclose(box.probabilities(images), expected, rtol=1e-5)
     assert box.num_queries == len(images)
 
@@ -125,10 +129,10 @@ def test_bytes_are_sent_as_bytes(tmp_path, images, expected):
     module = Classifier(dtype=tf.uint8)
     signatures = {"serving_default": module.call}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
-    answers = open_black_box(str(tmp_path), pixels="byte").probabilities(images)
+    answers = open_box(str(tmp_path), pixels="byte").probabilities(images)
     np.testing.assert_allclose(answers, expected, rtol=1e-5)
     with pytest.raises(UserError, match="--pixels=byte"):
-        open_black_box(str(tmp_path)).probabilities(images)
+        open_box(str(tmp_path)).probabilities(images)
 
 
 def test_pixels_from_0_to_255_are_whole_numbers(images):
@@ -138,7 +142,7 @@ def test_pixels_from_0_to_255_are_whole_numbers(images):
         seen.append(batch)
         return np.full((len(batch), 10), 0.1)
 
-    BlackBox("bytes", answer, pixels="byte").probabilities(images)
+    make_box("bytes", answer, pixels="byte").probabilities(images)
     assert seen[0].dtype == np.float32 and seen[0].max() == 255
     np.testing.assert_array_equal(seen[0], np.rint(seen[0]))
 
@@ -157,11 +161,11 @@ def test_a_function_of_the_current_folder_is_found(tmp_path, monkeypatch, images
         "number = 3\n"
     )
     for where in ("my_classifiers:predict", "my_classifiers:Models.predict"):
-        answers = open_black_box(where).probabilities(images)
+        answers = open_box(where).probabilities(images)
         np.testing.assert_array_equal(answers, np.eye(10)[:7])
     for name in ("nothing", "number", ""):
         with pytest.raises(UserError, match=f"must have a function '{name}'"):
-            open_black_box(f"my_classifiers:{name}")
+            open_box(f"my_classifiers:{name}")
 
 
 def test_images_are_sent_in_batches_and_not_modified(images):
@@ -173,7 +177,7 @@ def test_images_are_sent_in_batches_and_not_modified(images):
         return np.full((len(batch), 10), 0.1)
 
     before = images.copy()
-    BlackBox("a", answer, batch_size=3).probabilities(images)
+    make_box("a", answer, batch_size=3).probabilities(images)
     assert sizes == [3, 3, 1]
     np.testing.assert_array_equal(images, before)
 
@@ -186,21 +190,21 @@ def test_all_kinds_of_outputs_come_to_the_same_probabilities(images):
         "logits": logits,
         "log-probabilities": np.log(expected),
     }.items():
-        box = BlackBox("a", lambda _, a=answers: a, outputs_kind=kind)
+        box = make_box("a", lambda _, a=answers: a, outputs_kind=kind)
         np.testing.assert_allclose(box.probabilities(images), expected, rtol=1e-5)
 
 
 def test_answers_of_half_precision_and_whole_numbers_are_taken(images):
     one_hot = np.eye(10, dtype=np.int64)[:7]
     for answers in (one_hot, tf.cast(one_hot, tf.bfloat16), one_hot.tolist()):
-        box = BlackBox("a", lambda _, a=answers: a)
+        box = make_box("a", lambda _, a=answers: a)
         np.testing.assert_array_equal(box.probabilities(images), one_hot)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8])
 def test_labels_become_one_hot(images, dtype):
     labels = np.array([3, 0, 9, 1, 1, 5, 7], dtype)
-    box = BlackBox("a", lambda _: labels, outputs_kind="labels")
+    box = make_box("a", lambda _: labels, outputs_kind="labels")
     answers = box.probabilities(images)
     assert answers.dtype == np.float32 and box.num_queries == 7
     np.testing.assert_array_equal(answers, np.eye(10)[labels])
@@ -212,7 +216,7 @@ def test_a_model_of_labels_is_asked_in_batches(tmp_path, images, expected):
     keras.Model(inputs, labels).save(tmp_path / "labels.keras")
     keras.Model(inputs, labels).export(str(tmp_path / "saved"), verbose=False)
     for name in ("labels.keras", "saved"):
-        box = open_black_box(str(tmp_path / name), outputs_kind="labels")
+        box = open_box(str(tmp_path / name), outputs_kind="labels")
         many = np.concatenate([images] * 60)
         answers = box.probabilities(many).reshape(60, 7, 10)
         np.testing.assert_array_equal(answers[-1].argmax(axis=1), expected.argmax(1))
@@ -244,7 +248,7 @@ def test_a_model_of_labels_is_asked_in_batches(tmp_path, images, expected):
     ],
 )
 def test_bad_answers_get_a_sentence(images, answers, kind, message):
-    box = BlackBox("the-box", lambda _: answers, outputs_kind=kind)
+    box = make_box("the-box", lambda _: answers, outputs_kind=kind)
     with pytest.raises(UserError, match=f"the-box.*{message}"):
         box.probabilities(images)
 
@@ -254,7 +258,7 @@ def test_an_exception_in_a_black_box_is_told_in_its_words(images):
         raise KeyError("no weights")
 
     with pytest.raises(UserError, match="the-box failed.*KeyError: 'no weights'"):
-        BlackBox("the-box", answer).probabilities(images)
+        make_box("the-box", answer).probabilities(images)
 
 
 @pytest.mark.parametrize(
@@ -276,14 +280,14 @@ def test_what_cannot_be_opened_gets_a_sentence(tmp_path, monkeypatch, where, mes
         (tmp_path / name).mkdir()
     (tmp_path / "torn" / "saved_model.pb").write_text("no model")
     with pytest.raises(UserError, match=message):
-        open_black_box(where)
+        open_box(where)
 
 
 def test_a_model_that_takes_other_images_is_refused_with_both_shapes(tmp_path):
     path = tmp_path / "imagenet.keras"
     small_model((32, 32, 3)).save(path)
     with pytest.raises(UserError, match=r"\(28, 28, 1\).*takes \(32, 32, 3\)"):
-        open_black_box(str(path))
+        open_box(str(path))
 
 
 def test_a_model_with_two_inputs_is_refused(tmp_path):
@@ -291,7 +295,7 @@ def test_a_model_with_two_inputs_is_refused(tmp_path):
     model = keras.Model([first, second], small_model()(first + second))
     model.save(tmp_path / "two.keras")
     with pytest.raises(UserError, match="must take images of one of the shapes"):
-        open_black_box(str(tmp_path / "two.keras"))
+        open_box(str(tmp_path / "two.keras"))
 
 
 def test_a_model_with_two_outputs_is_refused(tmp_path, images):
@@ -299,7 +303,7 @@ def test_a_model_with_two_outputs_is_refused(tmp_path, images):
     model = keras.Model(inputs, [small_model()(inputs), small_model()(inputs)])
     model.save(tmp_path / "two.keras")
     with pytest.raises(UserError, match=r"shape \(2, 7, 10\)"):
-        open_black_box(str(tmp_path / "two.keras")).probabilities(images)
+        open_box(str(tmp_path / "two.keras")).probabilities(images)
 
 
 def test_a_saved_model_without_a_usual_signature_is_refused(tmp_path):
@@ -307,4 +311,75 @@ def test_a_saved_model_without_a_usual_signature_is_refused(tmp_path):
     module.f = tf.function(lambda: 1, input_signature=[])
     tf.saved_model.save(module, str(tmp_path), signatures={"other": module.f})
     with pytest.raises(UserError, match=r"with the signatures \['other'\]"):
-        open_black_box(str(tmp_path))
+        open_box(str(tmp_path))
+
+
+def test_a_form_lists_the_shapes_that_hold_an_image():
+    assert DIGITS.shapes == ((28, 28, 1), (28, 28), (1, 28, 28), (784,))
+    assert Form.of((6, 5, 3), 3).shapes == ((6, 5, 3), (3, 6, 5), (90,))
+
+
+COLOURS = Form.of((6, 5, 3), 3)
+
+
+def brightest(images):
+    """Answers how bright the first pixel of each channel is."""
+    return images[:, 0, 0] / images[:, 0, 0].sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("shape", [*COLOURS.shapes, (None, None, 3), (6, None, 3)])
+@pytest.mark.parametrize("is_saved_model", [False, True])
+def test_images_of_any_form_take_the_shape_that_a_model_declares(
+    tmp_path, shape, is_saved_model
+):
+    images = np.random.default_rng(0).random((7, 6, 5, 3), np.float32)
+    inputs = keras.Input(shape)
+    first = {
+        (3, 6, 5): lambda x: x[:, :, 0, 0],
+        (90,): lambda x: x[:, :3],
+    }.get(shape, lambda x: x[:, 0, 0])(inputs)
+    outputs = first / keras.ops.sum(first, axis=1, keepdims=True)
+    model, path = keras.Model(inputs, outputs), tmp_path / "model.keras"
+    if is_saved_model:
+        path = tmp_path / "saved"
+        model.export(str(path), verbose=False)
+    else:
+        model.save(path)
+    answers = open_black_box(str(path), form=COLOURS).probabilities(images)
+    np.testing.assert_allclose(answers, brightest(images), rtol=1e-5)
+
+
+def test_a_function_takes_images_of_any_form(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "estimators.py").write_text(
+        "import numpy as np\n"
+        "class Estimator:\n"
+        "    def predict_proba(self, rows):\n"
+        "        first = rows[:, :3]\n"
+        "        return first / first.sum(axis=1, keepdims=True)\n"
+        "def predict(images):\n"
+        "    assert images.shape[1:] == (6, 5, 3) and images.dtype == 'float32'\n"
+        "    assert 0 <= images.min() and images.max() <= 1\n"
+        "    return Estimator().predict_proba(images.reshape(len(images), -1))\n"
+    )
+    images = np.random.default_rng(0).random((7, 6, 5, 3), np.float32)
+    answers = open_black_box("estimators:predict", form=COLOURS).probabilities(images)
+    np.testing.assert_allclose(answers, brightest(images), rtol=1e-6)
+    other = Form.of((6, 5, 3), 4)
+    with pytest.raises(UserError, match=r"shape \(7, 4\) for 7 images"):
+        open_black_box("estimators:predict", form=other).probabilities(images)
+
+
+def test_images_of_another_form_are_refused(tmp_path):
+    small_model((28, 28, 1)).save(tmp_path / "digits.keras")
+    with pytest.raises(UserError, match=r"\(6, 5, 3\), .*takes \(28, 28, 1\)"):
+        open_black_box(str(tmp_path / "digits.keras"), form=COLOURS)
+
+
+def test_code_in_a_file_is_not_run(tmp_path):
+    inputs = keras.Input((28, 28, 1))
+    x = keras.layers.Lambda(lambda x: keras.ops.mean(x, axis=(1, 2)))(inputs)
+    keras.Model(inputs, keras.layers.Dense(10)(x)).save(tmp_path / "lambda.keras")
+    with pytest.raises(UserError, match="cannot be opened as a Keras model"):
+        open_box(str(tmp_path / "lambda.keras"))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from kennen_tf.zoo import store
+from kennen_tf import model_files
 
 SPEC = {
     "act": "relu",
@@ -97,7 +97,7 @@ def test_prelu_is_applied_everywhere_with_one_slope():
 def test_saved_classifier_opens_without_this_package(tmp_path, act):
     model = build(act=act)
     images = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
-    store.save_classifier(model, tmp_path / "classifier.keras")
+    model_files.save_model(model, tmp_path / "classifier.keras")
     np.save(tmp_path / "images.npy", images)
     script = """
 import sys

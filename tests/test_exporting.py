@@ -5,12 +5,14 @@ import subprocess
 import sys
 
 import fakes
+import keras
 import numpy as np
 import pytest
 import stand_ins
 import tensorflow as tf
+from tables import PAPERS, SMALL
 
-from kennen_tf import artifacts, attributes, exporting, outputs, reporting
+from kennen_tf import artifacts, exporting, outputs, reporting
 from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.errors import UserError
@@ -35,11 +37,12 @@ def export(
     export_dir,
     representation="probabilities",
     name="m1",
-    names=attributes.NAMES,
+    names=PAPERS.names,
     **arguments,
 ):
     return exporting.export(
         stand_ins.make_reader(NUM_QUERIES, names=names),
+        table=PAPERS,
         representation=representation,
         top_k=3,
         pixels=fakes.make_query_inputs(NUM_QUERIES).pixels,
@@ -102,8 +105,8 @@ def test_exports_work_where_there_is_only_tensorflow(tmp_path, probabilities):
     assert result.returncode == 0, result.stderr
     facts = json.loads(result.stdout)
     assert facts == [
-        *([["reveal", attributes.table(), True]] * len(outputs.REPRESENTATIONS)),
-        ["reveal", attributes.table(SOME), True],
+        *([["reveal", PAPERS.to_json(), True]] * len(outputs.REPRESENTATIONS)),
+        ["reveal", PAPERS.select(SOME).to_json(), True],
     ]
     with np.load(tmp_path / "some.npz") as answers:
         assert set(answers) == {"images", *SOME}
@@ -112,7 +115,7 @@ def test_exports_work_where_there_is_only_tensorflow(tmp_path, probabilities):
         expected = stand_ins.make_reader(NUM_QUERIES)(
             outputs.represent(probabilities, name, 3)
         )
-        for attribute in attributes.ATTRIBUTES:
+        for attribute in PAPERS:
             received = answers[attribute.name]
             assert received.shape == (5, len(attribute.values))
             np.testing.assert_allclose(received, expected[attribute.name], rtol=1e-5)
@@ -125,9 +128,12 @@ def test_a_loaded_export_gives_what_went_in(exported, probabilities):
     np.testing.assert_array_equal(
         loaded.queries, fakes.make_query_inputs(NUM_QUERIES).pixels
     )
-    assert [row["name"] for row in loaded.attributes] == list(attributes.NAMES)
+    assert loaded.table == PAPERS
+    assert (loaded.image_shape, loaded.num_classes) == ((28, 28, 1), 10)
+    assert loaded.description["image_shape"] == [28, 28, 1]
+    assert loaded.description["num_classes"] == 10
     answers = loaded.reveal(probabilities)
-    for attribute in attributes.ATTRIBUTES:
+    for attribute in PAPERS:
         np.testing.assert_allclose(answers[attribute.name].sum(axis=1), 1, rtol=1e-5)
 
 
@@ -136,13 +142,55 @@ def test_an_export_has_the_attributes_that_the_metamodel_names(
 ):
     whole = ExportedMetamodel.load(exported)
     loaded = ExportedMetamodel.load(export(tmp_path / "some", names=SOME))
-    assert [row["name"] for row in loaded.attributes] == list(SOME)
-    assert loaded.description["attributes"] == attributes.table(SOME)
+    assert loaded.table == PAPERS.select(SOME)
+    assert loaded.description["attributes"] == loaded.table.to_json()
     answers = loaded.reveal(probabilities)
     assert list(answers) == list(SOME)
     for name in SOME:
         expected = whole.reveal(probabilities)[name]
         np.testing.assert_allclose(answers[name], expected, rtol=1e-5)
+
+
+def test_an_export_of_before_it_told_its_shapes_is_loaded(tmp_path, probabilities):
+    folder = export(tmp_path / "o")
+    path = folder / "export.json"
+    old = json.loads(path.read_text())
+    del old["image_shape"], old["num_classes"]
+    path.write_text(json.dumps(old))
+    loaded = ExportedMetamodel.load(folder)
+    assert (loaded.image_shape, loaded.num_classes) == ((28, 28, 1), 10)
+    assert set(loaded.reveal(probabilities)) == set(PAPERS.names)
+
+
+def test_an_export_of_other_attributes_images_and_classes(tmp_path):
+    """Three attributes, read from two answers of three classes to images of 6 x 5."""
+    pixels = np.random.default_rng(0).random((2, 6, 5, 3), np.float32)
+    features = keras.Input((2, 3))
+    flat = keras.layers.Flatten()(features)
+    model = keras.Model(
+        features,
+        {
+            a.name: keras.layers.Dense(len(a.values), "softmax", name=a.name)(flat)
+            for a in SMALL
+        },
+    )
+    folder = exporting.export(
+        model,
+        table=SMALL,
+        representation="probabilities",
+        top_k=1,
+        pixels=pixels,
+        description={"fingerprints": {"metamodel": "m"}},
+        export_dir=tmp_path / "small",
+    )
+    loaded = ExportedMetamodel.load(folder)
+    assert loaded.table == SMALL
+    assert (loaded.image_shape, loaded.num_classes) == ((6, 5, 3), 3)
+    np.testing.assert_array_equal(loaded.queries, pixels)
+    answers = loaded.reveal(np.full((4, 2, 3), 1 / 3, np.float32))
+    assert {n: a.shape for n, a in answers.items()} == {
+        a.name: (4, len(a.values)) for a in SMALL
+    }
 
 
 def test_any_number_of_black_boxes_but_only_these_queries(exported, probabilities):
@@ -264,7 +312,7 @@ def test_an_export_after_the_evaluation_knows_the_test_accuracy(runs, tmp_path):
     evaluate_metamodel(EvaluationConfig(metamodel_dir=str(runs / "o")))
     export_metamodel(config)  # The same metamodel: no --overwrite is needed.
     accuracies = ExportedMetamodel.load(tmp_path / "o").description["test_accuracy"]
-    assert accuracies == dict.fromkeys(attributes.NAMES, 1.0)
+    assert accuracies == dict.fromkeys(PAPERS.names, 1.0)
     # Results of another metamodel are not taken for this one's.
     path = runs / "o" / reporting.RESULTS_NAME
     results = json.loads(path.read_text())

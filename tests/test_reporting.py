@@ -24,7 +24,7 @@ def make_document(
     missing_share=0.0,
     **settings,
 ):
-    config = MetamodelConfig(seed=seed, **settings)
+    config = MetamodelConfig(seed=seed, **settings).for_zoo(table, 10)
     random = np.random.default_rng(seed)
     labels, probabilities = {}, {}
     for a in table:

@@ -1,5 +1,6 @@
 """From a trained metamodel to a named black box: three binaries and their messages."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,9 +9,11 @@ import fakes
 import numpy as np
 import pytest
 import stand_ins
+from tables import PAPERS
 
-from kennen_tf import artifacts, attributes, revealing
-from kennen_tf.black_boxes import BlackBox
+from kennen_tf import artifacts, model_files, revealing
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.black_boxes import BlackBox, Form
 from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.configs.revealing import RevealConfig
@@ -22,6 +25,7 @@ from kennen_tf.exporting import ExportedMetamodel
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.zoo import store
 
+DIGITS = Form.of((28, 28, 1), 10)
 NUM_QUERIES = 24
 NUM_ENTRIES = 120
 
@@ -68,7 +72,7 @@ def black_box(folder, exported):
     """A classifier that answers the queries as one with `VALUES` would."""
     pixels = ExportedMetamodel.load(exported).queries
     order = json.loads((folder / "o0" / "split.json").read_text())["query_indices"]
-    labels = list(attributes.labels(VALUES).values())
+    labels = list(PAPERS.labels(VALUES).values())
     planted = {i: labels[place % len(labels)] for i, place in enumerate(order)}
     path = folder / "some_classifier.keras"
     stand_ins.write_planted_classifier(path, len(pixels), pixels, planted)
@@ -80,7 +84,7 @@ def test_a_metamodel_that_reads_all_is_scored_100_percent(folder, capsys):
     printed = capsys.readouterr().out
     document = json.loads((folder / "o0" / "results.json").read_text())
     assert document["average"]["accuracy"] == 1
-    assert [a["name"] for a in document["attributes"]] == list(attributes.NAMES)
+    assert [a["name"] for a in document["attributes"]] == list(PAPERS.names)
     split = json.loads((folder / "o0" / "split.json").read_text())
     assert document["num_test"] == len(split["test"])
     assert document["num_train"] == len(split["train"])
@@ -98,7 +102,7 @@ def test_a_metamodel_that_reads_all_is_scored_100_percent(folder, capsys):
     for name in ("accuracy.png", "confusion.png"):
         content = (folder / "o0" / "figures" / name).read_bytes()
         assert content.startswith(b"\x89PNG")
-    for code in (a.code for a in attributes.ATTRIBUTES):
+    for code in (a.code for a in PAPERS):
         assert f"\n  {code} " in printed
     assert "100.0" in printed and "73.4" in printed
 
@@ -167,7 +171,7 @@ def test_a_missing_metamodel_is_refused(tmp_path):
 def test_a_black_box_is_revealed(exported, black_box, capsys):
     reveal_black_box(RevealConfig(metamodel=str(exported), black_box=str(black_box)))
     printed = capsys.readouterr().out
-    for attribute in attributes.ATTRIBUTES:
+    for attribute in PAPERS:
         line = next(x for x in printed.splitlines() if f"  {attribute.code} " in x)
         assert f" {VALUES[attribute.name]} " in line
     assert "probability" in printed and "runner-up" in printed
@@ -187,7 +191,7 @@ def test_json_is_all_that_is_printed(exported, black_box, tmp_path):
     [revealed] = document["black_boxes"]
     assert revealed["black_box"] == str(black_box)
     assert revealed["num_queries"] == 30
-    for attribute in attributes.ATTRIBUTES:
+    for attribute in PAPERS:
         answer = revealed["attributes"][attribute.name]
         assert answer["value"] == VALUES[attribute.name]
         probabilities = answer["probabilities"]
@@ -227,13 +231,15 @@ def zoo_dir(tmp_path):
     """A zoo of one classifier, not trained."""
     zoo_dir = tmp_path / "zoo"
     (zoo_dir / store.CLASSIFIERS_FOLDER).mkdir(parents=True)
-    store.prepare(ZooConfig(zoo_dir=str(zoo_dir), compute_dtype="float32"))
+    store.prepare(
+        fakes.make_header(ZooConfig(zoo_dir=str(zoo_dir), compute_dtype="float32"))
+    )
     spec = fakes.read_spec(
-        {a.name: VALUES[a.name] for a in attributes.CHOSEN} | {"seed": 3}
+        {a.name: VALUES[a.name] for a in PAPERS.chosen} | {"seed": 3}
     )
     model = fakes.build_classifier(spec)
     path = store.classifier_path(zoo_dir, spec)
-    model.save(path)
+    model_files.save_model(model, path)
     store.add_record(
         zoo_dir,
         store.ClassifierRecord(
@@ -276,20 +282,69 @@ def test_the_truth_is_known_of_the_zoos_classifiers_only(exported, zoo_dir, blac
 
 def test_a_metamodel_of_other_attributes_is_read_by_its_own_table(exported):
     loaded = ExportedMetamodel.load(exported)
-    rows = [{**loaded.attributes[0], "values": ["a", "b", "c", "d"]}]
-    other = ExportedMetamodel(
-        loaded.path,
-        {"test_accuracy": {"act": 0.75}},
-        loaded.queries,
-        rows,
-        loaded._loaded,
+    act = dataclasses.replace(PAPERS["act"], values=("a", "b", "c", "d"))
+    other = dataclasses.replace(
+        loaded,
+        description={"test_accuracy": {"act": 0.75}},
+        table=AttributeTable([act]),
     )
-    box = BlackBox("box", lambda images: np.full((len(images), 10), 0.1))
+    box = BlackBox("box", lambda images: np.full((len(images), 10), 0.1), form=DIGITS)
     [revelation] = revealing.reveal(other, [box])
     [answer] = revelation.answers
     assert answer.values == ("a", "b", "c", "d")
     assert answer.test_accuracy == 0.75
     assert revelation.num_queries == 30
+
+
+def test_a_truth_that_is_not_known_is_not_counted(exported):
+    loaded = ExportedMetamodel.load(exported)
+    box = BlackBox("box", lambda images: np.full((len(images), 10), 0.1), form=DIGITS)
+    [guess] = revealing.reveal(loaded, [box])
+    named = {a.name: a.ranked()[0][0] for a in guess.answers}
+    wrong = next(v for v in PAPERS["act"].values if v != named["act"])
+    truth = {**dict.fromkeys(PAPERS.names), "act": wrong, "bs": named["bs"]}
+    [revelation] = revealing.reveal(loaded, [box], [truth])
+    note, *_ = revealing.revelation_notes(revelation)
+    assert note.startswith("1 of 2 attributes whose value is known are named rightly")
+    table = revealing.revelation_table(revelation)
+    [cells] = [list(c.cells) for c in table.columns if c.header == "truth"]
+    assert dict(zip(PAPERS.names, cells, strict=True)) == {
+        **dict.fromkeys(PAPERS.names, "-"),
+        "act": f"{wrong} (!)",
+        "bs": str(named["bs"]),
+    }
+    answers = revelation.to_json()["attributes"]
+    assert answers["pool"]["truth"] is None and answers["act"]["truth"] == wrong
+
+
+def test_an_attribute_of_one_value_has_no_runner_up(exported):
+    loaded = ExportedMetamodel.load(exported)
+    answer = revealing.AttributeAnswer(
+        name="a", code="a", description="", values=("x",), probabilities=(1.0,)
+    )
+    revelation = revealing.Revelation(
+        black_box="box", num_queries=len(loaded.queries), answers=(answer,)
+    )
+    [cells] = [
+        list(c.cells)
+        for c in revealing.revelation_table(revelation).columns
+        if c.header == "runner-up"
+    ]
+    assert cells == ["-"]
+
+
+def test_a_classifier_saved_again_is_recognised(zoo_dir, tmp_path):
+    zoo = store.Zoo.open(zoo_dir)
+    [record] = zoo.accepted
+    model = zoo.load_classifier(record)
+    twin = tmp_path / "twin.keras"
+    model.save(twin)
+    assert artifacts.sha256_of_file(twin) != record.sha256
+    assert revealing.true_values(zoo, str(twin))["act"] == VALUES["act"]
+    model.set_weights([w + 1e-3 for w in model.get_weights()])
+    model.save(twin)
+    with pytest.raises(UserError, match="must be a classifier of the zoo"):
+        revealing.true_values(zoo, str(twin))
 
 
 BAD_BLACK_BOXES = """

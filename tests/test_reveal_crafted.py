@@ -7,9 +7,10 @@ import fakes
 import numpy as np
 import pytest
 import stand_ins
+from tables import PAPERS
 
-from kennen_tf import attributes, exporting, revealing
-from kennen_tf.black_boxes import BlackBox
+from kennen_tf import exporting, revealing
+from kennen_tf.black_boxes import BlackBox, Form
 from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.configs.queries import QueryConfig
@@ -23,7 +24,8 @@ from kennen_tf.query_zoo import query_zoo
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.zoo import black_boxes, store
 
-ALG = attributes.by_name("alg")
+ALG = PAPERS["alg"]
+DIGITS = Form.of((28, 28, 1), 10)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_a_metamodel_knows_what_it_names(folder):
 def test_it_is_scored_by_what_the_zoo_answers_to_its_queries(folder, capsys):
     document = evaluate(folder / "i")
     scores = {row["name"]: row["accuracy"] for row in document["attributes"]}
-    assert scores == {**dict.fromkeys(attributes.NAMES), "alg": 1.0}
+    assert scores == {**dict.fromkeys(PAPERS.names), "alg": 1.0}
     assert document["num_test"] == 12
     printed = capsys.readouterr().out
     assert "kennen-i (kernel recipe), alg only, top-1, 1 query, split R" in printed
@@ -117,8 +119,8 @@ def test_its_export_has_what_it_names_and_nothing_else(folder, tmp_path, capsys)
     )
     assert "kennen-i, 1 query." in capsys.readouterr().out
     loaded = ExportedMetamodel.load(tmp_path / "i")
-    assert [row["name"] for row in loaded.attributes] == ["alg"]
-    assert loaded.description["attributes"] == attributes.table(["alg"])
+    assert loaded.table.names == ("alg",)
+    assert loaded.description["attributes"] == PAPERS.select(["alg"]).to_json()
     assert loaded.description["test_accuracy"] == {"alg": 1.0}
     assert loaded.queries.shape == (1, 28, 28, 1) and not loaded.queries.any()
     assert list(loaded.reveal(np.full((2, 1, 10), 0.1))) == ["alg"]
@@ -139,6 +141,7 @@ def read_by_label(tmp_path_factory):
     """An exported metamodel that reads an attribute from the label of each query."""
     folder = exporting.export(
         stand_ins.make_reader(12),
+        table=PAPERS,
         representation="top-1",
         top_k=10,
         pixels=fakes.make_query_inputs(12).pixels,
@@ -153,7 +156,7 @@ def test_one_hot_answers_and_labels_reveal_what_probabilities_do(read_by_label):
     probabilities = random.dirichlet(np.ones(10), 12)
     labels = probabilities.argmax(axis=1)
     boxes = [
-        BlackBox("box", lambda _, a=answers: a, outputs_kind=kind)
+        BlackBox("box", lambda _, a=answers: a, outputs_kind=kind, form=DIGITS)
         for answers, kind in (
             (probabilities, "probabilities"),
             (np.eye(10)[labels], "probabilities"),
@@ -186,7 +189,9 @@ def test_labels_are_for_metamodels_that_read_no_more(
     metamodel = dataclasses.replace(
         read_by_label, description={"representation": representation, "top_k": top_k}
     )
-    box = BlackBox("box", lambda images: np.arange(12) % 10, outputs_kind="labels")
+    box = BlackBox(
+        "box", lambda images: np.arange(12) % 10, outputs_kind="labels", form=DIGITS
+    )
     if is_enough:
         revealing.reveal(metamodel, [box])
         assert box.num_queries == 12
@@ -215,4 +220,4 @@ def test_a_black_box_of_labels_is_revealed(
     reveal_black_box(RevealConfig(outputs="labels", **config))
     [revealed] = json.loads(capsys.readouterr().out)["black_boxes"]
     named = {name: row["value"] for name, row in revealed["attributes"].items()}
-    assert named == {a.name: a.values[1] for a in attributes.ATTRIBUTES}
+    assert named == {a.name: a.values[1] for a in PAPERS}

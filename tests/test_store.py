@@ -6,7 +6,7 @@ import fakes
 import numpy as np
 import pytest
 
-from kennen_tf import artifacts
+from kennen_tf import artifacts, model_files
 from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.errors import UserError
@@ -39,8 +39,8 @@ def test_equal_models_give_equal_bytes(tmp_path):
     model = fakes.build_classifier(SPECS[0])
     twin = fakes.build_classifier(SPECS[0])
     twin.set_weights(model.get_weights())
-    store.save_classifier(model, tmp_path / "a.keras")
-    store.save_classifier(twin, tmp_path / "b.keras")
+    model_files.save_model(model, tmp_path / "a.keras")
+    model_files.save_model(twin, tmp_path / "b.keras")
     assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "b.keras").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.keras", "b.keras"]
 
@@ -173,8 +173,8 @@ def test_disk_that_fills_up_leaves_no_half_classifier(zoo, monkeypatch):
         target.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "_copy_without_dates", full)
+    monkeypatch.setattr(model_files, "_copy", full)
     with pytest.raises(OSError, match="No space left"):
-        store.save_classifier(fakes.build_classifier(SPECS[0]), path)
+        model_files.save_model(fakes.build_classifier(SPECS[0]), path)
     assert path.read_bytes() == content
     assert len(list(path.parent.iterdir())) == 3

@@ -232,8 +232,9 @@ def draw(
         )
         axes.set_ylim(min(-25.0, lowest - 5), 105)
         axes.tick_params(labelsize=7)
+        if place > len(names) - columns:  # Of the whole figure, the legend hides it.
+            axes.set_xlabel(x_label, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel(x_label, fontsize=9)
     figure.supylabel("accuracy (%), chance 0, perfect 100", fontsize=9)
     figure.suptitle(title, fontsize=10)
     figure.legend(

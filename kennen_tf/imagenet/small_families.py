@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from kennen_tf.designs.mnist_net import NUM_CLASSES
 from kennen_tf.errors import UserError
 from kennen_tf.imagenet import architectures, pixel_models
 from kennen_tf.imagenet.architectures.forms import NUM_CHANNELS, Form
-from kennen_tf.labeled_images import NUM_CLASSES, LabeledImages
+from kennen_tf.labeled_images import LabeledImages
 from kennen_tf.seeds import derive_seed
 
 IMAGE_SIZE = 32

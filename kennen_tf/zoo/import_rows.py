@@ -6,10 +6,10 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from kennen_tf import attribute_columns
+from kennen_tf import classifier_sheets
 from kennen_tf.artifacts import Path
-from kennen_tf.attribute_columns import Row
 from kennen_tf.attributes import AttributeTable, Values
+from kennen_tf.classifier_sheets import Row
 from kennen_tf.configs.revealing import OUTPUTS, PIXELS
 from kennen_tf.errors import UserError
 from kennen_tf.zoo import store
@@ -17,7 +17,7 @@ from kennen_tf.zoo import store
 FILE = "file"
 # More columns that are no attributes; an empty cell is the first choice.
 _CHOICES = {"pixels": PIXELS, "outputs": OUTPUTS}
-_OWN_COLUMNS = (FILE, *attribute_columns.WHO, *_CHOICES)
+_OWN_COLUMNS = (FILE, *classifier_sheets.WHO, *_CHOICES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def read(
         UserError: If the CSV is not as above; or some files are not there, all of which
             are named; or a file, its contents or a name is there twice.
     """
-    sheet = attribute_columns.read_sheet(path, _OWN_COLUMNS, (FILE,))
+    sheet = classifier_sheets.read_sheet(path, _OWN_COLUMNS, (FILE,))
     table = table or sheet.make_table()
     values = sheet.read_values(table)
     choices = [_read_choices(row) for row in sheet.rows]
@@ -68,13 +68,13 @@ def read(
         for row, file in zip(sheet.rows, files, strict=True)
         if not file
     )
-    attribute_columns.refuse_doubled(sheet.rows, files, "file", FILE)
+    classifier_sheets.refuse_doubled(sheet.rows, files, "file", FILE)
     hashes = [
         store.fingerprint_of(pathlib.Path(file)) if os.path.exists(file) else ""
         for file in files
     ]
     contents = [sha256 or file for sha256, file in zip(hashes, files, strict=True)]
-    attribute_columns.refuse_doubled(sheet.rows, contents, "file with a content", FILE)
+    classifier_sheets.refuse_doubled(sheet.rows, contents, "file with a content", FILE)
     who = sheet.read_who(_default_names(files))
     rows = [
         ImportRow(

@@ -16,8 +16,9 @@ from kennen_tf.errors import UserError
 from kennen_tf.imagenet import pixel_models
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
-# Numbers that are sent at once: 27 images of 224 x 224. Bounds memory.
-_MOST_NUMBERS = 1 << 22
+# Numbers that are sent at once: 6 images of 224 x 224. A Keras model keeps what all of
+# its layers give until it answers: with 27 images, gigabytes.
+_MOST_NUMBERS = 1 << 20
 # A user's function need not bear to be called by several threads.
 _one_function = threading.Lock()
 

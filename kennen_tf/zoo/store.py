@@ -13,10 +13,7 @@ temporary name, renamed, and only then recorded.
 
 import dataclasses
 import functools
-import json
-import os
 import pathlib
-import zipfile
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -409,27 +406,3 @@ def is_whole(zoo_dir: artifacts.Path, record: ClassifierRecord) -> bool:
     return record.status != ACCEPTED or (
         path.exists() and path.stat().st_size == record.num_bytes
     )
-
-
-def save_classifier(model: "keras.Model", path: artifacts.Path) -> None:
-    """Saves a Keras model so that equal models give equal bytes.
-
-    Keras writes the time of saving into the archive; here it is a constant.
-    """
-    with artifacts.atomic_path(path) as temporary:
-        dated = temporary.with_name(f"{temporary.stem}-dated.keras")
-        try:
-            model.save(dated)
-            _copy_without_dates(dated, temporary)
-        finally:
-            dated.unlink(missing_ok=True)
-
-
-def _copy_without_dates(source: artifacts.Path, target: os.PathLike[str]) -> None:
-    with zipfile.ZipFile(source) as dated, zipfile.ZipFile(target, "w") as undated:
-        for name in sorted(dated.namelist()):
-            content = dated.read(name)
-            if name == "metadata.json":
-                metadata = {**json.loads(content), "date_saved": "1980-01-01@00:00:00"}
-                content = json.dumps(metadata, sort_keys=True).encode()
-            undated.writestr(zipfile.ZipInfo(name), content)

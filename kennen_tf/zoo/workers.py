@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import Any
 
-from kennen_tf import artifacts, processors, quiet
+from kennen_tf import artifacts, model_files, processors, quiet
 from kennen_tf.attributes import Facts
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs.design import Design, load_design
@@ -193,7 +193,7 @@ def _train_one(
     if reason:
         return record
     path = store.classifier_path(config.zoo_dir, spec)
-    store.save_classifier(trainer.classifier, path)
+    model_files.save_model(trainer.classifier, path)
     return dataclasses.replace(
         record,
         num_bytes=path.stat().st_size,
