@@ -15,13 +15,18 @@ import pytest
 import tensorflow as tf
 
 from kennen_tf import evaluation
+from kennen_tf import query_outputs as query_outputs_lib
+from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.errors import UserError
+from kennen_tf.evaluate_metamodel import evaluate_metamodel
 from kennen_tf.metamodels import callbacks, training
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.query_outputs import QueryOutputsInfo
+from kennen_tf.reporting import read_results
 from kennen_tf.train_metamodel import train_metamodel
 from pipelines import query_outputs
 
@@ -358,3 +363,47 @@ def test_extrapolation_is_not_scored_on_its_splitting_attributes(
     [name] = Metamodel.load(tmp_path).split.split_attributes
     row = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert name not in row["test"]["accuracy"]
+
+
+def write_with_missing_values(query_dir):
+    """Writes outputs that betray all; nobody has a value of ks, few one of act."""
+    entries = [
+        dataclasses.replace(entry, values={**entry.values, "ks": None, "fc": 3})
+        for entry in fakes.make_entries(120)
+    ]
+    entries = [
+        e if place % 3 else dataclasses.replace(e, values={**e.values, "act": None})
+        for place, e in enumerate(entries)
+    ]
+    whole = {entry.id: entry for entry in fakes.make_entries(120)}
+    config = QueryConfig(zoo_dir="none", query_dir=str(query_dir), num_queries=24)
+    with query_outputs_lib.work_folder(query_dir) as work:
+        query_outputs_lib.write(
+            work,
+            config,
+            fakes.make_query_inputs(24),
+            TABLE,
+            10,
+            entries,
+            lambda entry: fakes.make_probabilities(whole[entry.id], 24, planted=True),
+            zoo_fingerprint="made up",
+        )
+
+
+@pytest.mark.parametrize("recipe", ["kernel", "svm", "mlp"])
+def test_values_that_are_missing_are_neither_learned_nor_scored(recipe, tmp_path):
+    write_with_missing_values(tmp_path / "q")
+    config = resumable(str(tmp_path / "q"), tmp_path / "m", recipe=recipe)
+    train_metamodel(config)
+    evaluate_metamodel(EvaluationConfig(metamodel_dir=config.metamodel_dir))
+    found = read_results(config.metamodel_dir)["attributes"]
+    rows = {row["name"]: row for row in found}
+    assert 0 < rows["act"]["count"] < rows["pool"]["count"]
+    assert rows["act"]["accuracy"] is not None
+    for name in ("ks", "fc"):
+        assert rows[name]["accuracy"] is None and rows[name]["not_scored"]
+    row = json.loads((tmp_path / "m" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert np.isfinite([row[side]["loss"] for side in ("train", "test")]).all()
+    assert not {"ks", "fc"} & set(row["test"]["accuracy"])
+    for weights in Metamodel.load(tmp_path / "m").keras_model.get_weights():
+        assert np.isfinite(weights).all()

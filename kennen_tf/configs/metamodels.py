@@ -18,7 +18,6 @@ STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 REPRESENTATIONS = ("probabilities", "ranking", "top-k", "top-1", "bottom-1")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "cosine")
-# TRANSITION: until experiments/top_k.py reads it from the query outputs.
 # In a recipe's groups: every attribute that there is.
 EVERY = "*"
 

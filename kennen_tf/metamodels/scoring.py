@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kennen_tf import evaluation, reporting
+from kennen_tf.attributes import MISSING
 from kennen_tf.errors import UserError
 from kennen_tf.metamodels.making import Pipeline
 from kennen_tf.metamodels.metamodel import Metamodel
@@ -49,6 +50,7 @@ def score(
         labels,
         metamodel.predict(probabilities),
         skip=metamodel.split.split_attributes,
+        untrained=_untrained(metamodel, info),
         combination_ids=[entry.combination_id for entry in entries],
         seed=derive_seed(metamodel.config.seed, "bootstrap"),
     )
@@ -58,6 +60,13 @@ def score(
         fingerprints=metamodel.fingerprints,
         num_train=len(metamodel.split.train_ids),
     )
+
+
+def _untrained(metamodel: Metamodel, info: QueryOutputsInfo) -> list[str]:
+    """Returns the attributes of which training entries have no two values."""
+    train_ids = set(metamodel.split.train_ids)
+    labels = info.labels([entry for entry in info.entries if entry.id in train_ids])
+    return [n for n, own in labels.items() if len(set(own.tolist()) - {MISSING}) < 2]
 
 
 def _answers(
