@@ -44,7 +44,7 @@ def add_softmax(logits: keras.Model) -> keras.Model:
     """Returns the classifier with these logits: a model that answers probabilities."""
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")
     return keras.Model(
-        logits.inputs, probabilities(logits.outputs[0]), name="classifier"
+        logits.inputs[0], probabilities(logits.outputs[0]), name="classifier"
     )
 
 
