@@ -108,8 +108,8 @@ def count_work(values: Values) -> dict[str, float]:
 def estimate_seconds(values: Values) -> float:
     """Returns about how long a training takes, in seconds of one core with AVX2.
 
-    Fitted to trainings, in float32, on all 60,000 images. With AVX-512 it is a tenth
-    to a third less.
+    For all 60,000 images, in float32. Fitted to the steps of a dozen classifiers, with
+    other work on the same cores; with AVX-512 they took up to a third less.
     """
     chosen: Any = values
     work = count_work(values)
