@@ -147,6 +147,7 @@ def test_a_design_of_ones_own_is_found_in_the_current_folder(load):
         ("PARTS['optimizer'] = keras.optimizers.Adam()", "`optimizer`.*a function"),
         ("PARTS['batch_size'] = 64", "`batch_size`.*a function. Received: 64"),
         ("PARTS['epochs'] = '3'", "`epochs`.*a function or a whole number"),
+        ("PARTS['epochs'] = 0", "`epochs`.*at least 1. Received: 0"),
         ("PARTS['subset'] = 'all'", "`subset`.*a function or None"),
         ("PARTS['images'] = images()", "`images`.*a function or a dataset's name"),
         ("PARTS['step_attributes'] = ('act',)", "`step_attributes`.*'act'"),

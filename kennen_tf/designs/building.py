@@ -48,7 +48,7 @@ def build_classifier(design: Design, values: Values) -> keras.Model:
     logits = build_logits(design, values, no_seed)
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")
     return keras.Model(
-        logits.input, probabilities(logits.outputs[0]), name="classifier"
+        logits.inputs[0], probabilities(logits.outputs[0]), name="classifier"
     )
 
 

@@ -117,6 +117,10 @@ class Design:
                     + "".join(f" or {_KINDS[other]}" for other in others)
                     + f". Received: {value!r}."
                 )
+        if isinstance(self.epochs, int) and self.epochs < 1:
+            raise UserError(
+                f"`epochs` of a design must be at least 1. Received: {self.epochs}."
+            )
 
     @functools.cached_property
     def num_combinations(self) -> int:

@@ -98,8 +98,17 @@ class Trainer:
         labels = tf.constant(self._images.train_labels)
         variables = self._model.trainable_variables
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
-        def step(positions: tf.Tensor) -> tf.Tensor:
+        # Images are handed in: what a trace holds itself is never given back.
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([None], tf.int32),
+                tf.TensorSpec(images.shape, images.dtype),
+                tf.TensorSpec(labels.shape, labels.dtype),
+            ]
+        )
+        def step(
+            positions: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
+        ) -> tf.Tensor:
             batch = tf.cast(tf.gather(images, positions), tf.float32) / 255.0
             with tf.GradientTape() as tape:
                 logits = tf.cast(self._model(batch, training=True), tf.float32)
@@ -114,7 +123,7 @@ class Trainer:
             self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
             return loss
 
-        return step
+        return lambda positions: step(positions, images, labels)
 
     def train(self, spec: ClassifierSpec, root_seed: int, epochs: int = 0) -> Training:
         """Trains one classifier from its initial weights and validates it.
