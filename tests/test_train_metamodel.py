@@ -53,6 +53,7 @@ def evaluate(config):
     ids = metamodel.split.test_ids
     x, labels = query_outputs.load_arrays(info, ids, metamodel.query_indices, None)
     return evaluation.evaluate(
+        info.attributes,
         labels,
         metamodel.predict(x),
         skip=metamodel.split.split_attributes,
