@@ -43,13 +43,15 @@ def attack_black_box(config: AttackConfig) -> None:
 
     quiet.import_tensorflow()
 
-    from kennen_tf import black_boxes
+    from kennen_tf import black_boxes, keras_archives
     from kennen_tf.imagenet import attacked_box, image_set, registry, run_folder
     from pipelines import image_sets
 
     identity = attacked_box.identify(config.black_box)
     known = registry.open_registry(config.classifiers, config.weights_dir)
-    families = known.without([identity])
+    # Saved a second time, it is another file.
+    twin = keras_archives.fingerprint(config.black_box)
+    families = known.without([identity, twin])
     _check_families(config, known, families)
     num_classes = families.members[0].num_classes
     form = black_boxes.Form(

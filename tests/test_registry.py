@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 
+from kennen_tf import keras_archives
 from kennen_tf.artifacts import sha256_of_file
 from kennen_tf.errors import UserError
 from kennen_tf.imagenet import keras_files, weights
@@ -112,8 +114,8 @@ def test_the_sentence_about_weights_says_which_from_where_and_where_to():
     )
 
 
-def save(path, size=SIZE, classes=CLASSES, last="linear", channels=3):
-    keras.utils.set_random_seed(0)
+def save(path, size=SIZE, classes=CLASSES, last="linear", channels=3, seed=0):
+    keras.utils.set_random_seed(seed)
     inputs = keras.Input((size, size, channels))
     values = keras.layers.GlobalAveragePooling2D()(inputs)
     values = keras.layers.Dense(classes, activation=last)(values)
@@ -135,7 +137,7 @@ def test_a_manifest_gives_its_classifiers(tmp_path):
     (tmp_path / "sub").mkdir()
     first = save(tmp_path / "a.keras")
     second = save(tmp_path / "sub" / "b.keras", last="softmax", size=9)
-    save(tmp_path / "c.keras")
+    save(tmp_path / "c.keras", seed=1)
     rows = [
         row(),
         row(
@@ -318,6 +320,22 @@ def test_one_file_is_not_two_classifiers(tmp_path):
     twin = row(name="b", family="g", file="b.keras", pixels="unit")
     with pytest.raises(UserError, match="different ones.*Received: a and b, files"):
         open_rows(tmp_path, row(), twin)
+
+
+def test_a_classifier_saved_twice_is_not_two_and_is_left_out_as_itself(tmp_path):
+    save(tmp_path / "a.keras")
+    shutil.copy(tmp_path / "a.keras", tmp_path / "b.keras")
+    with zipfile.ZipFile(tmp_path / "b.keras", "a") as archive:
+        archive.comment = b"saved later"
+    twin = row(name="b", family="g", file="b.keras")
+    with pytest.raises(UserError, match="different ones.*Received: a and b, files"):
+        open_rows(tmp_path, row(), twin)
+    save(tmp_path / "c.keras", size=9)
+    other = row(name="c", family="g", file="c.keras")
+    found = Registry(open_rows(tmp_path, row(), other))
+    fingerprint = keras_archives.fingerprint(tmp_path / "b.keras")
+    assert [m.name for m in found.without([fingerprint]).members] == ["c"]
+    assert len(found.without([""]).members) == 2
 
 
 def test_logits_that_are_probabilities_are_found_when_opened(tmp_path):

@@ -117,9 +117,10 @@ class Runs:
                 **settings,
             }
         )
-        deciding = folder_lib.deciding(self._make_job(config).description)
-        name = f"{_say(config)}-{artifacts.fingerprint(deciding)[:8]}"
-        return dataclasses.replace(config, metamodel_dir=str(self._folder / name))
+        job = self._make_job(config)
+        deciding = folder_lib.deciding(job.description)
+        name = f"{_say(job.config)}-{artifacts.fingerprint(deciding)[:8]}"
+        return dataclasses.replace(job.config, metamodel_dir=str(self._folder / name))
 
     def train(
         self, experiment: str, configs: Sequence[MetamodelConfig]
@@ -171,23 +172,12 @@ class Runs:
             job = self._make_job(config)
             try:
                 # What the zoo does not allow, it says here; later errors are others.
-                self._check_classes(config)
                 _ = job.split, job.query_indices
             except UserError as error:
                 return Refused(config=config, reason=str(error))
             document = self._make(job)
             self.num_trained += 1
         return Run(config=config, document=document)
-
-    def _check_classes(self, config: MetamodelConfig) -> None:
-        """Raises `UserError` if kennen-i cannot name each value by a class."""
-        most = self.info.num_classes
-        too_many = [a.code for a in self.info.attributes if len(a.values) > most]
-        if config.method == "kennen-i" and too_many:
-            raise UserError(
-                f"kennen-i names a value by a class, and the zoo's classifiers have "
-                f"{most}: {', '.join(too_many)} can take more values."
-            )
 
     def _make(self, job: making.Job) -> dict[str, Any]:
         started = time.monotonic()

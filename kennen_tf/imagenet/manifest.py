@@ -16,7 +16,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kennen_tf import artifacts
+from kennen_tf import artifacts, keras_archives
 from kennen_tf.errors import UserError
 from kennen_tf.imagenet import keras_files, pixel_models, registry
 from kennen_tf.imagenet.members import Member
@@ -148,6 +148,7 @@ def _make_member(path: pathlib.Path, row: Mapping[str, Any]) -> Member:
         ),
         num_classes=pixel_models.find_num_classes(name, outputs),
         identity=identity,
+        twin=keras_archives.fingerprint(file),
         opener=functools.partial(
             keras_files.open_keras_file, row["name"], file, **settings
         ),
@@ -169,7 +170,7 @@ def _check_files(path: pathlib.Path, members: Sequence[Member]) -> None:
     """One of two twins, held out, would be known from the other."""
     names: dict[str, str] = {}
     for member in members:
-        other = names.setdefault(member.content, member.name)
+        other = names.setdefault(member.twin or member.content, member.name)
         if other != member.name:
             raise UserError(
                 f"Classifiers in {path} must be different ones. Received: {other} and "

@@ -20,6 +20,8 @@ class Member:
         identity: Text that changes when its logits may: the SHA-256 of its file, or
             where its weights come from.
         opener: Builds it and loads its weights.
+        twin: What its file has in common with others of the same layers and weights,
+            however they were saved; "" if that is not known.
     """
 
     family: str
@@ -28,6 +30,7 @@ class Member:
     num_classes: int
     identity: str
     opener: Callable[[], "PixelModel"] = dataclasses.field(compare=False, repr=False)
+    twin: str = ""
 
     @property
     def content(self) -> str:

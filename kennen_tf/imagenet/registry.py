@@ -88,13 +88,15 @@ class Registry:
 
         Args:
             identities: Of what is left out. A SHA-256 alone leaves out its file however
-                it is used (`Member.content`).
+                it is used (`Member.content`), and a `Member.twin` whatever has the same
+                layers and weights.
         """
+        left_out = {*identities} - {""}
         families = {
             family: tuple(
                 member
                 for member in members
-                if not {member.identity, member.content} & {*identities}
+                if not left_out & {member.identity, member.content, member.twin}
             )
             for family, members in self.families.items()
         }
