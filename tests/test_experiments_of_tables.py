@@ -287,19 +287,6 @@ def test_readers_learn_from_known_values_and_are_scored_on_them(make_runs):
     assert scores["license"] is None
 
 
-def test_a_value_for_each_class_is_what_kennen_i_needs(make_runs):
-    wide = AttributeTable([*SMALL, Attribute(name="many", values=tuple(range(4)))])
-    for table, message in ((SMALL, None), (wide, "have 3: many can take more values")):
-        runs = make_runs(table)
-        check = runs_lib.Runs._check_classes
-        if message is None:
-            check(runs, runs.make_config("kennen-i", 0))
-        else:
-            check(runs, runs.make_config("kennen-o", 0))
-            with pytest.raises(ValueError, match=message):
-                check(runs, runs.make_config("kennen-i", 0))
-
-
 def test_a_document_of_before_it_carried_the_table_is_of_the_papers():
     document = report.make_document(
         "top-k",
