@@ -20,6 +20,7 @@ import sys
 from flags import common
 from flags import revealing as revealing_flags
 from kennen_tf.configs.revealing import RevealConfig
+from kennen_tf.errors import UserError
 
 SCHEMA_VERSION = 1
 
@@ -40,6 +41,12 @@ def reveal_black_box(config: RevealConfig) -> None:
     from kennen_tf.zoo.store import Zoo
 
     metamodel = ExportedMetamodel.load(config.metamodel)
+    if not metamodel.queries.size:
+        raise UserError(
+            f"The metamodel in {config.metamodel} must have images to send. Received: "
+            "one that was trained on recorded answers without them. Import the answers "
+            "with their `images`, and train and export again."
+        )
     truths = []
     if config.zoo_dir:
         zoo = Zoo.open(config.zoo_dir)
