@@ -21,6 +21,8 @@ from kennen_tf.metamodels.temperature import find_temperature
 
 # Parts of the combinations that are left out in turn to find the temperature.
 NUM_FOLDS = 5
+# Share of the largest product that a difference of products may be off by.
+ROUNDING = 1e-12
 
 Array = npt.NDArray[np.float64]
 
@@ -107,8 +109,8 @@ def solve(
     among = products[np.ix_(known, known)]
     inner = among @ weights
     mean_square = np.mean(np.diag(among) - 2 * inner) + weights @ inner
-    # Of entries that answer all alike, every length is 0.
-    scale = mean_square if mean_square > 0 else 1.0
+    # Of entries that answer all alike, every length is 0, but for rounding.
+    scale = mean_square if mean_square > ROUNDING * among.max() else 1.0
     among = among / scale
     folds = _deal(places, np.asarray(combination_ids)[known])
     temperature = _left_out_temperature(among, places, weights, folds, recipe)
