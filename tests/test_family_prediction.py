@@ -17,6 +17,7 @@ from kennen_tf.configs.family_prediction import METAMODELS, MLP, RIDGE, SVM
 from kennen_tf.configs.imagenet import PAPER
 from kennen_tf.errors import UserError
 from kennen_tf.imagenet import (
+    family_metamodels,
     family_mlp,
     family_prediction,
     family_reporting,
@@ -54,7 +55,7 @@ def inner_products(features):
 
 def score(metamodel, features, train, num_families, labels=LABELS):
     """Scores families for `TEST`."""
-    return family_prediction.score_families(
+    return family_metamodels.score_families(
         *(metamodel, inner_products(features), train, TEST, labels, num_families, 0)
     )
 
@@ -118,16 +119,16 @@ def test_inner_products_in_pieces_are_those_in_one_go(monkeypatch):
     logits = family_fakes.make_logits(registry, num_images=10)
     outputs, names = family_fakes.make_outputs(logits), ["b0", "a0", "a1"]
     box = probabilities_of(logits["a1"]).round(2)
-    whole = family_prediction.products_of(outputs, names)
+    whole = family_metamodels.products_of(outputs, names)
     backwards = np.arange(10)[::-1]
-    with_box = family_prediction.products_of(outputs, names, backwards, box)
-    monkeypatch.setattr(family_prediction, "_IMAGES_AT_ONCE", 3)
+    with_box = family_metamodels.products_of(outputs, names, backwards, box)
+    monkeypatch.setattr(family_metamodels, "_IMAGES_AT_ONCE", 3)
     # But for the last digit of logarithms, which hangs on their place in memory.
     np.testing.assert_allclose(
-        family_prediction.products_of(outputs, names), whole, rtol=1e-6
+        family_metamodels.products_of(outputs, names), whole, rtol=1e-6
     )
     np.testing.assert_allclose(
-        family_prediction.products_of(outputs, names, backwards, box),
+        family_metamodels.products_of(outputs, names, backwards, box),
         with_box,
         rtol=1e-6,
     )
@@ -159,7 +160,7 @@ def test_families_count_alike_however_many_members_they_have(metamodel):
     points = np.array([-1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 1.0])
     labels = np.array([0, 0, 0, 0, 0, 1, -1])
     for seed in range(5):
-        [scores] = family_prediction.score_families(
+        [scores] = family_metamodels.score_families(
             metamodel,
             np.outer(points, points),
             np.arange(6),

@@ -167,7 +167,7 @@ def test_a_run_killed_between_classifiers_goes_on(
         dying = die_in_call(4, batches.predict_logits)
         patches.setattr(batches, "predict_logits", dying)
         predict_family(make_config(inputs, folder, metamodel="all"))
-    assert len(list(folder.glob("outputs-unfinished/*.npz"))) == 3
+    assert len(list(folder.glob("outputs-unfinished/*.npy"))) == 3
     with monkeypatch.context() as patches:
         # Two are missing; a third would be one too many.
         dying = die_in_call(3, batches.predict_logits)

@@ -1,7 +1,7 @@
 """What the classifiers of families answer: asked once, kept as query outputs of a zoo.
 
-outputs/                    query outputs (`query_outputs`) with the attribute "family"
-outputs-unfinished/VGG.npz  what one classifier answered, until all are asked
+outputs/             query outputs (`query_outputs`) with the one attribute "family"
+outputs-unfinished/  until all are asked: an .npy file for each that was
 """
 
 import dataclasses
@@ -9,8 +9,6 @@ import functools
 import gc
 import pathlib
 import shutil
-import urllib.parse
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -117,30 +115,35 @@ def collect(
             member.name: [member.family, member.identity] for member in members
         },
     )
-    found, is_whole = _read_kept(config, load_arrays)
     unfinished = folder.with_name(f"{folder.name}-unfinished")
+    found, is_whole = _read_kept(config, load_arrays)
     if not is_whole:
         artifacts.remove_incomplete(artifacts.make_folder(unfinished))
-        found |= {
-            member.name: answers
-            for member in members
-            if member.name not in found
-            and (answers := _read_part(unfinished, member, images)) is not None
+        paths = {
+            # Named by all that it depends on.
+            m.name: unfinished
+            / f"{artifacts.fingerprint([m.identity, config.images])}.npy"
+            for m in members
         }
-        missing = [member for member in members if member.name not in found]
+        missing = [
+            m for m in members if m.name not in found and not paths[m.name].exists()
+        ]
         total = len(missing) * len(images)
         with tqdm.tqdm(
             None, "classifiers", total, unit="image", disable=not total
         ) as bar:
             for place, member in enumerate(members):
+                name = member.name
                 if member in missing:
-                    bar.set_postfix_str(member.name)
-                    found[member.name] = _ask(
-                        unfinished, member, images, batch_size, bar.update
-                    )
+                    bar.set_postfix_str(name)
+                    with artifacts.atomic_path(paths[name]) as temporary:
+                        answers = _ask(member, images, batch_size, bar.update)
+                        np.save(temporary, answers)
                     gc.collect()  # Keras models are cycles.
+                if name not in found:
+                    found[name] = np.load(paths[name])
                 if not place and on_first is not None:
-                    only = {member.name: found[member.name]}
+                    only = {name: found[name]}
                     on_first(FamilyOutputs(labels=images.labels, probabilities=only))
         _write(config, members, images, found)
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -184,13 +187,11 @@ def _read_kept(
 
 
 def _ask(
-    folder: pathlib.Path,
     member: Member,
     images: ImageSet,
     batch_size: int,
     on_batch: Callable[[int], Any],
 ) -> Probabilities:
-    """Asks a classifier, and keeps what it answers in a file of its own."""
     logits = batches.predict_logits(member.open(), images.pixels, batch_size, on_batch)
     if not np.isfinite(logits).all():
         wrong = int((~np.isfinite(logits)).any(axis=1).sum())
@@ -198,31 +199,7 @@ def _ask(
             f"A classifier must give finite logits. Received: NaN or infinity from "
             f"{member.name} for {wrong} of {len(images)} images. Leave it out."
         )
-    answers = special.softmax(logits.astype(np.float64), axis=1).astype(np.float32)
-    with artifacts.atomic_path(_part_path(folder, member)) as temporary:
-        made_from = np.array([member.identity, images.fingerprint])
-        np.savez(temporary, probabilities=answers, made_from=made_from)
-    return answers
-
-
-def _read_part(
-    folder: pathlib.Path, member: Member, images: ImageSet
-) -> Probabilities | None:
-    """Returns what `_ask` kept of this very classifier, if it did."""
-    path = _part_path(folder, member)
-    if not path.exists():
-        return None
-    try:
-        with open(path, "rb") as file, np.load(file) as stored:
-            if stored["made_from"].tolist() == [member.identity, images.fingerprint]:
-                return stored["probabilities"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        logging.warning("%s is damaged (%s): asked again.", path, type(error).__name__)
-    return None
-
-
-def _part_path(folder: pathlib.Path, member: Member) -> pathlib.Path:
-    return folder / f"{urllib.parse.quote(member.name, safe=' ')}.npz"
+    return special.softmax(logits.astype(np.float64), axis=1).astype(np.float32)
 
 
 def _write(

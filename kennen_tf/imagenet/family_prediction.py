@@ -1,9 +1,7 @@
 """Family prediction by kennen-o: outputs for some images tell a classifier's family.
 
 Paper, section 4: random images are the queries; one classifier of each family is held
-out as the black box, over several folds and draws of queries. What metamodels read is
-told by inner products, and these are sums over queries: computed once for each image,
-they serve every draw.
+out as the black box, over several folds and draws of queries.
 """
 
 import dataclasses
@@ -12,25 +10,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf import outputs as representations
 from kennen_tf import splits
-from kennen_tf.configs.family_prediction import MLP
-from kennen_tf.configs.metamodels import RECIPES, KernelRecipe, Recipe
 from kennen_tf.errors import UserError
-from kennen_tf.imagenet import family_mlp, family_outputs
+from kennen_tf.imagenet import family_metamodels, family_outputs
 from kennen_tf.imagenet.family_outputs import FamilyOutputs
 from kennen_tf.imagenet.members import FAMILY, Member
 from kennen_tf.imagenet.registry import Registry
-from kennen_tf.metamodels import planes
 from kennen_tf.seeds import derive_seed
 
 # Draws of queries for each target, where it is predicted for an attack.
 NUM_DRAWS = 10
-# Features of 60 classifiers with 1,000 classes for as many images are 120 MB.
-_IMAGES_AT_ONCE = 256
 
 IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -216,12 +207,12 @@ def predict(
     num_images = len(outputs.labels)
     queries = draw_queries(num_images, min(num_queries, num_images), seed)
     members = registry.members
-    products = products_of(
+    products = family_metamodels.products_of(
         outputs, [m.name for m in members], queries, probabilities[queries]
     )
     names = list(registry.families)
     labels = np.array([*(names.index(m.family) for m in members), -1])
-    [scores] = score_families(
+    [scores] = family_metamodels.score_families(
         metamodel,
         products.sum(axis=0),
         np.arange(len(members)),
@@ -233,97 +224,6 @@ def predict(
     return dict(zip(names, map(float, scores), strict=True))
 
 
-def products_of(
-    outputs: FamilyOutputs,
-    names: Sequence[str],
-    images: npt.NDArray[np.integer] | None = None,
-    black_box: npt.NDArray[np.floating] | None = None,
-) -> FloatArray:
-    """Returns the inner products of represented outputs for each image.
-
-    Args:
-        outputs: Of all classifiers.
-        names: Of the classifiers wanted.
-        images: Places of the images wanted; None: all.
-        black_box: Probabilities of one more classifier for these images, `(images,
-            classes)`; None: there is none. Where it rounds the lowest to 0, no
-            classifier's are told apart below its least.
-
-    Returns:
-        `(images, classifiers, classifiers)`, classifiers in the order of `names`, then
-        the black box; summed over queries, those of what a metamodel reads.
-    """
-    places = np.arange(len(outputs.labels)) if images is None else images
-    least = _least_probability(black_box)
-    parts = []
-    for start in range(0, len(places), _IMAGES_AT_ONCE):
-        some = slice(start, start + _IMAGES_AT_ONCE)
-        answers = [outputs.probabilities[name][places[some]] for name in names]
-        if black_box is not None:
-            answers.append(black_box[some].astype(np.float32))
-        by_image = np.maximum(np.stack(answers, axis=1), least)
-        read = representations.represent(by_image, "probabilities").numpy()
-        read = read.astype(np.float64)
-        parts.append(read @ read.transpose(0, 2, 1))
-    return np.concatenate(parts)
-
-
-def _least_probability(
-    probabilities: npt.NDArray[np.floating] | None,
-) -> np.float32:
-    """Returns below what rounded probabilities tell nothing."""
-    if probabilities is None or probabilities.all():
-        return np.float32(0)
-    least = probabilities[probabilities > 0].min()
-    # Of 0 and 1 alone, the least is 1, and all classifiers would be alike.
-    return np.float32(min(least, 1 / probabilities.shape[1]))
-
-
-def score_families(
-    metamodel: str,
-    products: FloatArray,
-    train: npt.NDArray[np.integer],
-    test: npt.NDArray[np.integer],
-    labels: npt.NDArray[np.integer],
-    num_families: int,
-    seed: int,
-) -> FloatArray:
-    """Trains a metamodel and scores families for the test classifiers.
-
-    Families count alike, however many training classifiers they have.
-
-    Args:
-        metamodel: One of `configs.family_prediction.METAMODELS`.
-        products: Inner products of what each classifier answers, `(classifiers,
-            classifiers)`.
-        train: Places of those to train on, of two families or more.
-        test: Places of those to name.
-        labels: `(classifiers,)`, the family of each; of those in `test` not looked at.
-        num_families: Number of families, from 0 on.
-        seed: Decides initial weights, where there are any.
-
-    Returns:
-        `(test classifiers, num_families)`; the highest names the family, which is one
-        that has a training classifier.
-    """
-    if metamodel == MLP:
-        return family_mlp.score_families(
-            products, train, test, labels, num_families, seed
-        )
-    recipe = RECIPES[metamodel]
-    if isinstance(recipe, Recipe | KernelRecipe):
-        raise ValueError(f"A recipe of planes is wanted. Received: {metamodel!r}.")
-    # Each classifier is a combination of its own.
-    coefficients, bias = planes.solve(
-        products[np.ix_(train, train)],
-        labels[train],
-        num_families,
-        [str(place) for place in train],
-        recipe,
-    )
-    return products[np.ix_(test, train)] @ coefficients + bias
-
-
 class _Reader:
     """Trains metamodels on all members but some, and names these."""
 
@@ -331,7 +231,9 @@ class _Reader:
         self._members = registry.members
         self._families = list(registry.families)
         self._labels = np.array([self._families.index(m.family) for m in self._members])
-        self._products = products_of(outputs, [m.name for m in self._members])
+        self._products = family_metamodels.products_of(
+            outputs, [m.name for m in self._members]
+        )
         self._seed = seed
 
     def name(
@@ -341,7 +243,7 @@ class _Reader:
         is_held = np.array([member in held_out for member in self._members])
         test = np.array([self._members.index(member) for member in held_out])
         [train] = np.nonzero(~is_held)
-        scores = score_families(
+        scores = family_metamodels.score_families(
             metamodel,
             self._products[queries].sum(axis=0),
             train,
