@@ -141,6 +141,15 @@ def test_other_images_or_weights_are_asked_about_again(tmp_path, images, members
     check_answers(collect(members, other, tmp_path), members, other)
 
 
+def test_who_is_not_wanted_now_is_not_forgotten(tmp_path, images, members):
+    collect(members[:2], images, tmp_path)
+    collect(members[2:], images, tmp_path)
+    outputs = collect(members[:2], images, tmp_path)
+    assert num_opened(members) == [1, 1, 1]
+    assert list(outputs.probabilities) == [member.name for member in members[:2]]
+    check_answers(outputs, members[:2], images)
+
+
 def test_another_family_needs_no_other_answers(tmp_path, images, members):
     collect(members, images, tmp_path)
     moved = dataclasses.replace(members[0], family="family.9")

@@ -167,7 +167,7 @@ def die_in_call(number, function):
         (batches, "predict_logits", 2),  # Of the clean images.
         (AipFolder, "_write", 5),
         (batches, "predict_logits", 5),  # Of the perturbed ones.
-        (artifacts, "write_json", 10),  # The last: results.json.
+        (artifacts, "write_json", 8),  # The last: results.json.
     ],
     ids=["asking", "generating", "grading", "reporting"],
 )

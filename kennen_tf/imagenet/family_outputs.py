@@ -9,7 +9,7 @@ import functools
 import gc
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ from kennen_tf.records import QueriedEntry
 _TOP_5 = 5
 
 Probabilities = npt.NDArray[np.float32]
+# Family and identity of each, by its name.
+Classifiers = Mapping[str, Sequence[str]]
 # `pipelines.query_outputs.load_arrays`; libraries do not import pipelines.
 LoadArrays = Callable[..., tuple[np.ndarray, Any]]
 
@@ -75,9 +77,9 @@ def top_k_accuracy(
     return float(np.mean(grading.rank_labels(probabilities, labels) < k))
 
 
-def make_table(members: Sequence[Member]) -> AttributeTable:
+def make_table(families: Iterable[str]) -> AttributeTable:
     """Returns the table of a zoo whose one attribute is the family."""
-    values = tuple(dict.fromkeys(member.family for member in members))
+    values = tuple(dict.fromkeys(families))
     return AttributeTable([Attribute(name=FAMILY, values=values, group="architecture")])
 
 
@@ -92,7 +94,8 @@ def collect(
     """Asks the classifiers whose answers `folder` does not hold yet, and keeps all.
 
     One classifier after the other is opened, asked, written and dropped. Answers of
-    another classifier of the same name, to other images, or damaged, are not taken.
+    another classifier of the same name, to other images, or damaged, are not taken;
+    those of classifiers that are not wanted now stay, for when they are again.
 
     Args:
         members: The classifiers.
@@ -116,21 +119,24 @@ def collect(
         },
     )
     unfinished = folder.with_name(f"{folder.name}-unfinished")
-    found, is_whole = _read_kept(config, load_arrays)
-    if not is_whole:
+    stored, found = _read_kept(config, load_arrays)
+    kept = {name: row for name, row in stored.items() if name in found}
+    everybody = {**kept, **config.classifiers}
+    if everybody != stored:
         artifacts.remove_incomplete(artifacts.make_folder(unfinished))
-        paths = {
-            # Named by all that it depends on.
-            m.name: unfinished
-            / f"{artifacts.fingerprint([m.identity, config.images])}.npy"
+        # Named by all that their contents depend on.
+        keys = {
+            m.name: artifacts.fingerprint([m.identity, images.fingerprint])
             for m in members
         }
+        paths = {name: unfinished / f"{key}.npy" for name, key in keys.items()}
         missing = [
             m for m in members if m.name not in found and not paths[m.name].exists()
         ]
-        total = len(missing) * len(images)
         with tqdm.tqdm(
-            None, "classifiers", total, unit="image", disable=not total
+            *(None, "classifiers", len(missing) * len(images)),
+            unit="image",
+            disable=not missing,
         ) as bar:
             for place, member in enumerate(members):
                 name = member.name
@@ -145,7 +151,8 @@ def collect(
                 if not place and on_first is not None:
                     only = {name: found[name]}
                     on_first(FamilyOutputs(labels=images.labels, probabilities=only))
-        _write(config, members, images, found)
+        config = dataclasses.replace(config, classifiers=everybody)
+        _write(config, images, found)
     shutil.rmtree(unfinished, ignore_errors=True)
     return FamilyOutputs(
         labels=images.labels,
@@ -155,35 +162,36 @@ def collect(
 
 def _read_kept(
     config: FamilyQueryConfig, load_arrays: LoadArrays
-) -> tuple[dict[str, Probabilities], bool]:
-    """Reads what query outputs hold of these classifiers' answers to these images.
+) -> tuple[Classifiers, dict[str, Probabilities]]:
+    """Reads what query outputs hold of answers to these images.
 
     Returns:
-        Answers by the name of each, and whether the query outputs hold just these.
+        The classifiers whose answers they hold, and answers by the name of each, but
+        for those that are another classifier by now.
     """
     folder = pathlib.Path(config.query_dir)
-    if not (folder / query_outputs.CONFIG_NAME).exists():
-        return {}, False
+    if not query_outputs.holds_query_outputs(folder):
+        return {}, {}
     try:
         info = query_outputs.QueryOutputsInfo.open(folder)
     except UserError as error:
         logging.warning("Classifiers are asked again: %s", error)
-        return {}, False
+        return {}, {}
     stored = info.config
     if not isinstance(stored, FamilyQueryConfig) or stored.images != config.images:
         logging.warning("%s holds answers to other images: asked again.", folder)
-        return {}, False
+        return {}, {}
+    wanted = {name: identity for name, (_, identity) in config.classifiers.items()}
     same = sorted(
         name
-        for name, (_, identity) in config.classifiers.items()
-        if name in stored.classifiers and stored.classifiers[name][1] == identity
+        for name, (_, identity) in stored.classifiers.items()
+        if wanted.get(name, identity) == identity
     )
     if not same:
-        return {}, False
+        return {}, {}
     # Probabilities as they are; all records are read once.
     answers, _ = load_arrays(info, same, range(info.num_queries), None)
-    is_whole = stored.classifiers == config.classifiers
-    return dict(zip(same, answers, strict=True)), is_whole
+    return dict(stored.classifiers), dict(zip(same, answers, strict=True))
 
 
 def _ask(
@@ -204,7 +212,6 @@ def _ask(
 
 def _write(
     config: FamilyQueryConfig,
-    members: Sequence[Member],
     images: ImageSet,
     probabilities: Mapping[str, Probabilities],
 ) -> None:
@@ -215,21 +222,22 @@ def _write(
     )
     entries = [
         QueriedEntry(
-            id=member.name,
-            combination_id=member.combination_id,
-            members=(member.name,),
-            accuracy=top_k_accuracy(probabilities[member.name], images.labels, 1),
-            values=member.values,
+            id=name,
+            combination_id=name,
+            members=(name,),
+            accuracy=top_k_accuracy(probabilities[name], images.labels, 1),
+            values={FAMILY: family},
         )
-        for member in members
+        for name, (family, _) in config.classifiers.items()
     ]
+    [num_classes] = {answers.shape[1] for answers in probabilities.values()}
     with query_outputs.work_folder(config.query_dir) as work:
         query_outputs.write(
             work,
             config,
             queries,
-            make_table(members),
-            members[0].num_classes,
+            make_table(family for family, _ in config.classifiers.values()),
+            num_classes,
             entries,
             lambda entry: probabilities[entry.id],
             artifacts.fingerprint([config.images, config.classifiers]),

@@ -84,7 +84,7 @@ def make_folds(registry: Registry, num_folds: int, seed: int) -> list[list[Membe
             "To hold classifiers out, two families or more are needed, and one of them "
             f"with two classifiers or more. Received: {counts}."
         )
-    table = family_outputs.make_table(registry.members)
+    table = family_outputs.make_table(registry.families)
     split = f"{splits.LEAVE_ONE_OUT}:{FAMILY}"
     folds = []
     for fold in range(seed * num_folds, (seed + 1) * num_folds):
