@@ -166,6 +166,8 @@ def test_with_nobody_to_ask_the_temperature_is_1():
     scores = [logits[labels == value, value].mean() for value in range(3)]
     # Support vectors of a hard margin are at 1 and -1, their mean over three at -1/3.
     np.testing.assert_allclose(scores, 4 / 3, atol=0.01)
+    unasked, _ = planes.solve(products, labels, 3, None, RECIPE)
+    np.testing.assert_array_equal(unasked, coefficients)
     _, _, ids = make_families(2, preference=6.0)
     trusting, bias = planes.solve(products, labels, 3, ids, RECIPE)
     assert np.abs(products @ trusting + bias).max() > 2 * np.abs(logits).max()

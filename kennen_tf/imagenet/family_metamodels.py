@@ -107,12 +107,6 @@ def score_families(
     recipe = RECIPES[metamodel]
     if isinstance(recipe, Recipe | KernelRecipe):
         raise ValueError(f"A recipe of planes is wanted. Received: {metamodel!r}.")
-    # Each classifier is a combination of its own.
-    coefficients, bias = planes.solve(
-        products[np.ix_(train, train)],
-        labels[train],
-        num_families,
-        [str(place) for place in train],
-        recipe,
-    )
+    among = products[np.ix_(train, train)]
+    coefficients, bias = planes.solve(among, labels[train], num_families, None, recipe)
     return products[np.ix_(test, train)] @ coefficients + bias

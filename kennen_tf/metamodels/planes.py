@@ -71,7 +71,7 @@ def solve(
     products: Array,
     labels: npt.NDArray[np.integer],
     num_values: int,
-    combination_ids: Sequence[str],
+    combination_ids: Sequence[str] | None,
     recipe: PlanesRecipe,
 ) -> tuple[Array, Array]:
     """Fits a machine to each value of an attribute, from inner products alone.
@@ -90,7 +90,8 @@ def solve(
         products: Of the features of training entries, `(entries, entries)`.
         labels: `(entries,)`; without a value, an entry has no part in it.
         num_values: Of the attribute.
-        combination_ids: Of the entries.
+        combination_ids: Of the entries; None leaves nobody out, and takes a sixth of
+            the time, for who only looks for the highest logit.
         recipe: Which machines, and what errors cost them.
 
     Returns:
@@ -112,8 +113,10 @@ def solve(
     # Of entries that answer all alike, every length is 0, but for rounding.
     scale = mean_square if mean_square > ROUNDING * among.max() else 1.0
     among = among / scale
-    folds = _deal(places, np.asarray(combination_ids)[known])
-    temperature = _left_out_temperature(among, places, weights, folds, recipe)
+    temperature = 1.0
+    if combination_ids is not None:
+        folds = _deal(places, np.asarray(combination_ids)[known])
+        temperature = _left_out_temperature(among, places, weights, folds, recipe)
     found, constants = _fit_machines(among, places, len(seen), recipe)
     # The same for all values changes nothing, and this leaves the highest above 0: so
     # a value that no entry has is never the likeliest.
