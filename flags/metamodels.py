@@ -40,7 +40,8 @@ def define(
         tuple(RECIPES),
         "How the metamodel is trained and images are crafted: this project's way, by a "
         "kernel regression that is solved for or by MLPs; by linear support vector "
-        "machines (svm), for few classifiers of many classes; or the paper's.",
+        "machines (svm) or ridge regressions, for few classifiers of many classes; or "
+        "the paper's.",
     )
     flag.string(
         "start",
@@ -51,7 +52,7 @@ def define(
     flag.integer(
         "epochs",
         "Passes over the training entries, in each phase that trains MLPs; 0 is the "
-        "recipe's number. --recipe=kernel and --recipe=svm have none.",
+        "recipe's number. --recipe=kernel, svm and ridge have none.",
     )
     flag.integer(
         "image_epochs",
@@ -61,7 +62,7 @@ def define(
     flag.integer(
         "batch_size",
         "Number of entries of a training step, over all devices; 0 is the recipe's. "
-        "--recipe=kernel and --recipe=svm have none.",
+        "--recipe=kernel, svm and ridge have none.",
     )
     flag.integer("seed", "Root seed of split, choice of queries and training.")
     flag.integer(

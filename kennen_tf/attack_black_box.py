@@ -98,13 +98,18 @@ def _attack(
         plausibility,
         run_folder,
     )
+    from pipelines import query_outputs
 
     # First, so that a black box that does not fit is found out at once.
     answers = box_answers.BoxAnswers(box, folder / "answers")
     clean = answers.probabilities(images.pixels)
     warnings = plausibility.check_black_box(clean, images.labels)
     outputs, others = plausibility.collect(
-        families.members, images, folder / "outputs", config.batch_size
+        families.members,
+        images,
+        folder / "outputs",
+        query_outputs.load_arrays,
+        config.batch_size,
     )
     warnings += others
     scores = family_prediction.predict(

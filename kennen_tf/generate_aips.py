@@ -35,7 +35,7 @@ _READING = ("targets", "metamodel", "num_queries")
 _MOST_SPARE = 1000
 
 if TYPE_CHECKING:
-    from kennen_tf.imagenet.classifier_outputs import ClassifierOutputs
+    from kennen_tf.imagenet.family_outputs import FamilyOutputs
     from kennen_tf.imagenet.generator_sets import Pairing
     from kennen_tf.imagenet.image_set import ImageSet
     from kennen_tf.imagenet.registry import Registry
@@ -57,14 +57,14 @@ def generate_aips(config: AipConfig) -> None:
         aip_reporting,
         aip_run,
         aip_sheets,
-        classifier_outputs,
+        family_outputs,
         generator_sets,
         image_set,
         plausibility,
         registry,
         run_folder,
     )
-    from pipelines import image_sets
+    from pipelines import image_sets, query_outputs
 
     families = registry.open_registry(config.classifiers, config.weights_dir)
     pairings = _pair(config, families)
@@ -93,11 +93,15 @@ def generate_aips(config: AipConfig) -> None:
         free_fields=_READING,
     ) as folder:
         outputs, warnings = plausibility.collect(
-            everybody, images, folder / "outputs", config.batch_size
+            everybody,
+            images,
+            folder / "outputs",
+            query_outputs.load_arrays,
+            config.batch_size,
         )
         run = aip_run.AipRun(config, folder, images)
         run.generate(sets)
-        graded = run.grade(pairings, {name: outputs.read(name) for name in targets})
+        graded = run.grade(pairings, outputs.probabilities)
         sizes = run.measure(sets)
         document = aip_reporting.results_document(
             config,
@@ -112,8 +116,11 @@ def generate_aips(config: AipConfig) -> None:
         title = aip_reporting.describe_attack(config, run.budget, len(images))
         if is_matrix:
             if query_images is not images:
-                outputs = classifier_outputs.collect(
-                    *(everybody, query_images, folder / "query_outputs"),
+                outputs = family_outputs.collect(
+                    everybody,
+                    query_images,
+                    folder / "query_outputs",
+                    query_outputs.load_arrays,
                     config.batch_size,
                 )
             document |= _report_transfer(
@@ -175,7 +182,7 @@ def _pair(config: AipConfig, families: "Registry") -> "list[Pairing]":
 def _report_transfer(
     config: AipConfig,
     families: "Registry",
-    outputs: "ClassifierOutputs",
+    outputs: "FamilyOutputs",
     graded: "Sequence[Graded]",
     title: str,
     folder: pathlib.Path,

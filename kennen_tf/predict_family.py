@@ -11,10 +11,16 @@ over folds and draws of queries, as in the paper's section 4. Prints accuracy wi
 intervals for each number of queries, and for each classifier. Classifiers that name the
 images no better than chance are called out: then labels or pixels are likely wrong.
 
-Writes runs/family/outputs (TFRecords), figures/curve.png, figures/confusion-*.png and,
-last, results.json. Killed at any moment, the same command with --resume goes on. With
+Writes runs/family/outputs, figures/curve.png, figures/confusion-*.png and, last,
+results.json. Killed at any moment, the same command with --resume goes on. With
 another --metamodel, --num_queries, --curve, --num_folds or --num_draws, --resume reads
 the outputs that are there anew, and writes figures and results anew.
+
+The outputs are those of a zoo with the one attribute "family", as query_zoo writes
+them; metamodels of attributes can be trained on them, too:
+
+    python -m kennen_tf.train_metamodel --query_dir=runs/family/outputs --recipe=svm \
+        --split=leave-one-out:family
 """
 
 from typing import TYPE_CHECKING
@@ -52,7 +58,7 @@ def predict_family(config: FamilyPredictionConfig) -> None:
         registry,
         run_folder,
     )
-    from pipelines import image_sets
+    from pipelines import image_sets, query_outputs
 
     families = registry.open_registry(config.classifiers, config.weights_dir)
     # Before hours of outputs: whether there is anybody to hold out.
@@ -74,7 +80,11 @@ def predict_family(config: FamilyPredictionConfig) -> None:
         "predict_family", config.to_json(), made_from, free_fields=_READING
     ) as folder:
         outputs, warnings = plausibility.collect(
-            families.members, images, folder / "outputs", config.batch_size
+            families.members,
+            images,
+            folder / "outputs",
+            query_outputs.load_arrays,
+            config.batch_size,
         )
         guesses = family_prediction.guess_held_out(
             config.metamodels,

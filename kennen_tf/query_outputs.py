@@ -28,7 +28,7 @@ import numpy.typing as npt
 from kennen_tf import artifacts, query_inputs
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.importing import ImportOutputsConfig
-from kennen_tf.configs.queries import QueryConfig
+from kennen_tf.configs.queries import FamilyQueryConfig, QueryConfig
 from kennen_tf.errors import UserError
 from kennen_tf.query_inputs import QueryInputs
 
@@ -60,6 +60,13 @@ _LABELS_SUFFIX = ".labels.txt"
 # What two runs must agree in to give the same outputs of the same zoo.
 _DECIDING_FIELDS = ("num_queries", "query_seed", "min_accuracy", "num_shards")
 
+AnyQueryConfig = QueryConfig | ImportOutputsConfig | FamilyQueryConfig
+_CONFIGS: dict[str, type[QueryConfig | ImportOutputsConfig | FamilyQueryConfig]] = {
+    "query_zoo": QueryConfig,
+    "import_outputs": ImportOutputsConfig,
+    "predict_family": FamilyQueryConfig,
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QueryOutputsInfo:
@@ -67,8 +74,7 @@ class QueryOutputsInfo:
 
     Attributes:
         query_dir: Their folder.
-        config: The settings they were made with; those of `ImportOutputsConfig` if they
-            were imported.
+        config: The settings they were made with; whose they are says how.
         attributes: The table of the zoo that was asked.
         num_classes: Between how many classes its classifiers choose.
         records: The entries in the order of the records, through all shards.
@@ -79,7 +85,7 @@ class QueryOutputsInfo:
     """
 
     query_dir: pathlib.Path
-    config: QueryConfig | ImportOutputsConfig
+    config: AnyQueryConfig
     attributes: AttributeTable
     num_classes: int
     records: "tuple[QueriedEntry, ...]"
@@ -133,7 +139,9 @@ class QueryOutputsInfo:
             folder / ATTRIBUTES_NAME, wanted=KIND, make_with=_MAKE_WITH
         )
         rows = artifacts.read_json_lines(folder / ENTRIES_NAME)
-        kind = ImportOutputsConfig if stored.get("imported") else QueryConfig
+        # Of before there were families, only those imported say how they were made.
+        before = "import_outputs" if stored.get("imported") else "query_zoo"
+        kind = _CONFIGS[stored.get("made_by", before)]
         return cls(
             query_dir=folder,
             config=kind.from_json(stored["config"]),
@@ -149,7 +157,7 @@ class QueryOutputsInfo:
 
     def check_zoo(self, zoo: "Zoo") -> None:
         """Raises `UserError` if these outputs are not of the zoo as it is now."""
-        self._check_not_imported(f"be of the zoo in {zoo.zoo_dir}")
+        self._check_of_zoo(f"be of the zoo in {zoo.zoo_dir}")
         if zoo.fingerprint != self.zoo_fingerprint:
             raise UserError(
                 f"The query outputs in {self.query_dir} must be of the zoo in "
@@ -161,7 +169,7 @@ class QueryOutputsInfo:
 
     def check_made_with(self, config: QueryConfig, queries: QueryInputs) -> None:
         """Raises `UserError` if other settings or images would give other outputs."""
-        self._check_not_imported("be answers of a zoo")
+        self._check_of_zoo("be answers of a zoo")
         for name in _DECIDING_FIELDS:
             wanted, received = getattr(self.config, name), getattr(config, name)
             if wanted != received:
@@ -178,12 +186,17 @@ class QueryOutputsInfo:
                 "replace them with --overwrite."
             )
 
-    def _check_not_imported(self, wanted: str) -> None:
-        if isinstance(self.config, ImportOutputsConfig):
+    def _check_of_zoo(self, wanted: str) -> None:
+        if not isinstance(self.config, QueryConfig):
+            made = (
+                f"import_outputs made of {self.config.outputs}"
+                if isinstance(self.config, ImportOutputsConfig)
+                else "predict_family or its like made, of classifiers in no zoo"
+            )
             raise UserError(
                 f"The query outputs in {self.query_dir} must {wanted}. Received: "
-                f"outputs that import_outputs made of {self.config.outputs}. Choose "
-                "another --query_dir, or replace them with --overwrite."
+                f"outputs that {made}. Choose another --query_dir, or replace them "
+                "with --overwrite."
             )
 
 
@@ -243,7 +256,7 @@ def work_folder(query_dir: artifacts.Path) -> Iterator[pathlib.Path]:
 
 def write(
     work: pathlib.Path,
-    config: QueryConfig | ImportOutputsConfig,
+    config: AnyQueryConfig,
     queries: QueryInputs,
     table: AttributeTable,
     num_classes: int,
@@ -290,7 +303,7 @@ def write(
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "config": config.to_json(),
-        "imported": isinstance(config, ImportOutputsConfig),
+        "made_by": next(n for n, kind in _CONFIGS.items() if type(config) is kind),
         "num_classes": num_classes,
         "files": files,
         "shards": shard_names,

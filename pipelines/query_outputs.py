@@ -13,7 +13,9 @@ from kennen_tf import outputs, records
 from kennen_tf.errors import UserError
 from kennen_tf.query_outputs import QueryOutputsInfo
 
+# Records at once; fewer of large ones, of which each parsed is a copy.
 _PARSE_BATCH = 64
+_PARSE_BYTES = 64 << 20
 
 
 def make_dataset(
@@ -164,6 +166,7 @@ def _whole(
     """
     places = _places(info, entry_ids)
     num_entries = int(np.sum(places >= 0))
+    record_bytes = 4 * info.num_queries * info.num_classes
     chosen = tf.constant(_check_queries(info, query_indices), tf.int32)
 
     def read(
@@ -188,7 +191,7 @@ def _whole(
     return (
         tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(places), shards)
         .filter(lambda place, _: place >= 0)
-        .batch(_PARSE_BATCH)
+        .batch(max(1, min(_PARSE_BATCH, _PARSE_BYTES // record_bytes)))
         .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .unbatch()
         .batch(num_entries, drop_remainder=True)

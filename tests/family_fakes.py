@@ -4,28 +4,27 @@ import pathlib
 
 import image_fakes
 import numpy as np
+from scipy import special
 from test_generator_sets import make_registry
 
+from kennen_tf import records
 from kennen_tf.imagenet import manifest
+from kennen_tf.imagenet.family_outputs import FamilyOutputs
 
 # How much more than others a family's members prefer the class of its number. Nobody
 # who reads their answers can miss it.
 PREFERENCE = 12.0
 
 
-class FakeOutputs:
-    """Logits by the name of each classifier, where `ClassifierOutputs` are wanted."""
-
-    def __init__(self, logits):
-        self._logits = logits
-        num_images = len(next(iter(logits.values())))
-        self.labels = np.zeros(num_images, np.int32)
-        self.accuracy = {name: 0.5 for name in logits}
-        self.top_5_accuracy = {name: 0.75 for name in logits}
-
-    def read(self, name, image_indices=None):
-        logits = self._logits[name].astype(np.float32)
-        return logits if image_indices is None else logits[np.asarray(image_indices)]
+def make_outputs(logits):
+    """Makes the outputs of classifiers from their logits, by name; all labels are 0."""
+    return FamilyOutputs(
+        labels=np.zeros(len(next(iter(logits.values()))), np.int32),
+        probabilities={
+            name: special.softmax(values, axis=1).astype(np.float32)
+            for name, values in logits.items()
+        },
+    )
 
 
 def make_logits(families, preference=PREFERENCE, *, num_images=24, seed=0):
@@ -46,6 +45,22 @@ def make_logits(families, preference=PREFERENCE, *, num_images=24, seed=0):
             noise = rng.normal(0.0, 1.0, (num_images, image_fakes.NUM_CLASSES))
             logits[member.name] = signature + noise
     return logits
+
+
+def output_files(num_classifiers):
+    """Returns the files that outputs of families are kept in, within a run's folder."""
+    num_shards = min(num_classifiers, 4)
+    names = [
+        "attributes.json",
+        "config.json",
+        "dataset_info.json",
+        "entries.jsonl",
+        "family.labels.txt",
+        "features.json",
+        "queries.npz",
+        *(records.shard_name(place, num_shards) for place in range(num_shards)),
+    ]
+    return [f"outputs/{name}" for name in names]
 
 
 def make_member_model(family_place, index):

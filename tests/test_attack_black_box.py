@@ -139,11 +139,7 @@ def test_a_run_leaves_answers_images_figures_and_results(run_dir):
         "config.json",
         "figures/sheet-l2-b-on-black-box.png",
         "grades/black box.json",
-        *(
-            f"outputs/{name[0]}.{name}.{suffix}"
-            for name in ("a0", "a1", "b1")
-            for suffix in ("json", "tfrecord")
-        ),
+        *family_fakes.output_files(3),
         "results.json",
     }
 

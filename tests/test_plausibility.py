@@ -58,21 +58,23 @@ def test_guesses_are_called_out_and_good_answers_are_not(num_classes):
         assert np.mean(found) >= wanted if wanted else not any(found)
 
 
-class Outputs(family_fakes.FakeOutputs):
-    """Outputs for 20 images of classifiers with these accuracies."""
-
-    def __init__(self, accuracies):
-        super().__init__({name: np.eye(20, 10) for name in accuracies})
-        self.accuracy = accuracies
+def make_outputs(accuracies):
+    """Makes outputs for 20 images of classifiers with these accuracies."""
+    return family_fakes.make_outputs(
+        {
+            name: np.eye(6)[(np.arange(20) >= round(20 * share)).astype(int)]
+            for name, share in accuracies.items()
+        }
+    )
 
 
 def test_one_classifier_among_good_ones_is_named():
     members = make_registry(a=2, b=1).members
-    outputs = Outputs({"a0": 0.9, "a1": 0.1, "b0": 0.8})
+    outputs = make_outputs({"a0": 0.9, "a1": 0.1, "b0": 0.8})
     [note] = plausibility.check_classifiers(members, outputs)
     assert "90.0% of 20 images for a1, not for the others" in note
     assert "manifest" in note
-    outputs.accuracy["a1"] = 0.7
+    outputs = make_outputs({"a0": 0.9, "a1": 0.7, "b0": 0.8})
     assert plausibility.check_classifiers(members, outputs) == []
 
 

@@ -122,7 +122,7 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
     },
 }
 # The metamodels of these recipes are solved for, at once.
-for _name in ("kernel", "svm"):
+for _name in ("kernel", "svm", "ridge"):
     RECIPES["kennen-i"][_name] = RECIPES["kennen-i"]["mlp"]
     RECIPES["kennen-io"][_name] = dataclasses.replace(
         RECIPES["kennen-io"]["mlp"], phases=((IMAGES, 6), (METAMODEL, 1))

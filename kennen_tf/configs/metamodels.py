@@ -157,7 +157,7 @@ class KernelRecipe(base.Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SvmRecipe(base.Config):
-    """How support vector machines are fitted; see `metamodels/svm.py`.
+    """How support vector machines are fitted; see `metamodels/planes.py`.
 
     Attributes:
         cost: Of an entry on the wrong side of the margin, the mean square length of
@@ -169,7 +169,23 @@ class SvmRecipe(base.Config):
     balance: float = 1.0
 
 
-AnyRecipe = Recipe | KernelRecipe | SvmRecipe
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RidgeRecipe(base.Config):
+    """How ridge regressions are fitted; see `metamodels/planes.py`.
+
+    Attributes:
+        penalty: Strength of the regularisation, the mean square length of entries being
+            1.
+        balance: As that of `SvmRecipe`.
+    """
+
+    penalty: float
+    balance: float = 1.0
+
+
+PlanesRecipe = SvmRecipe | RidgeRecipe
+SolvedRecipe = KernelRecipe | PlanesRecipe
+AnyRecipe = Recipe | SolvedRecipe
 
 KERNEL = KernelRecipe(
     center=True,
@@ -209,6 +225,7 @@ RECIPES: dict[str, AnyRecipe] = {
     # From 1 to 100, a cost makes no difference of more than two points on the small
     # families of classifiers: with few entries, the margin is as good as hard.
     "svm": SvmRecipe(cost=10.0),
+    "ridge": RidgeRecipe(penalty=1.0),
     # Paper, section 4, and where it is silent its code; but the heads are trained.
     "paper": Recipe(
         hidden_units=(1000, 1000),
@@ -233,8 +250,8 @@ class MetamodelConfig(base.Config):
         start: Where crafted images begin: some of `crafting.STARTS`, separated by
             commas; "" is the recipe's.
         epochs: Passes over the training entries, in each phase of the metamodel; 0 is
-            the recipe's number. "linear" and the recipes "kernel" and "svm" are solved
-            for at once, without epochs and batches.
+            the recipe's number. "linear" and the recipes "kernel", "svm" and "ridge"
+            are solved for at once, without epochs and batches.
         image_epochs: Passes over the training entries in each phase of the images; 0
             is the recipe's number.
         batch_size: Entries of a step, over all replicas; 0 is the recipe's number.

@@ -1,6 +1,7 @@
-"""Settings of `query_zoo`."""
+"""Settings of `query_zoo`, and of what `predict_family` keeps."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from kennen_tf.configs import base
 
@@ -37,3 +38,20 @@ class QueryConfig(base.Config):
         base.check_range("query_seed", self.query_seed, 0)
         base.check_range("min_accuracy", self.min_accuracy, 0.0, 1.0)
         base.check_range("num_shards", self.num_shards, 1, 99_999)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FamilyQueryConfig(base.Config):
+    """What query outputs of families are made from.
+
+    Attributes:
+        query_dir: Folder of the query outputs.
+        images: Fingerprint of the images, names and labels.
+        classifiers: Family and identity of each classifier, by its name.
+        num_shards: Files that the outputs are divided among.
+    """
+
+    query_dir: str
+    images: str
+    classifiers: Mapping[str, Sequence[str]]
+    num_shards: int = 4

@@ -13,6 +13,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from kennen_tf.metamodels import planes
 from kennen_tf.seeds import derive_seed
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,6 +23,94 @@ _NUM_HIDDEN = 50
 # As for MNIST-NET. The step is ours: the paper gives none for families.
 _NUM_EPOCHS = 200
 _LEARNING_RATE = 0.1
+# Directions with less of the variance than this are rounding errors.
+_LEAST_SHARE = 1e-9
+
+
+def score_families(
+    products: FloatArray,
+    train: npt.NDArray[np.integer],
+    test: npt.NDArray[np.integer],
+    labels: npt.NDArray[np.integer],
+    num_families: int,
+    seed: int,
+) -> FloatArray:
+    """Trains a network and scores families for the test classifiers.
+
+    Args:
+        products: Inner products of what each classifier answers, `(classifiers,
+            classifiers)`.
+        train: Places of those to train on, of two families or more.
+        test: Places of those to name.
+        labels: `(classifiers,)`, the family of each; of those in `test` not looked at.
+        num_families: Number of families, from 0 on.
+        seed: Decides the initial weights.
+
+    Returns:
+        `(test classifiers, num_families)`; the highest names the family, and families
+        without a training classifier have -inf.
+    """
+    points = find_coordinates(products, train, test, labels)
+    present, own_labels = np.unique(labels[train], return_inverse=True)
+    scores = np.full((len(test), num_families), -np.inf)
+    scores[:, present] = 0.0
+    if points.train.shape[1]:  # Else all answer alike, and tell nothing.
+        network = fit(points.train, own_labels, len(present), seed)
+        scores[:, present] = network.scores(points.test, points.outside)
+    return scores
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Coordinates:
+    """Classifiers as points: the training classifiers span the space.
+
+    The origin is the mean over families of the mean over their training classifiers,
+    and the mean square length of training classifiers is 1.
+
+    Attributes:
+        train: `(training classifiers, rank)`.
+        test: `(test classifiers, rank)`.
+        outside: `(test classifiers,)`, lengths of what lies outside the span.
+    """
+
+    train: FloatArray
+    test: FloatArray
+    outside: FloatArray
+
+
+def find_coordinates(
+    products: FloatArray,
+    train: npt.NDArray[np.integer],
+    test: npt.NDArray[np.integer],
+    labels: npt.NDArray[np.integer],
+) -> Coordinates:
+    """Finds coordinates of classifiers from their inner products.
+
+    Args:
+        products: `(classifiers, classifiers)`.
+        train: Places of those to train on, two or more.
+        test: Places of those to name.
+        labels: `(classifiers,)`, the family of each; of those in `test` not looked at.
+    """
+    counts = np.bincount(labels[train])
+    weights = np.zeros(len(products))
+    weights[train] = 1.0 / (counts[labels[train]] * np.count_nonzero(counts))
+    means = products @ weights
+    centered = products - means[:, np.newaxis] - means + weights @ means
+    variances, directions = np.linalg.eigh(centered[np.ix_(train, train)])
+    rounding = planes.ROUNDING * max(products.max(), np.finfo(float).tiny)
+    is_kept = variances > max(_LEAST_SHARE * variances[-1], rounding)
+    deviations, directions = np.sqrt(variances[is_kept]), directions[:, is_kept]
+    own = directions * deviations
+    others = centered[np.ix_(test, train)] @ directions / deviations
+    squares = np.diag(centered)[test] - (others**2).sum(axis=1)
+    # Of classifiers that answer all alike, every length is 0.
+    scale = np.sqrt((own**2).sum(axis=1).mean()) or 1.0
+    return Coordinates(
+        train=own / scale,
+        test=others / scale,
+        outside=np.sqrt(np.maximum(squares, 0.0)) / scale,
+    )
 
 
 @dataclasses.dataclass

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from kennen_tf import splits
 from kennen_tf.errors import UserError
-from kennen_tf.imagenet import family_features, family_metamodels
-from kennen_tf.imagenet.classifier_outputs import ClassifierOutputs
-from kennen_tf.imagenet.members import Member
+from kennen_tf.imagenet import family_metamodels, family_outputs
+from kennen_tf.imagenet.family_outputs import FamilyOutputs
+from kennen_tf.imagenet.members import FAMILY, Member
 from kennen_tf.imagenet.registry import Registry
 from kennen_tf.seeds import derive_seed
 
@@ -70,8 +71,7 @@ def draw_queries(num_images: int, num_queries: int, seed: int, *path: int) -> In
 def make_folds(registry: Registry, num_folds: int, seed: int) -> list[list[Member]]:
     """Returns whom each fold holds out: one member of each family with two or more.
 
-    Members of a family take turns in a random order, so that none is left out while
-    another is held out twice more.
+    Members of a family take turns, as seeds of the split "leave-one-out:family" do.
 
     Raises:
         UserError: If there are not two families, or none has two members.
@@ -84,21 +84,18 @@ def make_folds(registry: Registry, num_folds: int, seed: int) -> list[list[Membe
             "To hold classifiers out, two families or more are needed, and one of them "
             f"with two classifiers or more. Received: {counts}."
         )
-    orders = {
-        name: np.random.default_rng(derive_seed(seed, "held out", name)).permutation(
-            len(members)
-        )
-        for name, members in held.items()
-    }
-    return [
-        [own[orders[name][fold % len(own)]] for name, own in held.items()]
-        for fold in range(num_folds)
-    ]
+    table = family_outputs.make_table(registry.families)
+    split = f"{splits.LEAVE_ONE_OUT}:{FAMILY}"
+    folds = []
+    for fold in range(seed * num_folds, (seed + 1) * num_folds):
+        held_out = splits.make_split(registry.members, split, table, fold).test_ids
+        folds.append([m for m in registry.members if m.name in held_out])
+    return folds
 
 
 def guess_held_out(
     metamodels: Sequence[str],
-    outputs: ClassifierOutputs,
+    outputs: FamilyOutputs,
     registry: Registry,
     query_counts: Sequence[int],
     *,
@@ -148,7 +145,7 @@ def guess_held_out(
 
 def predict_left_out(
     metamodel: str,
-    outputs: ClassifierOutputs,
+    outputs: FamilyOutputs,
     registry: Registry,
     targets: Sequence[Member],
     num_queries: int,
@@ -188,7 +185,7 @@ def predict_left_out(
 
 def predict(
     metamodel: str,
-    outputs: ClassifierOutputs,
+    outputs: FamilyOutputs,
     registry: Registry,
     probabilities: npt.NDArray[np.float32],
     num_queries: int,
@@ -210,17 +207,19 @@ def predict(
     num_images = len(outputs.labels)
     queries = draw_queries(num_images, min(num_queries, num_images), seed)
     members = registry.members
-    products = family_features.products_of(
+    products = family_metamodels.products_of(
         outputs, [m.name for m in members], queries, probabilities[queries]
     )
     names = list(registry.families)
     labels = np.array([*(names.index(m.family) for m in members), -1])
-    coordinates = family_features.find_coordinates(
-        *(products.sum(axis=0), np.arange(len(members)), np.array([len(members)])),
-        labels,
-    )
     [scores] = family_metamodels.score_families(
-        metamodel, coordinates, labels[:-1], len(names), seed
+        metamodel,
+        products.sum(axis=0),
+        np.arange(len(members)),
+        np.array([len(members)]),
+        labels,
+        len(names),
+        seed,
     )
     return dict(zip(names, map(float, scores), strict=True))
 
@@ -228,12 +227,12 @@ def predict(
 class _Reader:
     """Trains metamodels on all members but some, and names these."""
 
-    def __init__(self, outputs: ClassifierOutputs, registry: Registry, seed: int):
+    def __init__(self, outputs: FamilyOutputs, registry: Registry, seed: int):
         self._members = registry.members
         self._families = list(registry.families)
         self._labels = np.array([self._families.index(m.family) for m in self._members])
-        self._products = family_features.products_of(
-            outputs, [member.name for member in self._members]
+        self._products = family_metamodels.products_of(
+            outputs, [m.name for m in self._members]
         )
         self._seed = seed
 
@@ -244,13 +243,12 @@ class _Reader:
         is_held = np.array([member in held_out for member in self._members])
         test = np.array([self._members.index(member) for member in held_out])
         [train] = np.nonzero(~is_held)
-        coordinates = family_features.find_coordinates(
-            self._products[queries].sum(axis=0), train, test, self._labels
-        )
         scores = family_metamodels.score_families(
             metamodel,
-            coordinates,
-            self._labels[train],
+            self._products[queries].sum(axis=0),
+            train,
+            test,
+            self._labels,
             len(self._families),
             derive_seed(self._seed, "family metamodel", *map(int, queries[:8])),
         )

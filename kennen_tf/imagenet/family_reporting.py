@@ -10,7 +10,7 @@ from kennen_tf import figures
 from kennen_tf.attributes import Attribute
 from kennen_tf.configs.family_prediction import MLP
 from kennen_tf.configs.imagenet import PAPER
-from kennen_tf.imagenet.classifier_outputs import ClassifierOutputs
+from kennen_tf.imagenet.family_outputs import FamilyOutputs
 from kennen_tf.imagenet.family_scores import FamilyScore
 from kennen_tf.imagenet.registry import Registry
 from kennen_tf.reporting import count_queries, make_table, percent, percents
@@ -59,7 +59,7 @@ def curve_notes(num_folds: int, num_draws: int) -> list[str]:
 
 
 def members_table(
-    score: FamilyScore, registry: Registry, outputs: ClassifierOutputs
+    score: FamilyScore, registry: Registry, outputs: FamilyOutputs
 ) -> Table:
     """Returns a table with a row for each classifier."""
     table = make_table(

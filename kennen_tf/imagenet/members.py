@@ -4,13 +4,18 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from kennen_tf.attributes import Value
+
 if TYPE_CHECKING:
     from kennen_tf.imagenet.pixel_models import PixelModel
+
+# The one attribute of a zoo that is made of families.
+FAMILY = "family"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Member:
-    """A classifier of a family, not opened yet.
+    """A classifier of a family, not opened yet; an entry of a zoo of families.
 
     Attributes:
         family: Name of its family, e.g. "resnet".
@@ -31,6 +36,21 @@ class Member:
     identity: str
     opener: Callable[[], "PixelModel"] = dataclasses.field(compare=False, repr=False)
     twin: str = ""
+
+    @property
+    def id(self) -> str:
+        """Its name, as an entry of a zoo has it."""
+        return self.name
+
+    @property
+    def combination_id(self) -> str:
+        """Its name: splits hold out each classifier alone."""
+        return self.name
+
+    @property
+    def values(self) -> dict[str, Value | None]:
+        """Value of the one attribute."""
+        return {FAMILY: self.family}
 
     @property
     def content(self) -> str:

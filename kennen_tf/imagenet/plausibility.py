@@ -11,8 +11,8 @@ import numpy.typing as npt
 from absl import logging
 
 from kennen_tf import artifacts
-from kennen_tf.imagenet import classifier_outputs, grading
-from kennen_tf.imagenet.classifier_outputs import ClassifierOutputs
+from kennen_tf.imagenet import family_outputs, grading
+from kennen_tf.imagenet.family_outputs import FamilyOutputs, LoadArrays
 from kennen_tf.imagenet.image_set import ImageSet
 from kennen_tf.imagenet.members import Member
 from kennen_tf.reporting import percent
@@ -50,9 +50,10 @@ def collect(
     members: Sequence[Member],
     images: ImageSet,
     folder: artifacts.Path,
+    load_arrays: LoadArrays,
     batch_size: int,
-) -> tuple[ClassifierOutputs, list[str]]:
-    """Collects outputs as `classifier_outputs.collect`, and looks at their accuracy.
+) -> tuple[FamilyOutputs, list[str]]:
+    """Collects outputs as `family_outputs.collect`, and looks at their accuracy.
 
     The first classifier is looked at before the others, so that what is wrong with all
     is known soon.
@@ -60,17 +61,18 @@ def collect(
     Returns:
         The outputs, and sentences for tables and results that were warned of already.
     """
-    first = classifier_outputs.collect(members[:1], images, folder, batch_size)
-    notes = check_classifiers(members[:1], first)
-    if len(members) == 1:
-        return first, notes
-    outputs = classifier_outputs.collect(members, images, folder, batch_size)
+
+    def check_first(first: FamilyOutputs) -> None:
+        if len(members) > 1:
+            check_classifiers(members[:1], first)
+
+    outputs = family_outputs.collect(
+        members, images, folder, load_arrays, batch_size, check_first
+    )
     return outputs, check_classifiers(members, outputs)
 
 
-def check_classifiers(
-    members: Sequence[Member], outputs: ClassifierOutputs
-) -> list[str]:
+def check_classifiers(members: Sequence[Member], outputs: FamilyOutputs) -> list[str]:
     """Warns of classifiers near chance; returns the same as sentences, if any."""
     count = len(outputs.labels)
     near = [
@@ -90,7 +92,7 @@ def check_classifiers(
             "in the manifest, or classes in another order."
         )
     causes = _causes("the classifiers'", "they take (pixels in the manifest)")
-    shift = _find_shift(outputs.read(near[0].name), outputs.labels)
+    shift = _find_shift(outputs.probabilities[near[0].name], outputs.labels)
     return _warn(f"{text}, all that were asked. {causes}{shift}")
 
 
@@ -123,16 +125,16 @@ def _causes(classes: str, pixels: str) -> str:
 
 
 def _find_shift(
-    logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int32]
+    probabilities: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.int32]
 ) -> str:
     """Returns a sentence if labels that are one less, or more, would fit."""
-    num_classes = logits.shape[1]
+    num_classes = probabilities.shape[1]
     for shift, words in ((-1, "less"), (1, "more")):
         moved = labels + shift
         is_class = (moved >= 0) & (moved < num_classes)
         if not is_class.any():
             continue
-        ranks = grading.rank_labels(logits[is_class], moved[is_class])
+        ranks = grading.rank_labels(probabilities[is_class], moved[is_class])
         accuracy = float(np.mean(ranks == 0))
         if accuracy > _part_of_the_way(_FITTING, num_classes):
             return f" With labels one {words}, it is {percent(1 - accuracy)}%."

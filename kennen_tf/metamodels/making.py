@@ -15,12 +15,7 @@ from absl import logging
 
 from kennen_tf import artifacts, distribution, splits
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import (
-    KernelRecipe,
-    MetamodelConfig,
-    Recipe,
-    SvmRecipe,
-)
+from kennen_tf.configs.metamodels import MetamodelConfig, Recipe, SolvedRecipe
 from kennen_tf.metamodels import (
     callbacks,
     kennen_i,
@@ -346,7 +341,7 @@ def _train_kennen_o(job: Job) -> Trained:
     return Trained(model=trainer.answering, last=log.rows[-1])
 
 
-def _solve(job: Job, recipe: KernelRecipe | SvmRecipe) -> Trained:
+def _solve(job: Job, recipe: SolvedRecipe) -> Trained:
     train, test = load_sides(job)
     models = solving.fit(
         recipe, job.table, train.features, train.labels, job.train_combination_ids
