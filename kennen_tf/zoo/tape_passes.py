@@ -124,9 +124,9 @@ def without_softmax(model: keras.Model) -> keras.Model | None:
         return None
     if isinstance(layer, keras.Model):
         inner = without_softmax(layer)
-        return inner and keras.Model(model.input, inner(inputs[0]))
+        return inner and keras.Model(model.inputs[0], inner(inputs[0]))
     if type(layer).__name__ == "Softmax" and layer.axis in (-1, 1):
-        return keras.Model(model.input, inputs[0])
+        return keras.Model(model.inputs[0], inputs[0])
     if getattr(layer, "activation", None) is keras.activations.softmax:
         layer.activation = keras.activations.linear
         return model
