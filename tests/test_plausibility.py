@@ -16,7 +16,6 @@ from kennen_tf.imagenet.aip_run import AipRun
 from kennen_tf.predict_family import predict_family
 
 NUM_IMAGES = 30
-LABELS = family_fakes.make_member_model(0, 0)
 NAMES = ("a0", "a1", "b0", "b1")
 
 
@@ -100,7 +99,8 @@ def inputs(tmp_path_factory):
     manifest.write_manifest(folder / "right" / "manifest.json", rows)
     unit = [{**row, "pixels": "unit"} for row in rows]
     manifest.write_manifest(folder / "unit" / "manifest.json", unit)
-    labels = LABELS(image_fakes.make_images(NUM_IMAGES)).numpy().argmax(1)
+    model = family_fakes.make_member_model(0, 0)
+    labels = model(image_fakes.make_images(NUM_IMAGES)).numpy().argmax(1)
     image_fakes.write_images(folder / "images", labels)
     image_fakes.write_images(folder / "shifted", (labels + 1) % image_fakes.NUM_CLASSES)
     return folder
