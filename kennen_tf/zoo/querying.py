@@ -101,9 +101,13 @@ def query_classifiers(
     ]
     stop = threading.Event()
 
+    def query_some(some: Sequence[ClassifierRecord]) -> None:
+        for record in some:
+            if stop.is_set():
+                return
+            query(record)
+
     def query(record: ClassifierRecord) -> None:
-        if stop.is_set():
-            return
         if record.spec is None:
             keep(record, imported.ask_imported(zoo, record, pixels))
             return
@@ -117,10 +121,14 @@ def query_classifiers(
             )
         keep(record, probabilities)
 
-    # Classifiers of one shape wait for each other: they are dealt out in turns.
     num_threads = num_threads or min(processors.available_cores(), MAX_THREADS)
+    # Classifiers of one shape, which wait for each other, often stand in a row.
+    places = np.array_split(np.arange(len(records)), num_threads)
     with concurrent.futures.ThreadPoolExecutor(num_threads) as executor:
-        futures = [executor.submit(query, record) for record in records]
+        futures = [
+            executor.submit(query_some, [records[place] for place in own])
+            for own in places
+        ]
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
