@@ -141,7 +141,8 @@ def _train(
 
     from kennen_tf.zoo import store, workers
 
-    counts = collections.Counter(record.status for record in there)
+    counts = dict.fromkeys((store.ACCEPTED, store.REJECTED), 0)
+    counts |= collections.Counter(record.status for record in there)
     num_failed = 0
     with tqdm.tqdm(
         total=len(missing) + len(there),
@@ -152,8 +153,8 @@ def _train(
     ) as bar:
         for record in workers.train_all(missing, config, load_images):
             store.add_record(config.zoo_dir, record)
-            counts[record.status] += 1
-            bar.set_postfix(dict(counts), refresh=False)
+            counts[record.status] = counts.get(record.status, 0) + 1
+            bar.set_postfix(counts, refresh=False)
             bar.update()
             if record.status == store.FAILED:
                 logging.warning("%s failed: %s", record.id, record.reason)
