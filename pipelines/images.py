@@ -32,7 +32,7 @@ _IDX_FILES = {
 _IDX_UINT8 = 0x08
 
 
-def load_images(dataset: str) -> LabeledImages:
+def load_images(dataset: str, like: LabeledImages | None = None) -> LabeledImages:
     """Loads a dataset by name.
 
     Args:
@@ -40,10 +40,11 @@ def load_images(dataset: str) -> LabeledImages:
             a set of TensorFlow Datasets; "idx:<folder>" for a folder with the four IDX
             files, gzipped or not; or the path of a `.npz` file with the four arrays of
             `LabeledImages`.
+        like: What a design is made for; the dataset has its shape and classes.
 
     Raises:
-        UserError: If there is no such dataset, a file is missing or damaged, or there
-            is a class without an image.
+        UserError: If there is no such dataset, a file is missing or damaged, there is
+            a class without an image, or images or classes do not fit.
     """
     source, _, name = dataset.partition(":")
     if dataset == "mnist":
@@ -56,13 +57,14 @@ def load_images(dataset: str) -> LabeledImages:
     elif source == "idx" and name:
         images = _load_idx(pathlib.Path(name))
     elif source == "tfds" and name:
-        images = _load_tfds(name)
+        images = _load_tfds(name, like)
     else:
         raise UserError(
             "--dataset must be mnist, digits, tfds:<name>, idx:<folder> or a .npz "
             f"file. Received: {dataset!r}."
         )
     _check(images, dataset)
+    _check_like(dataset, like, images.image_shape, images.num_classes)
     return images
 
 
@@ -76,11 +78,12 @@ def load_zoo_images(design: str, dataset: str) -> LabeledImages:
     Raises:
         UserError: If they cannot be had, or are not as they should be.
     """
-    if dataset:
-        return load_images(dataset)
     make = load_design(design).images
     if isinstance(make, str):
-        return load_images(make)
+        own = load_images(make)
+        return own if dataset in ("", make) else load_images(dataset, own)
+    if dataset:
+        return load_images(dataset)
     try:
         images = make()
     except UserError:
@@ -147,6 +150,22 @@ def _check(images: LabeledImages, dataset: str) -> None:
                 + (f", {classes.min()} to {classes.max()}" if classes.size else "")
                 + f", in the {part} part."
             )
+
+
+def _check_like(
+    dataset: str,
+    like: LabeledImages | None,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+) -> None:
+    """Raises `UserError` unless a dataset has the shape and classes of another one."""
+    received = tuple(image_shape), num_classes
+    if like is not None and received != (like.image_shape, like.num_classes):
+        raise UserError(
+            f"--dataset={dataset} must have what the design is made for: images of "
+            f"shape {like.image_shape} and {like.num_classes} classes. Received: "
+            f"images of shape {received[0]} and {num_classes} classes."
+        )
 
 
 def _load_digits() -> LabeledImages:
@@ -228,7 +247,7 @@ def _read_idx(path: pathlib.Path, num_axes: int) -> np.ndarray:
     return array.reshape(shape)
 
 
-def _load_tfds(name: str) -> LabeledImages:
+def _load_tfds(name: str, like: LabeledImages | None) -> LabeledImages:
     import tensorflow_datasets as tfds  # Takes seconds: only where it is used.
 
     builder = tfds_builders.open_builder(name, "dataset")
@@ -247,6 +266,7 @@ def _load_tfds(name: str) -> LabeledImages:
             f"tfds:{name} must have images of one shape and labels of classes. "
             f"Received: {received}, classes {num_classes[1:]}."
         )
+    _check_like(f"tfds:{name}", like, features[0].shape, features[1].num_classes)
     tfds_builders.prepare(builder, name, "use --dataset=mnist")
     missing = {"train", "test"} - set(builder.info.splits)
     if missing:

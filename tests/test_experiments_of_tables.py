@@ -14,7 +14,7 @@ from kennen_tf import artifacts, evaluation, reporting
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
-from kennen_tf.experiments import attribute_counts, catalog, crafted, embedding, report
+from kennen_tf.experiments import catalog, crafted, embedding, report
 from kennen_tf.experiments import runs as runs_lib
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metrics import Side
@@ -59,6 +59,7 @@ class MadeUpRuns:
                 )
                 for entry in entries
             ],
+            values_of=lambda members: members[0].values,
             config=types.SimpleNamespace(min_accuracy=0.5, epochs=1),
         )
         self.outputs = self
@@ -139,7 +140,6 @@ def make_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(
         embedding.black_boxes, "ask", lambda zoo, entries, _: make_answers(len(entries))
     )
-    monkeypatch.setattr(attribute_counts, "Entry", lambda members: members[0])
     return make
 
 

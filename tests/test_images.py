@@ -50,7 +50,7 @@ def test_idx_files_are_read_as_written(tmp_path, digits, compress):
 
 @pytest.mark.parametrize("name", ["", "mnits", "idx:", "tfds:", "/some/folder"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name):
-    with pytest.raises(UserError, match="mnist, tfds:<name> or idx:<folder>"):
+    with pytest.raises(UserError, match="mnist, digits, tfds:<name>, idx:<folder>"):
         image_pipeline.load_images(name)
 
 
@@ -100,7 +100,7 @@ def test_a_file_that_only_claims_to_be_gzipped_is_refused(folder):
     [
         (
             {"train_images": np.zeros((200, 32, 32, 1), np.uint8)},
-            r"\(28, 28, 1\). Received: uint8 of shape \(32, 32, 1\) in the train part",
+            r"alike. Received: uint8 of shape \(32, 32, 1\) in the train part, \(28",
         ),
         (
             {"test_labels": np.arange(99, dtype=np.int32) % 10},
@@ -108,7 +108,7 @@ def test_a_file_that_only_claims_to_be_gzipped_is_refused(folder):
         ),
         (
             {"train_labels": np.arange(200, dtype=np.int32) % 11},
-            "10 classes, 0 to 9, .* Received: 11 classes, 0 to 10",
+            "in both parts.* Received: 11 classes, 0 to 10, in the train part",
         ),
         (
             {"train_labels": np.arange(200, dtype=np.int32) % 2},
@@ -198,8 +198,8 @@ def test_a_tfds_dataset_is_prepared_and_read(tfds, monkeypatch, digits):
 @pytest.mark.parametrize(
     ("fit", "message"),
     [
-        ({"shape": (32, 32, 3)}, r"of shape \(28, 28, 1\).*\(32, 32, 3\)"),
-        ({"num_classes": 100}, r"10 classes. .* classes \[100\]"),
+        ({"shape": (32, 32, 3)}, r"of shape \(28, 28, 1\) .*\(32, 32, 3\) and 10"),
+        ({"num_classes": 100}, r"10 classes. .* and 100 classes"),
     ],
 )
 def test_a_tfds_dataset_that_does_not_fit_is_refused_before_it_is_downloaded(
@@ -207,7 +207,14 @@ def test_a_tfds_dataset_that_does_not_fit_is_refused_before_it_is_downloaded(
 ):
     register(tfds, monkeypatch, declare(tfds, digits, "far_away_misfit", **fit))
     with pytest.raises(UserError, match=message):
-        image_pipeline.load_images("tfds:far_away_misfit")
+        image_pipeline.load_zoo_images("mnist_net", "tfds:far_away_misfit")
+
+
+def test_files_that_do_not_fit_the_design_are_refused(tmp_path, digits):
+    fakes.write_idx(tmp_path, digits)
+    assert image_pipeline.load_zoo_images("mnist_net", f"idx:{tmp_path}").num_classes
+    with pytest.raises(UserError, match=r"shape \(8, 8, 1\) and 10 .*\(28, 28, 1\)"):
+        image_pipeline.load_zoo_images("digits_net", f"idx:{tmp_path}")
 
 
 def test_a_tfds_dataset_that_cannot_be_downloaded_is_an_error_that_says_what_to_do(

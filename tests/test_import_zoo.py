@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import pathlib
 import re
 import shutil
@@ -116,7 +117,7 @@ def test_members_of_a_group_are_on_one_side(folder):
     groups = {entry.id: entry.combination_id for entry in info.entries}
     assert sorted(set(groups.values())) == ["own", "run0", "run1", "run2"]
     for seed in range(3):
-        split = splits.make_split(info.entries, splits.RANDOM, seed)
+        split = splits.make_split(info.entries, splits.RANDOM, info.attributes, seed)
         sides = [{groups[i] for i in ids} for ids in (split.train_ids, split.test_ids)]
         assert all(sides) and not sides[0] & sides[1]
 
@@ -185,7 +186,7 @@ def test_other_images_for_a_zoo_are_refused(folder):
 
 def test_a_killed_import_leaves_no_zoo(folder, monkeypatch):
     keep(["models/m00.keras", "models/m01.h5"])
-    replace, moved = store.os.replace, []
+    replace, moved = os.replace, []
 
     def die(source, target):
         # Of the writing of JSON, too: those are within the work folder.
@@ -195,7 +196,7 @@ def test_a_killed_import_leaves_no_zoo(folder, monkeypatch):
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.os, "replace", die)
+        patch.setattr(os, "replace", die)
         with pytest.raises(KeyboardInterrupt):
             import_zoo(CONFIG)
     with pytest.raises(UserError, match="No zoo at"):
