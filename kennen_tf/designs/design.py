@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from kennen_tf import quiet
 from kennen_tf.attributes import AttributeTable, Values
 from kennen_tf.configs.zoo import DESIGNS
 from kennen_tf.errors import UserError
@@ -159,8 +160,11 @@ def load_design(name: str) -> Design:
     if not colon:
         module_name, variable = f"kennen_tf.designs.{name}", "DESIGN"
     folder = str(pathlib.Path.cwd())
-    if colon and folder not in sys.path:
-        sys.path.insert(0, folder)
+    if colon:
+        # Most import Keras; what it says at its start would stand above the bar.
+        quiet.import_tensorflow()
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     try:
         found: Any = getattr(importlib.import_module(module_name), variable)
     except Exception as error:  # A module of the user's may raise anything.
