@@ -5,15 +5,12 @@ quick trials, for tests, and to see the whole chain before hours are spent. What
 metamodels say holds for its own classifiers alone.
 """
 
-import functools
+import dataclasses
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from kennen_tf.attributes import Attribute, AttributeTable, Values
+from kennen_tf.attributes import Attribute, AttributeTable, Value, Values
+from kennen_tf.designs import mnist_net, mnist_table
 from kennen_tf.designs.design import Design, SeedOf
-from kennen_tf.seeds import derive_seed
 
 if TYPE_CHECKING:  # Tables and specs do not wait for TensorFlow.
     import keras
@@ -22,86 +19,26 @@ CONV_WIDTH = 8
 FC_WIDTH = 32
 DROPOUT_RATE = 0.5
 
+
+def _narrow(name: str, *values: Value) -> Attribute:
+    """Returns the paper's attribute with values of our own."""
+    return dataclasses.replace(mnist_table.TABLE[name], values=values)
+
+
 TABLE = AttributeTable(
     (
-        Attribute(
-            name="act",
-            description="activation",
-            values=("relu", "elu", "tanh"),
-            group="architecture",
-        ),
-        Attribute(
-            name="drop",
-            description="dropout",
-            values=("no", "yes"),
-            group="architecture",
-        ),
-        Attribute(
-            name="pool",
-            description="max pooling",
-            values=("no", "yes"),
-            group="architecture",
-        ),
-        Attribute(
-            name="ks",
-            description="kernel size",
-            values=(2, 4),
-            group="architecture",
-        ),
-        Attribute(
-            name="conv",
-            code="#conv",
-            description="convolution layers",
-            values=(1, 2),
-            group="architecture",
-        ),
-        Attribute(
-            name="fc",
-            code="#fc",
-            description="fully connected layers, the last linear one included",
-            values=(1, 2),
-            group="architecture",
-        ),
-        Attribute(
-            name="par",
-            code="#par",
-            description="parameters, floor of log2",
-            values=tuple(range(10, 18)),
-            group="architecture",
-            derive=lambda facts: facts.num_params.bit_length() - 1,
-        ),
-        Attribute(
-            name="ens",
-            description="ensemble",
-            values=("no", "yes"),
-            group="architecture",
-            derive=lambda facts: "yes" if facts.num_members > 1 else "no",
-        ),
-        Attribute(
-            name="alg",
-            description="optimizer",
-            values=("sgd", "adam"),
-            group="optimization",
-        ),
-        Attribute(
-            name="bs",
-            description="batch size",
-            values=(16, 64),
-            group="optimization",
-        ),
-        Attribute(
-            name="size",
-            description="amount of training data",
-            values=("all", "half"),
-            group="data",
-            derive=lambda facts: str(facts.combination["split"]).rstrip("01"),
-        ),
-        Attribute(
-            name="split",
-            description="which training data",
-            values=("all0", "half0", "half1"),
-            group="data",
-        ),
+        _narrow("act", "relu", "elu", "tanh"),
+        mnist_table.TABLE["drop"],
+        mnist_table.TABLE["pool"],
+        _narrow("ks", 2, 4),
+        _narrow("conv", 1, 2),
+        _narrow("fc", 1, 2),
+        _narrow("par", *range(10, 18)),
+        mnist_table.TABLE["ens"],
+        _narrow("alg", "sgd", "adam"),
+        _narrow("bs", 16, 64),
+        _narrow("size", "all", "half"),
+        _narrow("split", "all0", "half0", "half1"),
     )
 )
 
@@ -152,14 +89,6 @@ def make_optimizer(values: Values) -> "keras.optimizers.Optimizer":
     return keras.optimizers.Adam(0.002)
 
 
-@functools.lru_cache(maxsize=8)
-def _subset(split: str, num_images: int) -> npt.NDArray[np.int32]:
-    random = np.random.default_rng(derive_seed(0, "data subsets", num_images))
-    order = random.permutation(num_images).astype(np.int32)
-    parts = 1 if split.startswith("all") else 2
-    return np.array_split(order, parts)[int(split[-1])]
-
-
 DESIGN = Design(
     attributes=TABLE,
     images="digits",
@@ -168,7 +97,7 @@ DESIGN = Design(
     optimizer=make_optimizer,
     batch_size=lambda values: int(values["bs"] or 0),
     epochs=15,
-    subset=lambda values, num_images: _subset(str(values["split"]), num_images),
+    subset=mnist_net.training_indices,
     min_accuracy=0.8,
     ensembles=True,
     name="digits_net",

@@ -3,13 +3,13 @@
 import pathlib
 from typing import Any
 
-from kennen_tf import artifacts
 from kennen_tf.black_boxes import BlackBox
 from kennen_tf.errors import UserError
 from kennen_tf.imagenet import generator_sets
 from kennen_tf.imagenet.generator_sets import Pairing
 from kennen_tf.imagenet.members import Member
 from kennen_tf.imagenet.registry import Registry
+from kennen_tf.zoo import store
 
 
 def identify(where: str) -> str:
@@ -19,12 +19,7 @@ def identify(where: str) -> str:
     fingerprint of its files, and of a function only the name is known.
     """
     path = pathlib.Path(where)
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
-        return artifacts.fingerprint(
-            {p.relative_to(path).as_posix(): artifacts.sha256_of_file(p) for p in files}
-        )
-    return artifacts.sha256_of_file(path) if path.is_file() else where
+    return store.fingerprint_of(path) if path.exists() else where
 
 
 def find_image_size(box: BlackBox, wanted: int, registry: Registry) -> int:
