@@ -172,7 +172,7 @@ def find_num_classes(name: str, shapes: Sequence[Shape]) -> int:
 
 def _to_logits(name: str, model: keras.Model, outputs: str) -> keras.Model:
     """Returns a model, of the same layers, whose outputs are logits in float32."""
-    bare = _without_softmax(model)
+    bare = without_softmax(model)
     if outputs == LOGITS and bare is not None:
         raise UserError(
             f"{name} ends in a softmax: it gives probabilities. Received: "
@@ -188,7 +188,7 @@ def _to_logits(name: str, model: keras.Model, outputs: str) -> keras.Model:
     return keras.Model(model.inputs, logits)
 
 
-def _without_softmax(model: keras.Model) -> keras.Model | None:
+def without_softmax(model: keras.Model) -> keras.Model | None:
     """Returns what stands before the softmax that a model ends in, or None.
 
     Weights are shared but for those of a last Dense layer, which are copied.
@@ -198,7 +198,7 @@ def _without_softmax(model: keras.Model) -> keras.Model | None:
     if len(inputs) != 1:  # E.g. a masked softmax.
         return None
     if isinstance(layer, keras.Model):
-        inner = _without_softmax(layer)
+        inner = without_softmax(layer)
         return inner and keras.Model(model.inputs, inner(inputs[0]))
     if type(layer).__name__ == "Softmax" and layer.axis in (-1, 1):
         return keras.Model(model.inputs, inputs[0])

@@ -21,7 +21,7 @@ class TapePasses:
     """Both passes of the classifiers of one architecture.
 
     Args:
-        model: One of them, made for this; its softmax is taken off.
+        model: One of them; its softmax is left out.
         outputs: What it answers: "probabilities", "logits" or "log-probabilities".
         scale: What pixels in [0, 1] are multiplied with before it sees them.
         image_size: Side of the square that images are resized to before; 0: they are
@@ -40,14 +40,17 @@ class TapePasses:
                 f"must answer numbers. Received: one that answers {outputs}. Use "
                 "kennen-o or kennen-s."
             )
-        bare = without_softmax(model) if outputs == "probabilities" else None
+        bare = None
+        if outputs == "probabilities":
+            bare = pixel_models.without_softmax(model)
         self._model = bare or model
         self._takes_log = outputs == "probabilities" and bare is None
         self._scale = scale
         self._image_size = image_size
         self._shape = tuple(model.inputs[0].shape[1:])
-        # The states of generators are no weights: at inference, they do not matter.
-        self._places = {id(v): place for place, v in enumerate(model.weights)}
+        # The states of generators are no weights: at inference, they do not matter. A
+        # copied last layer stands where the original stood.
+        self._places = {id(v): place for place, v in enumerate(self._model.weights)}
         self._constants = {
             id(v): v.numpy() for v in self._model.variables if id(v) not in self._places
         }
@@ -110,24 +113,3 @@ class TapePasses:
             else tf.constant(self._constants[id(v)])
             for v in variables
         ]
-
-
-def without_softmax(model: keras.Model) -> keras.Model | None:
-    """Returns what stands before the softmax that a model ends in, or None.
-
-    Layers, and so variables, are those of the model, whose last activation is taken
-    off.
-    """
-    layer, node_index, _ = model.outputs[0]._keras_history
-    inputs = layer._inbound_nodes[node_index].input_tensors
-    if len(inputs) != 1:  # E.g. a masked softmax.
-        return None
-    if isinstance(layer, keras.Model):
-        inner = without_softmax(layer)
-        return inner and keras.Model(model.inputs[0], inner(inputs[0]))
-    if type(layer).__name__ == "Softmax" and layer.axis in (-1, 1):
-        return keras.Model(model.inputs[0], inputs[0])
-    if getattr(layer, "activation", None) is keras.activations.softmax:
-        layer.activation = keras.activations.linear
-        return model
-    return None
