@@ -31,10 +31,11 @@ from absl import app
 from absl import flags as absl_flags
 
 from kennen_tf.configs import aips
-from kennen_tf.imagenet import attacks, objectives, registry
-from kennen_tf.imagenet.ascent import Ascent
-from kennen_tf.imagenet.attacks import Attack
-from kennen_tf.imagenet.pixel_models import PixelModel
+from kennen_tf.imagenet.attacks import attacks, objectives
+from kennen_tf.imagenet.attacks.ascent import Ascent
+from kennen_tf.imagenet.attacks.attacks import Attack
+from kennen_tf.imagenet.classifiers import registry
+from kennen_tf.keras_models.pixel_models import PixelModel
 
 _MANIFEST = absl_flags.DEFINE_string(
     "manifest", "", "manifest.json; by default small classifiers with random weights."

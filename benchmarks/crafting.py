@@ -31,13 +31,15 @@ import tensorflow as tf
 from absl import app
 from absl import flags as absl_flags
 
-from kennen_tf import artifacts, model_files, query_inputs
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs import building, mnist_net, mnist_table
+from kennen_tf.images import datasets
+from kennen_tf.keras_models import saving
+from kennen_tf.metamodels.crafting.gradients import GradientBank
+from kennen_tf.queries import query_inputs
+from kennen_tf.vocabulary import artifacts
 from kennen_tf.zoo import specs, store
-from kennen_tf.zoo.gradients import GradientBank
 from kennen_tf.zoo.specs import ClassifierSpec
-from pipelines import images
 
 _NUM_QUERIES = absl_flags.DEFINE_integer("num_queries", 100, "Images to send.")
 _NUM_STEPS = absl_flags.DEFINE_integer("num_steps", 5, "Steps of each way.")
@@ -79,7 +81,7 @@ def make_zoo(folder: str) -> store.Zoo:
         keras.utils.set_random_seed(spec.seed)
         model = building.build_classifier(mnist_net.DESIGN, spec.combination)
         path = store.classifier_path(folder, spec)
-        model_files.save_model(model, path)
+        saving.save_model(model, path)
         record = store.ClassifierRecord(
             spec=spec,
             status=store.ACCEPTED,
@@ -126,7 +128,7 @@ def bank_step(bank: GradientBank) -> Step:
 def main(argv: list[str]) -> None:
     """Measures and prints."""
     del argv
-    dataset = images.load_images("mnist")
+    dataset = datasets.load_images("mnist")
     queries = query_inputs.draw(
         dataset.test_images, dataset.test_labels, _NUM_QUERIES.value, query_seed=0
     )

@@ -22,8 +22,8 @@ import rich.table
 from absl import app
 from absl import flags as absl_flags
 
-from kennen_tf.imagenet import batches
-from kennen_tf.imagenet.pixel_models import PixelModel
+from kennen_tf.imagenet.classifiers import batches
+from kennen_tf.keras_models.pixel_models import PixelModel
 
 _CLASSIFIER = absl_flags.DEFINE_string(
     "classifier", "", ".keras file; by default MobileNet with random weights."

@@ -13,7 +13,7 @@ import time
 
 from absl import app, flags
 
-from kennen_tf import quiet
+from kennen_tf.machine import startup
 
 _NUM_TRAIN = flags.DEFINE_integer("num_train", 5000, "Classifiers to train on.")
 _NUM_TEST = flags.DEFINE_integer("num_test", 1000, "Classifiers to test on.")
@@ -28,13 +28,13 @@ def write_query_outputs(
     """Writes query outputs of noise, of single classifiers that differ in all."""
     import numpy as np
 
-    from kennen_tf import query_outputs
     from kennen_tf.attributes import Facts
     from kennen_tf.configs.queries import QueryConfig
     from kennen_tf.designs.mnist_net import DESIGN, NUM_CLASSES
     from kennen_tf.designs.mnist_table import TABLE
-    from kennen_tf.query_inputs import QueryInputs
-    from kennen_tf.records import QueriedEntry
+    from kennen_tf.queries import query_outputs
+    from kennen_tf.queries.query_inputs import QueryInputs
+    from kennen_tf.zoo.entries import QueriedEntry
     from kennen_tf.zoo.specs import sample_specs
 
     random = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def main(argv: list[str]) -> None:
     """Writes query outputs into a temporary folder and trains on them."""
     if argv[1:]:
         raise app.UsageError(f"Only flags are taken. Received: {argv[1:]}.")
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
     from kennen_tf.configs.metamodels import MetamodelConfig
     from kennen_tf.train_metamodel import train_metamodel

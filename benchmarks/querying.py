@@ -19,10 +19,10 @@ import rich.table
 from absl import app
 from absl import flags as absl_flags
 
-from kennen_tf import query_inputs
+from kennen_tf.images import datasets
+from kennen_tf.queries import query_inputs
 from kennen_tf.zoo import classifier_files, querying
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
-from pipelines import images
 
 _ZOO_DIR = absl_flags.DEFINE_string("zoo_dir", "zoo", "Folder of a zoo.")
 _NUM_QUERIES = absl_flags.DEFINE_integer("num_queries", 1000, "Images to send.")
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
         if _POOL.value in ("any", zoo.values_of([record])["pool"])
     ]
     queries = query_inputs.draw(
-        *images.load_validation(zoo.config, zoo.images_path),
+        *datasets.load_validation(zoo.config, zoo.images_path),
         _NUM_QUERIES.value,
         query_seed=0,
     )

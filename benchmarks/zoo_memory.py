@@ -18,9 +18,9 @@ from absl import flags as absl_flags
 
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs import mnist_net, mnist_table
-from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.images import datasets
+from kennen_tf.vocabulary.labeled_images import LabeledImages
 from kennen_tf.zoo import specs, store, workers
-from pipelines import images
 
 _NUM_MODELS = absl_flags.DEFINE_integer("num_models", 400, "Classifiers to train.")
 _WORKERS = absl_flags.DEFINE_integer("workers", 0, "Processes; 0 is one per core.")
@@ -30,7 +30,7 @@ _NUM_IMAGES = 2000
 def load_few_images() -> LabeledImages:
     """Returns the first digits, so that training is quick."""
     return LabeledImages(
-        *(array[:_NUM_IMAGES] for array in images.load_images("mnist"))
+        *(array[:_NUM_IMAGES] for array in datasets.load_images("mnist"))
     )
 
 

@@ -32,12 +32,12 @@ import rich.table
 from absl import app
 from absl import flags as absl_flags
 
-from kennen_tf import processors, quiet
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs import mnist_net, mnist_table
+from kennen_tf.images import datasets
+from kennen_tf.machine import processors, startup
 from kennen_tf.zoo import specs, store
 from kennen_tf.zoo.specs import ClassifierSpec
-from pipelines import images
 
 _NUM_SPECS = absl_flags.DEFINE_integer("num_specs", 48, "Specs of the panel to time.")
 _EPOCHS = absl_flags.DEFINE_integer("epochs", 3, "Passes over the training data.")
@@ -87,7 +87,7 @@ def time_zoo(panel: list[ClassifierSpec], epochs: int) -> tuple[Cost, list[float
             num_classes=mnist_net.NUM_CLASSES,
         )
         store.prepare(header)
-        load_images = functools.partial(images.load_images, "mnist")
+        load_images = functools.partial(datasets.load_images, "mnist")
         with _timed() as cost:
             records = list(workers.train_all(panel, config, load_images))
     accuracies = {record.spec: record.accuracy for record in records}
@@ -105,13 +105,13 @@ def time_plain(panel: list[ClassifierSpec], epochs: int) -> tuple[Cost, list[flo
 
 
 def _train_plainly(panel: list[ClassifierSpec], epochs: int) -> list[float]:
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
     import keras
     import tensorflow as tf
 
     from kennen_tf.designs import building
 
-    data = images.load_images("mnist")
+    data = datasets.load_images("mnist")
     validation = tf.data.Dataset.from_tensor_slices(
         (data.test_images.astype("float32") / 255, data.test_labels)
     ).batch(1000)

@@ -21,9 +21,9 @@ from typing import Any, NoReturn, TypeVar
 from absl import app, logging
 from absl import flags as absl_flags
 
-from kennen_tf import environment
 from kennen_tf.configs.base import Config
-from kennen_tf.errors import UserError
+from kennen_tf.machine import environment
+from kennen_tf.vocabulary.errors import UserError
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 Define = Callable[[absl_flags.FlagValues], Callable[[], Any]]

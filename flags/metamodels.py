@@ -5,7 +5,6 @@ from collections.abc import Callable
 from absl import flags as absl_flags
 
 from flags import common
-from kennen_tf import splits
 from kennen_tf.configs.crafting import STARTS
 from kennen_tf.configs.metamodels import (
     METHODS,
@@ -14,6 +13,7 @@ from kennen_tf.configs.metamodels import (
     STRATEGIES,
     MetamodelConfig,
 )
+from kennen_tf.evaluation import splits
 
 
 def define(

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 from flags import attacking as attacking_flags
 from flags import common
 from kennen_tf.configs.aips import AttackConfig
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 # Which AIPs are made of the images; those that are there do not depend on these.
 _CHOOSING = ("compare", "metamodel", "num_queries")
 
 if TYPE_CHECKING:
-    from kennen_tf.black_boxes import BlackBox
-    from kennen_tf.imagenet.image_set import ImageSet
-    from kennen_tf.imagenet.registry import Registry
+    from kennen_tf.black_boxes.black_box import BlackBox
+    from kennen_tf.imagenet.classifiers.registry import Registry
+    from kennen_tf.images.image_set import ImageSet
 
 
 def attack_black_box(config: AttackConfig) -> None:
@@ -39,25 +39,28 @@ def attack_black_box(config: AttackConfig) -> None:
         UserError: If the black box, the classifiers or the images cannot be had, they
             do not fit together, or `output_dir` holds another run.
     """
-    from kennen_tf import quiet
+    from kennen_tf.machine import startup
 
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
-    from kennen_tf import black_boxes, keras_archives
-    from kennen_tf.imagenet import attacked_box, image_set, registry, run_folder
+    from kennen_tf.black_boxes.forms import Form
+    from kennen_tf.black_boxes.opening import open_black_box
+    from kennen_tf.imagenet import run_folder
+    from kennen_tf.imagenet.aips import attacked_box
+    from kennen_tf.imagenet.classifiers import registry
+    from kennen_tf.images import image_set
+    from kennen_tf.keras_models import archives
     from pipelines import image_sets
 
     identity = attacked_box.identify(config.black_box)
     known = registry.open_registry(config.classifiers, config.weights_dir)
     # Saved a second time, it is another file.
-    twin = keras_archives.fingerprint(config.black_box)
+    twin = archives.fingerprint(config.black_box)
     families = known.without([identity, twin])
     _check_families(config, known, families)
     num_classes = families.members[0].num_classes
-    form = black_boxes.Form(
-        noun="images", shapes=((None, None, 3),), num_classes=num_classes
-    )
-    box = black_boxes.open_black_box(
+    form = Form(noun="images", shapes=((None, None, 3),), num_classes=num_classes)
+    box = open_black_box(
         config.black_box, outputs_kind=config.outputs, pixels=config.pixels, form=form
     )
     images = image_sets.load_image_set(
@@ -86,19 +89,18 @@ def _attack(
     made_from: dict[str, Any],
     folder: pathlib.Path,
 ) -> None:
-    from kennen_tf import artifacts, reporting
-    from kennen_tf.imagenet import (
+    from kennen_tf.evaluation import reporting
+    from kennen_tf.imagenet import run_folder
+    from kennen_tf.imagenet.aips import (
         aip_reporting,
         aip_run,
         aip_sheets,
         attacked_box,
         box_answers,
-        family_prediction,
         generator_sets,
-        plausibility,
-        run_folder,
     )
-    from pipelines import query_outputs
+    from kennen_tf.imagenet.families import family_prediction, plausibility
+    from kennen_tf.vocabulary import artifacts
 
     # First, so that a black box that does not fit is found out at once.
     answers = box_answers.BoxAnswers(box, folder / "answers")
@@ -108,7 +110,6 @@ def _attack(
         families.members,
         images,
         folder / "outputs",
-        query_outputs.load_arrays,
         config.batch_size,
     )
     warnings += others

@@ -15,8 +15,8 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from kennen_tf import artifacts
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
 
 Value = str | int
 # None: unknown, or the attribute does not apply (the kernel size of a perceptron).

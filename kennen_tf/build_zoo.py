@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from flags import common
 from flags import zoo as zoo_flags
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from kennen_tf.designs.design import Design
@@ -38,10 +38,10 @@ def build_zoo(config: ZooConfig) -> None:
     """
     from absl import logging
 
-    from kennen_tf import artifacts
     from kennen_tf.designs import design as designs
+    from kennen_tf.images import datasets
+    from kennen_tf.vocabulary import artifacts
     from kennen_tf.zoo import specs, store
-    from pipelines import images
 
     design = designs.load_design(config.design)
     config = _settle(config, design)
@@ -51,7 +51,7 @@ def build_zoo(config: ZooConfig) -> None:
         else specs.sample_specs(design, config.num_models, config.replicas, config.seed)
     )
     load_images = functools.partial(
-        images.load_zoo_images, config.design, config.dataset
+        datasets.load_zoo_images, config.design, config.dataset
     )
     loaded = load_images()
     specs.check_batches(design, wanted, len(loaded.train_labels))
@@ -98,7 +98,7 @@ def _settle(config: ZooConfig, design: "Design") -> ZooConfig:
     Raises:
         UserError: If what is given is the design's to say.
     """
-    from kennen_tf import processors
+    from kennen_tf.machine import processors
     from kennen_tf.zoo import store
 
     settled: dict[str, Any] = {}

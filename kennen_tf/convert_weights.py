@@ -21,10 +21,15 @@ def convert_weights(config: ConversionConfig) -> None:
         UserError: If PyTorch is not installed, or the file is missing, damaged or of
             another classifier.
     """
-    from kennen_tf import artifacts, quiet
+    from kennen_tf.machine import startup
+    from kennen_tf.vocabulary import artifacts
 
-    quiet.import_tensorflow()
-    from kennen_tf.imagenet import architectures, conversion, paper_classifiers
+    startup.import_tensorflow()
+    from kennen_tf.imagenet.classifiers import (
+        architectures,
+        conversion,
+        paper_classifiers,
+    )
 
     digest = conversion.check_published(config.state_dict, config.classifier)
     state_dict = conversion.read_state_dict(config.state_dict)

@@ -24,14 +24,15 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
         UserError: If there is no whole metamodel, or the query outputs or the zoo are
             missing or not those that the metamodel was trained on.
     """
-    from kennen_tf import artifacts, quiet, reporting
+    from kennen_tf.evaluation import reporting
+    from kennen_tf.machine import startup
+    from kennen_tf.vocabulary import artifacts
 
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
     from kennen_tf.metamodels import scoring
     from kennen_tf.metamodels.metamodel import Metamodel
-    from kennen_tf.query_outputs import QueryOutputsInfo
-    from pipelines import query_outputs
+    from kennen_tf.queries.query_outputs import QueryOutputsInfo
 
     opened: dict[str, QueryOutputsInfo] = {}
     documents = []
@@ -40,9 +41,7 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
         query_dir = config.query_dir or metamodel.config.query_dir
         if query_dir not in opened:
             opened[query_dir] = QueryOutputsInfo.open(query_dir)
-        document = scoring.score(
-            metamodel, opened[query_dir], query_outputs, config.zoo_dir
-        )
+        document = scoring.score(metamodel, opened[query_dir], config.zoo_dir)
         _write(document, pathlib.Path(metamodel_dir))
         documents.append(document)
     summaries = reporting.summarize(documents)
@@ -60,8 +59,9 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
 
 def _write(document: dict[str, Any], metamodel_dir: pathlib.Path) -> None:
     """Writes the figures and then results.json."""
-    from kennen_tf import artifacts, figures, reporting
-    from kennen_tf.evaluation import Results
+    from kennen_tf.evaluation import figures, reporting
+    from kennen_tf.evaluation.scores import Results
+    from kennen_tf.vocabulary import artifacts
 
     folder = artifacts.make_folder(metamodel_dir / "figures")
     results = Results.from_json(document)

@@ -25,16 +25,18 @@ def export_metamodel(config: ExportConfig) -> None:
     """
     from absl import logging
 
-    from kennen_tf import quiet
+    from kennen_tf.machine import startup
 
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
     # TensorFlow tells in detail how it saves.
     logging.set_verbosity(logging.WARNING)
 
-    from kennen_tf import artifacts, exporting, reporting
     from kennen_tf.attributes import AttributeTable
+    from kennen_tf.evaluation import reporting
     from kennen_tf.metamodels import folder as folder_lib
     from kennen_tf.metamodels.metamodel import Metamodel
+    from kennen_tf.revealing import exporting
+    from kennen_tf.vocabulary import artifacts
 
     metamodel = Metamodel.load(config.metamodel_dir)
     table_path = pathlib.Path(config.metamodel_dir) / folder_lib.ATTRIBUTES_NAME

@@ -35,11 +35,11 @@ _READING = ("targets", "metamodel", "num_queries")
 _MOST_SPARE = 1000
 
 if TYPE_CHECKING:
-    from kennen_tf.imagenet.family_outputs import FamilyOutputs
-    from kennen_tf.imagenet.generator_sets import Pairing
-    from kennen_tf.imagenet.image_set import ImageSet
-    from kennen_tf.imagenet.registry import Registry
-    from kennen_tf.imagenet.transfer import Graded
+    from kennen_tf.imagenet.aips.generator_sets import Pairing
+    from kennen_tf.imagenet.aips.transfer import Graded
+    from kennen_tf.imagenet.classifiers.registry import Registry
+    from kennen_tf.imagenet.families.family_outputs import FamilyOutputs
+    from kennen_tf.images.image_set import ImageSet
 
 
 def generate_aips(config: AipConfig) -> None:
@@ -49,22 +49,23 @@ def generate_aips(config: AipConfig) -> None:
         UserError: If a classifier or the images cannot be had, they do not fit
             together, or `output_dir` holds another run.
     """
-    from kennen_tf import artifacts, quiet, reporting
+    from kennen_tf.evaluation import reporting
+    from kennen_tf.machine import startup
+    from kennen_tf.vocabulary import artifacts
 
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
-    from kennen_tf.imagenet import (
+    from kennen_tf.imagenet import run_folder
+    from kennen_tf.imagenet.aips import (
         aip_reporting,
         aip_run,
         aip_sheets,
-        family_outputs,
         generator_sets,
-        image_set,
-        plausibility,
-        registry,
-        run_folder,
     )
-    from pipelines import image_sets, query_outputs
+    from kennen_tf.imagenet.classifiers import registry
+    from kennen_tf.imagenet.families import family_outputs, plausibility
+    from kennen_tf.images import image_set
+    from pipelines import image_sets
 
     families = registry.open_registry(config.classifiers, config.weights_dir)
     pairings = _pair(config, families)
@@ -96,7 +97,6 @@ def generate_aips(config: AipConfig) -> None:
             everybody,
             images,
             folder / "outputs",
-            query_outputs.load_arrays,
             config.batch_size,
         )
         run = aip_run.AipRun(config, folder, images)
@@ -120,7 +120,6 @@ def generate_aips(config: AipConfig) -> None:
                     everybody,
                     query_images,
                     folder / "query_outputs",
-                    query_outputs.load_arrays,
                     config.batch_size,
                 )
             document |= _report_transfer(
@@ -145,7 +144,7 @@ def _load_query_images(config: AipConfig, images: "ImageSet") -> "ImageSet":
     AIPs take so long that they are made of few images. From these few, draws of queries
     would be much the same, so more are drawn, if there are more.
     """
-    from kennen_tf.imagenet import family_prediction
+    from kennen_tf.imagenet.families import family_prediction
     from pipelines import image_sets
 
     wanted = min(
@@ -165,7 +164,7 @@ def _load_query_images(config: AipConfig, images: "ImageSet") -> "ImageSet":
 
 def _pair(config: AipConfig, families: "Registry") -> "list[Pairing]":
     """Returns who generates against whom."""
-    from kennen_tf.imagenet import generator_sets
+    from kennen_tf.imagenet.aips import generator_sets
 
     wanted = families.select(config.target_names)
     if config.generators == FAMILIES:
@@ -194,13 +193,9 @@ def _report_transfer(
     """
     import dataclasses
 
-    from kennen_tf import figures, reporting
-    from kennen_tf.imagenet import (
-        aip_figures,
-        aip_reporting,
-        family_prediction,
-        transfer,
-    )
+    from kennen_tf.evaluation import figures, reporting
+    from kennen_tf.imagenet.aips import aip_figures, aip_reporting, transfer
+    from kennen_tf.imagenet.families import family_prediction
 
     names = list(families.families)
     matrices = {

@@ -12,7 +12,7 @@ box answered to them can be read all the same.
 
 from flags import common, outputs_import
 from kennen_tf.configs.importing import ImportOutputsConfig
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 
 def import_outputs(config: ImportOutputsConfig) -> None:
@@ -22,11 +22,13 @@ def import_outputs(config: ImportOutputsConfig) -> None:
         UserError: If the outputs or the CSV are not as they should be or do not fit, or
             `query_dir` holds anything else.
     """
-    from kennen_tf import artifacts, query_outputs, quiet
+    from kennen_tf.machine import startup
+    from kennen_tf.queries import query_outputs
+    from kennen_tf.vocabulary import artifacts
 
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
-    from kennen_tf import recorded_outputs
+    from kennen_tf.imports import recorded_outputs
 
     is_there = query_outputs.holds_query_outputs(config.query_dir)
     recorded = recorded_outputs.read(config)

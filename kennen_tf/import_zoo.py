@@ -31,8 +31,9 @@ def import_zoo(config: ImportConfig) -> None:
     """
     from absl import logging
 
-    from kennen_tf import artifacts, quiet
-    from kennen_tf.zoo import import_folder, import_rows
+    from kennen_tf.imports import import_folder, import_rows
+    from kennen_tf.machine import startup
+    from kennen_tf.vocabulary import artifacts
 
     zoo = import_folder.open_zoo(config)
     table, rows = import_rows.read(config.classifiers, zoo.attributes if zoo else None)
@@ -40,10 +41,10 @@ def import_zoo(config: ImportConfig) -> None:
     if zoo is not None and not new:
         print(f"{config.zoo_dir}: up to date, {len(zoo.records)} classifiers.")
         return
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
-    from kennen_tf.zoo import importing, store
-    from pipelines import import_images
+    from kennen_tf.imports import import_images, importing
+    from kennen_tf.zoo import store
 
     images = (
         import_images.load_import_images(

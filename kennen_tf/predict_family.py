@@ -30,7 +30,7 @@ from flags import family_prediction as family_prediction_flags
 from kennen_tf.configs.family_prediction import FamilyPredictionConfig
 
 if TYPE_CHECKING:
-    from kennen_tf.imagenet.family_scores import FamilyScore
+    from kennen_tf.imagenet.families.family_scores import FamilyScore
 
 SCHEMA_VERSION = 1
 
@@ -45,20 +45,22 @@ def predict_family(config: FamilyPredictionConfig) -> None:
         UserError: If a classifier or the images cannot be had, they do not fit
             together, there is nobody to hold out, or `output_dir` holds another run.
     """
-    from kennen_tf import artifacts, figures, quiet, reporting
+    from kennen_tf.evaluation import figures, reporting
+    from kennen_tf.machine import startup
+    from kennen_tf.vocabulary import artifacts
 
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
-    from kennen_tf.imagenet import (
+    from kennen_tf.imagenet import run_folder
+    from kennen_tf.imagenet.classifiers import registry
+    from kennen_tf.imagenet.families import (
         family_prediction,
         family_reporting,
         family_scores,
-        image_set,
         plausibility,
-        registry,
-        run_folder,
     )
-    from pipelines import image_sets, query_outputs
+    from kennen_tf.images import image_set
+    from pipelines import image_sets
 
     families = registry.open_registry(config.classifiers, config.weights_dir)
     # Before hours of outputs: whether there is anybody to hold out.
@@ -83,7 +85,6 @@ def predict_family(config: FamilyPredictionConfig) -> None:
             families.members,
             images,
             folder / "outputs",
-            query_outputs.load_arrays,
             config.batch_size,
         )
         guesses = family_prediction.guess_held_out(

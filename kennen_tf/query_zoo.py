@@ -18,11 +18,11 @@ import numpy as np
 from flags import common
 from flags import queries as query_flags
 from kennen_tf.configs.queries import QueryConfig
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
-    from kennen_tf.query_inputs import QueryInputs
-    from kennen_tf.records import QueriedEntry
+    from kennen_tf.queries.query_inputs import QueryInputs
+    from kennen_tf.zoo.entries import QueriedEntry
     from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 
@@ -34,9 +34,10 @@ def query_zoo(config: QueryConfig) -> None:
             altered, there are fewer images than queries, or `query_dir` holds
             anything else.
     """
-    from kennen_tf import query_inputs, query_outputs, quiet
+    from kennen_tf.images import datasets
+    from kennen_tf.machine import startup
+    from kennen_tf.queries import query_inputs, query_outputs
     from kennen_tf.zoo.store import Zoo
-    from pipelines import images
 
     zoo = Zoo.open(config.zoo_dir)
     members = [r for r in zoo.accepted if r.accuracy >= config.min_accuracy]
@@ -48,11 +49,11 @@ def query_zoo(config: QueryConfig) -> None:
             "Train more with build_zoo, or lower --min_accuracy."
         )
     queries = query_inputs.draw(
-        *images.load_validation(zoo.config, zoo.images_path),
+        *datasets.load_validation(zoo.config, zoo.images_path),
         config.num_queries,
         config.query_seed,
     )
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
     if query_outputs.holds_query_outputs(config.query_dir) and not config.overwrite:
         info = query_outputs.QueryOutputsInfo.open(config.query_dir)
         info.check_made_with(config, queries)
@@ -74,7 +75,7 @@ def _query(
     import tqdm
     from absl import logging
 
-    from kennen_tf import query_outputs
+    from kennen_tf.queries import query_outputs
     from kennen_tf.zoo import ensembles, querying
 
     entries = ensembles.list_entries(zoo, members)

@@ -24,14 +24,13 @@ def reproduce(config: ReproductionConfig) -> None:
         UserError: If the zoo or its query outputs are missing or do not belong
             together.
     """
-    from kennen_tf import quiet
+    from kennen_tf.machine import startup
 
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
     from kennen_tf.experiments import catalog
-    from pipelines import query_outputs
 
-    paths = catalog.run(config, query_outputs)
+    paths = catalog.run(config)
     for path in paths:
         print(path)
 

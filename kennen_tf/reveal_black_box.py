@@ -20,7 +20,7 @@ import sys
 from flags import common
 from flags import revealing as revealing_flags
 from kennen_tf.configs.revealing import RevealConfig
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 SCHEMA_VERSION = 1
 
@@ -32,12 +32,16 @@ def reveal_black_box(config: RevealConfig) -> None:
         UserError: If the metamodel or a black box cannot be opened, or a black box
             does not answer what it should.
     """
-    from kennen_tf import artifacts, quiet, reporting
+    from kennen_tf.evaluation import reporting
+    from kennen_tf.machine import startup
+    from kennen_tf.vocabulary import artifacts
 
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
-    from kennen_tf import black_boxes, revealing
-    from kennen_tf.exporting import ExportedMetamodel
+    from kennen_tf.black_boxes.forms import Form
+    from kennen_tf.black_boxes.opening import open_black_box
+    from kennen_tf.revealing import naming
+    from kennen_tf.revealing.exporting import ExportedMetamodel
     from kennen_tf.zoo.store import Zoo
 
     metamodel = ExportedMetamodel.load(config.metamodel)
@@ -50,17 +54,17 @@ def reveal_black_box(config: RevealConfig) -> None:
     truths = []
     if config.zoo_dir:
         zoo = Zoo.open(config.zoo_dir)
-        truths = [revealing.true_values(zoo, where) for where in config.black_boxes]
-    form = black_boxes.Form.of(metamodel.image_shape, metamodel.num_classes)
+        truths = [naming.true_values(zoo, where) for where in config.black_boxes]
+    form = Form.of(metamodel.image_shape, metamodel.num_classes)
     # What a black box prints itself would get between the lines of the JSON.
     with contextlib.redirect_stdout(sys.stderr):
         boxes = [
-            black_boxes.open_black_box(
+            open_black_box(
                 where, outputs_kind=config.outputs, pixels=config.pixels, form=form
             )
             for where in config.black_boxes
         ]
-        revelations = revealing.reveal(metamodel, boxes, truths)
+        revelations = naming.reveal(metamodel, boxes, truths)
     document = {
         "kind": "revelations",
         "schema_version": SCHEMA_VERSION,
@@ -76,11 +80,11 @@ def reveal_black_box(config: RevealConfig) -> None:
         print(json.dumps(document, indent=1))
     elif len(revelations) == 1:
         reporting.print_table(
-            revealing.revelation_table(revelations[0]),
-            revealing.revelation_notes(revelations[0]),
+            naming.revelation_table(revelations[0]),
+            naming.revelation_notes(revelations[0]),
         )
     else:
-        reporting.print_table(revealing.revelations_table(revelations), [])
+        reporting.print_table(naming.revelations_table(revelations), [])
 
 
 if __name__ == "__main__":

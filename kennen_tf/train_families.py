@@ -18,8 +18,8 @@ from kennen_tf.configs.families import FamiliesConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kennen_tf.imagenet.family_training import Trained
-    from kennen_tf.imagenet.small_families import SmallMember
+    from kennen_tf.imagenet.classifiers.family_training import Trained
+    from kennen_tf.imagenet.classifiers.small_families import SmallMember
 
 # Below it, a small classifier is no fair stand-in for its family.
 _WANTED_ACCURACY = 0.95
@@ -32,11 +32,13 @@ def train_families(config: FamiliesConfig) -> None:
         UserError: If another process trains there, the folder holds anything else, or
             there are not as many digits.
     """
-    from kennen_tf import quiet, reporting
-    from kennen_tf.imagenet import family_training, run_folder
+    from kennen_tf.evaluation import reporting
+    from kennen_tf.imagenet import run_folder
+    from kennen_tf.imagenet.classifiers import family_training
+    from kennen_tf.machine import startup
 
-    quiet.import_tensorflow()
-    from kennen_tf.imagenet import manifest, small_families
+    startup.import_tensorflow()
+    from kennen_tf.imagenet.classifiers import manifest, small_families
 
     binary = train_families.__name__
     # How many processes there are changes the time that it takes, not the result.
@@ -71,11 +73,11 @@ def _train(
     """Trains members under a bar; prints a line for each."""
     import tqdm
 
-    from kennen_tf.imagenet import family_training, small_families
-    from pipelines import images
+    from kennen_tf.imagenet.classifiers import family_training, small_families
+    from kennen_tf.images import datasets
 
     digits = small_families.prepare(
-        images.load_images("mnist"), config.num_train, config.seed
+        datasets.load_images("mnist"), config.num_train, config.seed
     )
     trained = {}
     with tqdm.tqdm(

@@ -33,14 +33,13 @@ def train_metamodel(config: MetamodelConfig) -> None:
         UserError: If there are no query outputs or too few, or the folder holds
             something else.
     """
-    from kennen_tf import quiet
+    from kennen_tf.machine import startup
 
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
 
-    from kennen_tf import distribution
+    from kennen_tf.machine import distribution
     from kennen_tf.metamodels import making
-    from kennen_tf.query_outputs import QueryOutputsInfo
-    from pipelines import query_outputs
+    from kennen_tf.queries.query_outputs import QueryOutputsInfo
 
     if config.is_solved and (config.epochs or config.batch_size):
         logging.warning(
@@ -53,7 +52,6 @@ def train_metamodel(config: MetamodelConfig) -> None:
     job = making.Job(
         config=config,
         info=QueryOutputsInfo.open(config.query_dir),
-        pipeline=query_outputs,
         strategy=strategy,
     )
     trained = making.make(job)

@@ -1,1 +1,1 @@
-"""Everything that reads data: images as arrays, query outputs as `tf.data.Dataset`s."""
+"""Everything that makes a `tf.data.Dataset`: of query outputs, and of image files."""

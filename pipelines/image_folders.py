@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 FILE, LABEL = COLUMNS = ("file", "label")

@@ -12,10 +12,10 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from kennen_tf import artifacts
-from kennen_tf.errors import UserError
-from kennen_tf.imagenet.image_set import ImageSet
-from kennen_tf.seeds import derive_seed
+from kennen_tf.images.image_set import ImageSet
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
+from kennen_tf.vocabulary.seeds import derive_seed
 from pipelines import image_sources
 
 # In fingerprints: what is done to the pixels. Another number for another way.

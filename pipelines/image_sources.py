@@ -11,10 +11,11 @@ import numpy.typing as npt
 import tensorflow as tf
 import tqdm
 
-from kennen_tf import artifacts
-from kennen_tf.errors import UserError
-from pipelines import image_folders, tfds_builders
-from pipelines.images import load_images
+from kennen_tf.images import tfds_builders
+from kennen_tf.images.datasets import load_images
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
+from pipelines import image_folders
 
 MNIST, TFDS_PREFIX = "mnist", "tfds:"
 BAR_DELAY_SECONDS = 2.0  # Progress bars are only for what takes longer.

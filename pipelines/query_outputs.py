@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf import outputs, records
-from kennen_tf.errors import UserError
-from kennen_tf.query_outputs import QueryOutputsInfo
+from kennen_tf.queries import records, representations
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
+from kennen_tf.vocabulary.errors import UserError
 
 # Records at once; fewer of large ones, of which each parsed is a copy.
 _PARSE_BATCH = 64
@@ -177,7 +177,7 @@ def _whole(
         )
         features = tf.gather(parsed["probabilities"], chosen, axis=1)
         if representation is not None:
-            features = outputs.represent(features, representation, top_k)
+            features = representations.represent(features, representation, top_k)
         labels = tf.stack([parsed[name] for name in info.attributes.names], axis=1)
         return place, features, tf.cast(labels, tf.int32)
 

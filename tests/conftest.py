@@ -8,7 +8,7 @@ import pytest
 import flags
 import kennen_tf
 import pipelines
-from kennen_tf import environment
+from kennen_tf.machine import environment
 
 # Before TensorFlow, Keras and Matplotlib are imported, which the above do not.
 environment.set_environment()

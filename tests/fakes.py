@@ -8,23 +8,40 @@ from collections.abc import Iterable, Mapping, Sequence
 import keras
 import numpy as np
 
-from kennen_tf import artifacts, model_files, query_outputs
-from kennen_tf.artifacts import Path
 from kennen_tf.attributes import AttributeTable, Facts
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs import building, mnist_net, mnist_table
 from kennen_tf.designs.mnist_net import NUM_CLASSES
-from kennen_tf.labeled_images import LabeledImages
-from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.keras_models import saving
+from kennen_tf.queries import query_outputs
+from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.query_zoo import query_zoo
-from kennen_tf.records import QueriedEntry
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.artifacts import Path
+from kennen_tf.vocabulary.labeled_images import LabeledImages
 from kennen_tf.zoo import specs as specs_lib
 from kennen_tf.zoo import store
+from kennen_tf.zoo.entries import QueriedEntry
 from kennen_tf.zoo.specs import ClassifierSpec
 
 TABLE = mnist_table.TABLE
 NUM_COMBINATIONS = mnist_net.DESIGN.num_combinations
+
+
+# Of one classifier of mnist_net.
+SPEC = {
+    "act": "relu",
+    "drop": "no",
+    "pool": "yes",
+    "ks": 3,
+    "conv": 2,
+    "fc": 2,
+    "alg": "adam",
+    "bs": 64,
+    "split": "half1",
+    "seed": 3,
+}
 
 
 def read_spec(values: Mapping) -> ClassifierSpec:
@@ -281,7 +298,7 @@ def add_classifier(
         variable = model.get_layer("logits").bias
         variable.assign(variable + bias)
     path = store.classifier_path(zoo_dir, spec)
-    model_files.save_model(model, path)
+    saving.save_model(model, path)
     record = store.ClassifierRecord(
         spec=spec,
         status=store.ACCEPTED,

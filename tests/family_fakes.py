@@ -5,15 +5,32 @@ import pathlib
 import image_fakes
 import numpy as np
 from scipy import special
-from test_generator_sets import make_registry
 
-from kennen_tf import records
-from kennen_tf.imagenet import manifest
-from kennen_tf.imagenet.family_outputs import FamilyOutputs
+from kennen_tf.imagenet.classifiers import manifest
+from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.registry import Registry
+from kennen_tf.imagenet.families.family_outputs import FamilyOutputs
+from kennen_tf.queries import records
 
 # How much more than others a family's members prefer the class of its number. Nobody
 # who reads their answers can miss it.
 PREFERENCE = 12.0
+
+
+def make_registry(**sizes):
+    def member(family, index):
+        return Member(
+            family=family,
+            name=f"{family}{index}",
+            image_size=8,
+            num_classes=6,
+            identity=f"{family}{index}",
+            opener=lambda: None,
+        )
+
+    return Registry(
+        {f: tuple(member(f, i) for i in range(n)) for f, n in sizes.items()}
+    )
 
 
 def make_outputs(logits):

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from kennen_tf.seeds import derive_seed
+from kennen_tf.vocabulary.seeds import derive_seed
 
 IMAGE_SIZE, NUM_IMAGES, NUM_PATCHES = 224, 2, 7
 STRIDE = 63  # Of the 1,000 logits of an image, 16 are kept.

@@ -5,12 +5,12 @@ import pathlib
 import keras
 import numpy as np
 
-from kennen_tf import splits
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.designs.mnist_net import TABLE
+from kennen_tf.evaluation import splits
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.query_inputs import QueryInputs
-from kennen_tf.query_outputs import QueryOutputsInfo
+from kennen_tf.queries.query_inputs import QueryInputs
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
 
 
 def make_reader(num_queries, query_indices=None, strength=5.0, names=TABLE.names):

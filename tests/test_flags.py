@@ -18,7 +18,7 @@ import flags
 import kennen_tf
 from flags import common
 from kennen_tf.configs.zoo import ZooConfig
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 PRESETS = sorted((pathlib.Path(flags.__file__).parent / "presets").glob("*.flags"))
 MODULES = [

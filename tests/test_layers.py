@@ -12,6 +12,37 @@ import kennen_tf
 ROOT = pathlib.Path(kennen_tf.__file__).resolve().parent.parent
 PACKAGES = ("flags", "kennen_tf", "pipelines")
 
+# From the ground up: a layer imports what stands below it, and nothing above. Data goes
+# the same way. README's map is this list; `test_readme` compares them.
+LAYERS = (
+    "kennen_tf.vocabulary",
+    "kennen_tf.attributes",
+    "kennen_tf.machine",
+    "kennen_tf.configs",
+    "kennen_tf.designs",
+    "kennen_tf.images",
+    "kennen_tf.keras_models",
+    "kennen_tf.black_boxes",
+    "kennen_tf.zoo",
+    "kennen_tf.queries",
+    "pipelines",
+    "kennen_tf.imports",
+    "kennen_tf.evaluation",
+    "kennen_tf.metamodels.recipes",
+    "kennen_tf.metamodels.crafting",
+    "kennen_tf.metamodels",
+    "kennen_tf.revealing",
+    "kennen_tf.imagenet.classifiers.architectures",
+    "kennen_tf.imagenet.classifiers",
+    "kennen_tf.imagenet.attacks",
+    "kennen_tf.imagenet.families",
+    "kennen_tf.imagenet.aips",
+    "kennen_tf.imagenet",
+    "kennen_tf.experiments.shared",
+    "kennen_tf.experiments",
+    "flags",
+    "binaries",
+)
 BINARIES = {
     "kennen_tf.build_zoo",
     "kennen_tf.import_zoo",
@@ -28,17 +59,19 @@ BINARIES = {
     "kennen_tf.train_families",
     "kennen_tf.convert_weights",
 }
-VOCABULARY = {
-    "kennen_tf.artifacts",
+# What flags and the help of a binary load: no TensorFlow, and no library that is slow.
+LIGHT = (
+    "flags",
     "kennen_tf.attributes",
     "kennen_tf.configs",
     "kennen_tf.designs.mnist_table",
-    "kennen_tf.environment",
-    "kennen_tf.errors",
-    "kennen_tf.paper",
-    "kennen_tf.seeds",
-    "kennen_tf.splits",
-}
+    "kennen_tf.evaluation.paper",
+    "kennen_tf.evaluation.reporting",
+    "kennen_tf.evaluation.scores",
+    "kennen_tf.evaluation.splits",
+    "kennen_tf.machine.environment",
+    "kennen_tf.vocabulary",
+)
 HEAVY = ("tensorflow", "keras", "sklearn", "matplotlib", "tensorflow_datasets")
 
 
@@ -74,6 +107,18 @@ def within(module, *packages):
     return any(module == p or module.startswith(f"{p}.") for p in packages)
 
 
+def layer(module):
+    """Returns the innermost layer that a module of ours is in."""
+    if module in BINARIES:
+        return "binaries"
+    return max((own for own in LAYERS if within(module, own)), key=len, default=None)
+
+
+def own_imports(name):
+    """Returns the modules of ours that a module imports, but for the version's."""
+    return {m for m in imports(name) if m in MODULES and m != "kennen_tf"}
+
+
 def binaries():
     """Returns the modules that call `common.run`."""
     return {
@@ -82,9 +127,6 @@ def binaries():
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "common.run"
     }
-
-
-LIBRARY = sorted(set(MODULES) - BINARIES)
 
 
 def test_the_list_of_binaries_is_whole():
@@ -98,46 +140,52 @@ def test_a_binary_has_the_function_that_it_is_named_after(name):
     assert name.split(".")[-1] in functions
 
 
+def test_each_module_is_in_a_layer_and_each_layer_has_modules():
+    used = {name: layer(name) for name in MODULES if name != "kennen_tf"}
+    assert [name for name, own in used.items() if own is None] == []
+    assert set(used.values()) == set(LAYERS)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_what_a_module_imports_stands_in_its_layer_or_below(name):
+    if name == "kennen_tf":
+        assert not own_imports(name)
+        return
+    place = LAYERS.index(layer(name))
+    above = [m for m in own_imports(name) if LAYERS.index(layer(m)) > place]
+    assert above == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    left = {name: own_imports(name) - {name} for name in MODULES}
+    while free := [name for name, own in left.items() if not own]:
+        for name in free:
+            del left[name]
+        for own in left.values():
+            own -= set(free)
+    assert left == {}
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_nobody_imports_a_binary(name):
     assert not imports(name) & BINARIES
 
 
-@pytest.mark.parametrize("name", [n for n in LIBRARY if within(n, "kennen_tf")])
-def test_libraries_import_neither_flags_nor_pipelines(name):
-    assert not [m for m in imports(name) if within(m, "absl.flags", "flags")]
-    assert not [m for m in imports(name) if within(m, "pipelines")]
+@pytest.mark.parametrize(
+    "name", [n for n in MODULES if within(n, "kennen_tf", "pipelines")]
+)
+def test_only_binaries_import_flags(name):
+    assert name in BINARIES or not [m for m in imports(name) if m == "absl.flags"]
 
 
-@pytest.mark.parametrize("name", [n for n in LIBRARY if within(n, *VOCABULARY)])
-def test_the_vocabulary_imports_only_itself_and_small_libraries(name):
+@pytest.mark.parametrize("name", [n for n in MODULES if within(n, *LIGHT)])
+def test_what_loads_at_once_imports_only_itself_and_small_libraries(name):
     for module in imports(name):
         assert (
-            within(module, *VOCABULARY)
-            or within(module, "numpy", "filelock")
+            within(module, *LIGHT)
+            or within(module, "absl", "numpy", "filelock", "rich")
             or module.split(".")[0] in sys.stdlib_module_names
         ), module
-
-
-@pytest.mark.parametrize("name", [n for n in LIBRARY if within(n, "flags")])
-def test_flags_import_only_absl_and_the_vocabulary(name):
-    for module in imports(name):
-        assert (
-            within(module, "absl", "flags", *VOCABULARY)
-            or module.split(".")[0] in sys.stdlib_module_names
-        ), module
-
-
-@pytest.mark.parametrize("name", [n for n in LIBRARY if within(n, "pipelines")])
-def test_pipelines_import_neither_flags_nor_models(name):
-    forbidden = (
-        "absl.flags",
-        "flags",
-        "keras",
-        "kennen_tf.zoo",
-        "kennen_tf.metamodels",
-    )
-    assert not [m for m in imports(name) if within(m, *forbidden)]
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
@@ -158,13 +206,7 @@ def heavy_after(code):
 
 
 def test_flags_configs_binaries_and_vocabulary_do_not_load_tensorflow():
-    names = [
-        name
-        for name in MODULES
-        if name in BINARIES
-        or name in ("kennen_tf.evaluation", "kennen_tf.reporting")
-        or within(name, "flags", *VOCABULARY)
-    ]
+    names = [name for name in MODULES if name in BINARIES or within(name, *LIGHT)]
     assert heavy_after("\n".join(f"import {name}" for name in names)) == []
 
 

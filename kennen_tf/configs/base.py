@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 ConfigType = TypeVar("ConfigType", bound="Config")
 

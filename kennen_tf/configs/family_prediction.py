@@ -4,7 +4,7 @@ import dataclasses
 
 from kennen_tf.configs import base
 from kennen_tf.configs.imagenet import ImagenetConfig
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 # The first suits a dozen classifiers and 100,000 numbers of each; "mlp" is the paper's.
 SVM, RIDGE, MLP = METAMODELS = ("svm", "ridge", "mlp")

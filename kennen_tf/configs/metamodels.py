@@ -6,7 +6,7 @@ from typing import Any
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs import base, crafting
 from kennen_tf.configs.crafting import CraftingRecipe
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 METHODS = ("kennen-o", "kennen-s", "kennen-i", "kennen-io", "linear")
 # Those that make their queries, by descending through training classifiers.

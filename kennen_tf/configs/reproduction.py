@@ -5,7 +5,7 @@ import shlex
 
 from kennen_tf.configs import base
 from kennen_tf.configs.metamodels import CRAFTED, MADE
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 EXPERIMENTS = (
     "attributes",

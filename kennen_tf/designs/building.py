@@ -7,7 +7,7 @@ import keras
 
 from kennen_tf.attributes import Values
 from kennen_tf.designs.design import Design, SeedOf
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 COMPUTE_DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 

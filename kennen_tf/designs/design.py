@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf import quiet
 from kennen_tf.attributes import AttributeTable, Values
 from kennen_tf.configs.zoo import DESIGNS
-from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.machine import startup
+from kennen_tf.vocabulary.errors import UserError
+from kennen_tf.vocabulary.labeled_images import LabeledImages
 
 if TYPE_CHECKING:
     import keras
@@ -162,7 +162,7 @@ def load_design(name: str) -> Design:
     folder = str(pathlib.Path.cwd())
     if colon:
         # Most import Keras; what it says at its start would stand above the bar.
-        quiet.import_tensorflow()
+        startup.import_tensorflow()
         if folder not in sys.path:
             sys.path.insert(0, folder)
     try:

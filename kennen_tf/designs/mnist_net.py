@@ -9,7 +9,7 @@ import numpy.typing as npt
 from kennen_tf.attributes import Values
 from kennen_tf.designs.design import Design, SeedOf
 from kennen_tf.designs.mnist_table import TABLE
-from kennen_tf.seeds import derive_seed
+from kennen_tf.vocabulary.seeds import derive_seed
 
 if TYPE_CHECKING:  # Tables and specs do not wait for TensorFlow.
     import keras

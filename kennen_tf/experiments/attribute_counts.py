@@ -7,12 +7,12 @@ import numpy as np
 import scipy.stats
 from matplotlib.figure import Figure
 
-from kennen_tf import figures
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.experiments import summaries
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Runs
-from kennen_tf.experiments.sections import Picture, Section, Table
+from kennen_tf.evaluation import figures
+from kennen_tf.experiments.shared import summaries
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Runs
+from kennen_tf.experiments.shared.sections import Picture, Section, Table
 from kennen_tf.zoo.store import ACCEPTED, FAILED, ClassifierRecord
 
 _COLUMNS = 4

@@ -6,7 +6,6 @@ from typing import Any
 
 from absl import logging
 
-from kennen_tf import artifacts
 from kennen_tf.configs import crafting, metamodels
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.experiments import (
@@ -18,16 +17,16 @@ from kennen_tf.experiments import (
     num_train,
     query_choice,
     readers,
-    report,
     table2,
     table3,
     top_k,
 )
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Runs
-from kennen_tf.experiments.sections import Section
-from kennen_tf.metamodels.making import Pipeline
-from kennen_tf.query_outputs import QueryOutputsInfo
+from kennen_tf.experiments.shared import report
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Runs
+from kennen_tf.experiments.shared.sections import Section
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
+from kennen_tf.vocabulary import artifacts
 from kennen_tf.zoo import store
 from kennen_tf.zoo.store import Zoo
 
@@ -47,14 +46,13 @@ _ALL: tuple[Experiment, ...] = (
 BY_NAME = {experiment.name: experiment for experiment in _ALL}
 
 
-def run(config: ReproductionConfig, pipeline: Pipeline) -> list[pathlib.Path]:
+def run(config: ReproductionConfig) -> list[pathlib.Path]:
     """Runs experiments and writes the report of all that were run so far.
 
     What an experiment found stays, unless settings, zoo or query outputs are others.
 
     Args:
         config: Settings.
-        pipeline: What reads query outputs.
 
     Returns:
         The files of the report.
@@ -68,7 +66,7 @@ def run(config: ReproductionConfig, pipeline: Pipeline) -> list[pathlib.Path]:
     info.check_zoo(zoo)
     folder = artifacts.make_folder(config.report_dir)
     with artifacts.folder_lock(folder, "running experiments"):
-        runs = Runs(config, info, zoo, pipeline)
+        runs = Runs(config, info, zoo)
         made_from = _made_from(config, info)
         for name in config.experiments:
             experiment = BY_NAME[name]

@@ -4,11 +4,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import figures, paper
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Refused, Runs
-from kennen_tf.experiments.sections import Picture, Section
+from kennen_tf.evaluation import figures, paper
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Refused, Runs
+from kennen_tf.experiments.shared.sections import Picture, Section
 
 METHODS = ("kennen-o", "kennen-io")
 _SEED = 0

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kennen_tf import artifacts, figures, paper
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.experiments import summaries
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Refused, Run, Runs
-from kennen_tf.experiments.sections import Picture, Section, Table
+from kennen_tf.evaluation import figures, paper
+from kennen_tf.experiments.shared import summaries
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Refused, Run, Runs
+from kennen_tf.experiments.shared.sections import Picture, Section, Table
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.vocabulary import artifacts
 
 _METHOD = "kennen-i"
 _COLUMNS = 4

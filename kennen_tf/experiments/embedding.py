@@ -11,14 +11,15 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
-from kennen_tf import figures, outputs
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Refused, Runs
-from kennen_tf.experiments.sections import Picture, Section
+from kennen_tf.evaluation import figures
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Refused, Runs
+from kennen_tf.experiments.shared.sections import Picture, Section
 from kennen_tf.metamodels.metamodel import Metamodel
-from kennen_tf.seeds import derive_seed
-from kennen_tf.zoo import black_boxes
+from kennen_tf.queries import representations
+from kennen_tf.vocabulary.seeds import derive_seed
+from kennen_tf.zoo import asking
 
 METHODS = ("kennen-o", "kennen-io")
 _SEED = 0
@@ -33,7 +34,7 @@ _LEGEND_ROWS = 10
 
 def _embed(probabilities: npt.NDArray[np.float32]) -> list[list[float]]:
     """Returns a place in the plane for each entry, from `(entries, n, classes)`."""
-    features = np.log(np.maximum(probabilities, outputs.PROBABILITY_FLOOR))
+    features = np.log(np.maximum(probabilities, representations.PROBABILITY_FLOOR))
     features = StandardScaler().fit_transform(features.reshape(len(features), -1))
     num_components = min(_MOST_COMPONENTS, *features.shape)
     reduced = PCA(num_components, random_state=_SEED).fit_transform(features)
@@ -108,7 +109,7 @@ class Embedding(Experiment):
                 refused[method] = f"t-SNE needs at least {_LEAST_ENTRIES} entries."
             elif run.config.is_crafted:
                 queries = Metamodel.load(run.folder).query_inputs
-                answers = black_boxes.ask(runs.zoo, entries, queries.pixels)
+                answers = asking.ask(runs.zoo, entries, queries.pixels)
                 embeddings[method] = _embed(answers)
             else:
                 ids = [entry.id for entry in entries]

@@ -6,13 +6,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import evaluation, paper, splits
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.errors import UserError
-from kennen_tf.experiments import curves, summaries
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Runs
-from kennen_tf.experiments.sections import Section
+from kennen_tf.evaluation import paper, scores, splits
+from kennen_tf.experiments.shared import curves, summaries
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Runs
+from kennen_tf.experiments.shared.sections import Section
+from kennen_tf.vocabulary.errors import UserError
 
 METHODS = ("kennen-o", "kennen-io")
 _LABEL = "training classifiers"
@@ -102,7 +102,7 @@ def _paper_points(
         for name in scored:
             accuracy = row.accuracy(name) if row else None
             if accuracy is not None:
-                scaled[name] = evaluation.normalized_accuracy(
+                scaled[name] = scores.normalized_accuracy(
                     accuracy / 100, table[name].chance
                 )
         if scaled:

@@ -16,16 +16,18 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from kennen_tf import artifacts, evaluation, figures
 from kennen_tf.attributes import MISSING, AttributeTable
 from kennen_tf.configs.metamodels import KERNEL, MetamodelConfig
-from kennen_tf.errors import UserError
-from kennen_tf.experiments import summaries
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Run, Runs
-from kennen_tf.experiments.sections import Picture, Section, Table
-from kennen_tf.metamodels import features, linear
-from kennen_tf.seeds import derive_seed
+from kennen_tf.evaluation import figures
+from kennen_tf.evaluation import scores as evaluation
+from kennen_tf.experiments.shared import summaries
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Run, Runs
+from kennen_tf.experiments.shared.sections import Picture, Section, Table
+from kennen_tf.metamodels.recipes import features, linear
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
+from kennen_tf.vocabulary.seeds import derive_seed
 
 _METAMODELS = {
     "kennen-o": {"method": "kennen-o"},

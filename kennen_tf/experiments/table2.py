@@ -5,12 +5,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import figures, paper, splits
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.experiments import summaries
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Runs
-from kennen_tf.experiments.sections import Picture, Section, Table
+from kennen_tf.evaluation import figures, paper, splits
+from kennen_tf.experiments.shared import summaries
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Runs
+from kennen_tf.experiments.shared.sections import Picture, Section, Table
 
 # Settings of the rows.
 _ROWS: tuple[dict[str, str], ...] = (

@@ -6,14 +6,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import figures, paper, splits
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.errors import UserError
-from kennen_tf.evaluation import Results
-from kennen_tf.experiments import summaries
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Refused, Run, Runs
-from kennen_tf.experiments.sections import Picture, Section, Table
+from kennen_tf.evaluation import figures, paper, splits
+from kennen_tf.evaluation.scores import Results
+from kennen_tf.experiments.shared import summaries
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Refused, Run, Runs
+from kennen_tf.experiments.shared.sections import Picture, Section, Table
+from kennen_tf.vocabulary.errors import UserError
 
 METHODS = ("kennen-o", "kennen-io")
 _STYLES: tuple[dict[str, Any], ...] = (

@@ -4,13 +4,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kennen_tf import paper
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
-from kennen_tf.experiments import curves
-from kennen_tf.experiments.experiment import Experiment
-from kennen_tf.experiments.runs import Runs
-from kennen_tf.experiments.sections import Section
+from kennen_tf.evaluation import paper
+from kennen_tf.experiments.shared import curves
+from kennen_tf.experiments.shared.experiment import Experiment
+from kennen_tf.experiments.shared.runs import Runs
+from kennen_tf.experiments.shared.sections import Section
 
 _METHOD = "kennen-o"
 _LABEL = "labels of the ranking"

@@ -5,8 +5,8 @@ import pathlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from kennen_tf import artifacts
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
 
 SCHEMA_VERSION = 1
 CONFIG_NAME = "config.json"

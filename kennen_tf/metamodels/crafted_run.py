@@ -7,33 +7,33 @@ influence on images or metamodel.
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from kennen_tf import artifacts, figures, outputs
 from kennen_tf.attributes import MISSING, AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.evaluation import figures
+from kennen_tf.evaluation.splits import Split
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.metamodels import heads
+from kennen_tf.metamodels.crafting.gradients import GradientBank
 from kennen_tf.metamodels.metrics import MetricsLog, Side
-from kennen_tf.metamodels.training import CompiledModels
-from kennen_tf.query_inputs import QueryInputs
-from kennen_tf.query_outputs import QueryOutputsInfo
-from kennen_tf.records import QueriedEntry
-from kennen_tf.splits import Split
-from kennen_tf.zoo import black_boxes
-from kennen_tf.zoo.gradients import GradientBank
+from kennen_tf.metamodels.recipes import heads
+from kennen_tf.metamodels.recipes.fitting import CompiledModels
+from kennen_tf.queries import representations
+from kennen_tf.queries.query_inputs import QueryInputs
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.zoo import asking
+from kennen_tf.zoo.entries import QueriedEntry
 from kennen_tf.zoo.store import Zoo
 
 IMAGES_CHECKPOINT = "images.npz"
 CONTACT_SHEET, CURVES = "crafted.png", "curves.png"
 
 Pixels = npt.NDArray[np.float32]
-# `pipelines.query_outputs.make_array_dataset`
-MakeStream = Callable[..., tf.data.Dataset]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Answers:
 
     @property
     def log_probabilities(self) -> npt.NDArray[np.float32]:
-        return np.log(np.maximum(self.probabilities, outputs.PROBABILITY_FLOOR))
+        return np.log(np.maximum(self.probabilities, representations.PROBABILITY_FLOOR))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,21 +137,21 @@ class CraftedRun:
         """Opens the classifiers to train on, and no others."""
         return GradientBank(
             self.zoo,
-            black_boxes.find_records(self.zoo, self.train_entries),
+            asking.find_records(self.zoo, self.train_entries),
             devices=self.strategy.extended.worker_devices,
             max_memory_mb=self.config.max_memory_mb,
         )
 
     def represent(self, answers: Answers, representation: str) -> Side:
         """Returns answers as a metamodel reads them."""
-        features = outputs.represent(
+        features = representations.represent(
             answers.probabilities, representation, self.config.top_k
         )
         return Side(features.numpy(), answers.labels)
 
     def ask_test_entries(self, pixels: Pixels) -> Answers:
         """Sends images to the entries to test on, as black boxes."""
-        probabilities = black_boxes.ask(self.zoo, self.test_entries, pixels)
+        probabilities = asking.ask(self.zoo, self.test_entries, pixels)
         return Answers(probabilities, self.info.labels(self.test_entries))
 
     def open_log(self, last_epoch: int) -> MetricsLog:

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kennen_tf import artifacts, model_files
-from kennen_tf import query_inputs as query_inputs_lib
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
-from kennen_tf.errors import UserError
-from kennen_tf.query_inputs import QueryInputs
-from kennen_tf.query_outputs import QueryOutputsInfo
-from kennen_tf.seeds import derive_seed
-from kennen_tf.splits import Split
+from kennen_tf.evaluation.splits import Split
+from kennen_tf.keras_models import saving
+from kennen_tf.queries import query_inputs as query_inputs_lib
+from kennen_tf.queries.query_inputs import QueryInputs
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
+from kennen_tf.vocabulary.seeds import derive_seed
 
 if TYPE_CHECKING:
     import keras
@@ -203,7 +204,7 @@ def finish(
     if crafted is not None:
         crafted.save(folder / query_inputs_lib.FILE_NAME)
     path = folder / MODEL_NAME
-    model_files.save_model(model, path)
+    saving.save_model(model, path)
     finished = {**summary, "sha256": artifacts.sha256_of_file(path)}
     artifacts.write_json(folder / FINISHED_NAME, finished)
 

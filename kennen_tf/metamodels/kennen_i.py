@@ -16,13 +16,14 @@ import numpy.typing as npt
 import tqdm
 
 from kennen_tf.attributes import Attribute, AttributeTable
-from kennen_tf.errors import UserError
-from kennen_tf.evaluation import class_balanced_accuracy
-from kennen_tf.metamodels import heads, start_images
+from kennen_tf.evaluation.scores import class_balanced_accuracy
 from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
-from kennen_tf.metamodels.crafting import Descent, ask, round_to_bytes
-from kennen_tf.metamodels.objectives import NamedClasses
-from kennen_tf.query_inputs import QueryInputs
+from kennen_tf.metamodels.crafting import start_images
+from kennen_tf.metamodels.crafting.descent import Descent, ask, round_to_bytes
+from kennen_tf.metamodels.crafting.losses import NamedClasses
+from kennen_tf.metamodels.recipes import heads
+from kennen_tf.queries.query_inputs import QueryInputs
+from kennen_tf.vocabulary.errors import UserError
 
 # What is taken as seen once before any classifier is: the label itself named, and any
 # other class a tenth of that.

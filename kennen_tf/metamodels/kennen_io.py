@@ -17,37 +17,36 @@ import numpy.typing as npt
 import tensorflow as tf
 import tqdm
 
-from kennen_tf import outputs
 from kennen_tf.configs.crafting import IMAGES
 from kennen_tf.configs.metamodels import Recipe
-from kennen_tf.metamodels import callbacks, solving, start_images, training
 from kennen_tf.metamodels.crafted_run import (
     IMAGES_CHECKPOINT,
     Answers,
     CraftedRun,
-    MakeStream,
 )
-from kennen_tf.metamodels.crafting import Descent, ask, round_to_bytes
-from kennen_tf.metamodels.metrics import score
-from kennen_tf.metamodels.objectives import (
+from kennen_tf.metamodels.crafting import start_images
+from kennen_tf.metamodels.crafting.descent import Descent, ask, round_to_bytes
+from kennen_tf.metamodels.crafting.losses import (
     LeftOutLoss,
     MetamodelLoss,
     ReaderObjective,
 )
-from kennen_tf.metamodels.phases import Phase, list_phases
-from kennen_tf.query_inputs import QueryInputs
-from kennen_tf.seeds import derive_seed
+from kennen_tf.metamodels.crafting.phases import Phase, list_phases
+from kennen_tf.metamodels.metrics import score
+from kennen_tf.metamodels.recipes import callbacks, fitting, solving
+from kennen_tf.queries import representations
+from kennen_tf.queries.query_inputs import QueryInputs
+from kennen_tf.vocabulary.seeds import derive_seed
+from pipelines import query_outputs
 
 
-def train(
-    run: CraftedRun, make_stream: MakeStream
-) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
+def train(run: CraftedRun) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
     """Learns images and metamodel, or goes on learning them.
 
     Returns:
         The metamodel, the crafted queries, and the last row of the metrics.
     """
-    return _Training(run, make_stream).run()
+    return _Training(run).run()
 
 
 class _Training:
@@ -57,16 +56,15 @@ class _Training:
     behind them, and the checkpoint of the metamodel that is learned after that many.
     """
 
-    def __init__(self, run: CraftedRun, make_stream: MakeStream):
+    def __init__(self, run: CraftedRun):
         config = run.config
         self._run = run
-        self._make_stream = make_stream
         self._recipe = config.make_crafting_recipe()
         # What has no gradient is read by a metamodel of its own, at the end; until
         # then, images and metamodel learn from probabilities.
         self._reads_last = (
             self._recipe.objective == "metamodel"
-            and config.representation not in outputs.DIFFERENTIABLE
+            and config.representation not in representations.DIFFERENTIABLE
         )
         self._phases = list_phases(self._recipe.phases, reads_last=self._reads_last)
         self._labels = run.info.labels(run.train_entries)
@@ -86,7 +84,7 @@ class _Training:
         )
         self._descent.restore(run.checkpoints / IMAGES_CHECKPOINT)
         self._log = run.open_log(self._epochs_done())
-        self._reader: training.Reader | None = None
+        self._reader: fitting.Reader | None = None
 
     def _make_starts(self) -> QueryInputs:
         config, stored = self._run.config, self._run.stored_queries
@@ -164,7 +162,7 @@ class _Training:
         is_last = phase == self._phases[-1]
         representation = config.representation
         if self._reads_last and not is_last:
-            representation = outputs.DIFFERENTIABLE[0]
+            representation = representations.DIFFERENTIABLE[0]
         train = run.represent(Answers(probabilities, self._labels), representation)
         test = run.represent(run.ask_test_entries(pixels), representation)
         self._test = test
@@ -173,7 +171,7 @@ class _Training:
             models = solving.fit(
                 recipe, run.table, train.features, self._labels, self._combination_ids
             )
-            self._reader = reader = training.Reader(run.table, *models)
+            self._reader = reader = fitting.Reader(run.table, *models)
             self._log.evaluate(phase.last_epoch, reader.predict_logits, train, test)
             return
         trainer = self._open_trainer(phase, train.features)
@@ -196,7 +194,7 @@ class _Training:
             callbacks.save_checkpoint(path, trainer.model, epoch)
 
         def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
-            return self._make_stream(
+            return query_outputs.make_array_dataset(
                 train.features,
                 self._labels,
                 batch_size=batch_size,
@@ -218,14 +216,14 @@ class _Training:
 
     def _open_trainer(
         self, phase: Phase, features: npt.NDArray[np.float32]
-    ) -> training.Trainer:
+    ) -> fitting.Trainer:
         table = self._run.table
         recipe = self._run.config.make_recipe(table)
         if not isinstance(recipe, Recipe):
             raise ValueError("Images cannot learn from a metamodel that is solved for.")
         # A metamodel that goes on from another one must not take its place.
         is_only = sum(p.name != IMAGES for p in self._phases) == 1
-        return training.Trainer.start(
+        return fitting.Trainer.start(
             dataclasses.replace(recipe, epochs=phase.length),
             table,
             features,
@@ -246,7 +244,7 @@ class _Training:
             )
         return MetamodelLoss(trainer, self._labels)
 
-    def _last_trainer(self, phase: Phase) -> training.Trainer | None:
+    def _last_trainer(self, phase: Phase) -> fitting.Trainer | None:
         """Returns the metamodel of the last phase before this one that has any."""
         done = [p for p in self._phases[: phase.number] if p.name != IMAGES]
         if self._reader is None and done:
@@ -254,7 +252,7 @@ class _Training:
             run = self._run
             sizes = len(run.train_entries), len(self._starts), run.info.num_classes
             self._reader = self._open_trainer(done[-1], np.zeros(sizes, np.float32))
-        return self._reader if isinstance(self._reader, training.Trainer) else None
+        return self._reader if isinstance(self._reader, fitting.Trainer) else None
 
     def _evaluate_images(self, epoch: int, objective: ReaderObjective) -> None:
         """Writes a row of metrics and draws the images."""

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import tqdm
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.metamodels import features as features_lib
-from kennen_tf.metamodels import heads, missing
-from kennen_tf.seeds import derive_seed
+from kennen_tf.metamodels.recipes import features as features_lib
+from kennen_tf.metamodels.recipes import heads, missing
+from kennen_tf.vocabulary.seeds import derive_seed
 
 # Strength of the regularisation, for features of variance 1. With a thousand entries,
 # errors are less than with 100, from ten queries on.

@@ -5,75 +5,31 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from kennen_tf import artifacts, distribution, splits
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig, Recipe, SolvedRecipe
-from kennen_tf.metamodels import (
-    callbacks,
-    kennen_i,
-    kennen_io,
-    kennen_s,
-    linear,
-    solving,
-    training,
-)
+from kennen_tf.evaluation import splits
+from kennen_tf.evaluation.splits import Split
+from kennen_tf.machine import distribution
 from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.metamodels import kennen_i, kennen_io, kennen_s
 from kennen_tf.metamodels.crafted_run import CraftedRun
 from kennen_tf.metamodels.metrics import MetricsLog, Side
-from kennen_tf.query_inputs import QueryInputs
-from kennen_tf.query_outputs import QueryOutputsInfo
-from kennen_tf.seeds import derive_seed
-from kennen_tf.splits import Split
+from kennen_tf.metamodels.recipes import callbacks, fitting, linear, solving
+from kennen_tf.queries.query_inputs import QueryInputs
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.seeds import derive_seed
+from pipelines import query_outputs
+from pipelines.outputs_in_memory import OutputsInMemory
 
 # Between checkpoints of a training that keeps no curves; most end before the first.
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
-
-
-class Pipeline(Protocol):
-    """What reads query outputs, as `pipelines.query_outputs` does.
-
-    Libraries do not import pipelines; binaries hand them in.
-    """
-
-    def load_arrays(
-        self,
-        info: QueryOutputsInfo,
-        entry_ids: Sequence[str],
-        query_indices: Sequence[int],
-        representation: str | None,
-        top_k: int = ...,
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]: ...
-
-    def make_dataset(
-        self,
-        info: QueryOutputsInfo,
-        entry_ids: Sequence[str],
-        query_indices: Sequence[int],
-        representation: str | None,
-        top_k: int = ...,
-        *,
-        batch_size: int,
-        shuffle_seed: int | None = ...,
-        first_epoch: int | None = ...,
-    ) -> tf.data.Dataset: ...
-
-    def make_array_dataset(
-        self,
-        features: np.ndarray,
-        labels: Mapping[str, np.ndarray],
-        *,
-        batch_size: int,
-        shuffle_seed: int,
-        first_epoch: int,
-    ) -> tf.data.Dataset: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,21 +54,21 @@ class Job:
     Attributes:
         config: Settings; once the job is made, those for the zoo that was queried.
         info: The query outputs.
-        pipeline: What reads them.
         strategy: Under which to train.
         keeps_curves: Whether metrics.jsonl, logs for TensorBoard, regular checkpoints
             and a bar are wanted. They take longer than a short training itself, so
             experiments of hundreds of runs go without; kennen-i and kennen-io keep
             them always.
         compiled: Models of earlier trainings, to be trained again.
+        memory: The query outputs, where many trainings read the same.
     """
 
     config: MetamodelConfig
     info: QueryOutputsInfo
-    pipeline: Pipeline
     strategy: tf.distribute.Strategy
     keeps_curves: bool = True
-    compiled: training.CompiledModels | None = None
+    compiled: fitting.CompiledModels | None = None
+    memory: OutputsInMemory | None = None
 
     def __post_init__(self) -> None:
         info = self.info
@@ -123,6 +79,11 @@ class Job:
     def table(self) -> AttributeTable:
         """The attributes of the zoo."""
         return self.info.attributes
+
+    @property
+    def outputs(self) -> Any:
+        """What reads the query outputs: from memory, or `pipelines.query_outputs`."""
+        return self.memory or query_outputs
 
     @functools.cached_property
     def split(self) -> Split:
@@ -172,7 +133,7 @@ class Job:
 
     def _choose_queries(self, num_queries: int) -> list[int]:
         config, info, train_ids = self.config, self.info, self.split.train_ids
-        outputs, labels = self.pipeline.load_arrays(
+        outputs, labels = self.outputs.load_arrays(
             info,
             train_ids,
             range(info.num_queries),
@@ -261,7 +222,7 @@ def load_sides(job: Job) -> tuple[Side, Side]:
     """
     config = job.config
     reading = (job.query_indices, config.representation, config.top_k)
-    load = job.pipeline.load_arrays
+    load = job.outputs.load_arrays
     return (
         Side(*load(job.info, job.split.train_ids, *reading)),
         Side(*load(job.info, job.split.test_ids, *reading)),
@@ -287,7 +248,7 @@ def _train_kennen_o(job: Job) -> Trained:
     checkpoint_path = (
         job.folder / folder_lib.CHECKPOINTS_NAME / callbacks.CHECKPOINT_NAME
     )
-    trainer = training.Trainer.start(
+    trainer = fitting.Trainer.start(
         recipe,
         job.table,
         train.features,
@@ -299,7 +260,7 @@ def _train_kennen_o(job: Job) -> Trained:
     )
 
     def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
-        return job.pipeline.make_dataset(
+        return job.outputs.make_dataset(
             job.info,
             job.split.train_ids,
             job.query_indices,
@@ -346,7 +307,7 @@ def _solve(job: Job, recipe: SolvedRecipe) -> Trained:
     models = solving.fit(
         recipe, job.table, train.features, train.labels, job.train_combination_ids
     )
-    return _end_fit(job, training.Reader(job.table, *models), train, test)
+    return _end_fit(job, fitting.Reader(job.table, *models), train, test)
 
 
 def _train_linear(job: Job) -> Trained:
@@ -355,10 +316,10 @@ def _train_linear(job: Job) -> Trained:
     models = linear.fit(
         job.table, train.features, train.labels, is_balanced=recipe.balance > 0
     )
-    return _end_fit(job, training.Reader(job.table, *models), train, test)
+    return _end_fit(job, fitting.Reader(job.table, *models), train, test)
 
 
-def _end_fit(job: Job, reader: training.Reader, train: Side, test: Side) -> Trained:
+def _end_fit(job: Job, reader: fitting.Reader, train: Side, test: Side) -> Trained:
     """Writes the metrics of what was fitted at once, under whatever strategy."""
     if not (job.keeps_curves and distribution.is_chief(job.strategy)):
         return Trained(model=reader.answering)
@@ -380,7 +341,7 @@ def _train_crafted(job: Job) -> Trained:
     if job.config.method == "kennen-i":
         model, crafted, last = kennen_i.train(run)
     else:
-        model, crafted, last = kennen_io.train(run, job.pipeline.make_array_dataset)
+        model, crafted, last = kennen_io.train(run)
     return Trained(model=model, crafted=crafted, last=last)
 
 

@@ -8,14 +8,15 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf import artifacts, outputs
-from kennen_tf import query_inputs as query_inputs_lib
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
-from kennen_tf.errors import UserError
+from kennen_tf.evaluation.splits import Split
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.query_inputs import QueryInputs
-from kennen_tf.splits import Split
+from kennen_tf.queries import query_inputs as query_inputs_lib
+from kennen_tf.queries import representations
+from kennen_tf.queries.query_inputs import QueryInputs
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
 
 _BATCH_SIZE = 1024
 
@@ -117,7 +118,7 @@ class Metamodel:
             )
         batches = [
             self.keras_model(
-                outputs.represent(
+                representations.represent(
                     probabilities[start : start + _BATCH_SIZE],
                     self.config.representation,
                     self.config.top_k,

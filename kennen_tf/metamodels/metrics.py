@@ -11,10 +11,11 @@ import numpy.typing as npt
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from kennen_tf import artifacts, evaluation, figures
 from kennen_tf.attributes import AttributeTable
+from kennen_tf.evaluation import figures, scores
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.metamodels import heads
+from kennen_tf.metamodels.recipes import heads
+from kennen_tf.vocabulary import artifacts
 
 SIDES = ("train", "test")
 
@@ -65,7 +66,7 @@ def score(
         log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         loss -= float(np.mean(log_probabilities[np.arange(len(true)), true]))
         if name not in skip and len(np.unique(true)) > 1:
-            accuracy = evaluation.class_balanced_accuracy(
+            accuracy = scores.class_balanced_accuracy(
                 true, own.argmax(axis=1), own.shape[1]
             )
             accuracies[name] = float(accuracy or 0.0)
@@ -166,7 +167,7 @@ class MetricsLog:
         with self._writers["test"].as_default(epoch):
             for attribute in self._table:
                 own = test.labels[attribute.name]
-                matrix = evaluation.confusion_matrix(
+                matrix = scores.confusion_matrix(
                     own[own >= 0],
                     logits[attribute.name].argmax(axis=1)[own >= 0],
                     len(attribute.values),

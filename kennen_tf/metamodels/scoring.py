@@ -5,28 +5,32 @@ from typing import Any
 
 import numpy as np
 
-from kennen_tf import evaluation, reporting
 from kennen_tf.attributes import MISSING
-from kennen_tf.errors import UserError
-from kennen_tf.metamodels.making import Pipeline
+from kennen_tf.evaluation import reporting, scores
 from kennen_tf.metamodels.metamodel import Metamodel
-from kennen_tf.query_outputs import QueryOutputsInfo
-from kennen_tf.records import QueriedEntry
-from kennen_tf.seeds import derive_seed
-from kennen_tf.zoo import black_boxes
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
+from kennen_tf.vocabulary.errors import UserError
+from kennen_tf.vocabulary.seeds import derive_seed
+from kennen_tf.zoo import asking
+from kennen_tf.zoo.entries import QueriedEntry
 from kennen_tf.zoo.store import Zoo
+from pipelines import query_outputs
+from pipelines.outputs_in_memory import OutputsInMemory
 
 
 def score(
-    metamodel: Metamodel, info: QueryOutputsInfo, pipeline: Pipeline, zoo_dir: str = ""
+    metamodel: Metamodel,
+    info: QueryOutputsInfo,
+    zoo_dir: str = "",
+    memory: OutputsInMemory | None = None,
 ) -> dict[str, Any]:
     """Scores a metamodel; crafted queries are sent to the zoo's test classifiers.
 
     Args:
         metamodel: It is finished.
         info: The query outputs that it was trained on.
-        pipeline: What reads them.
         zoo_dir: Folder of the zoo; "" is the one used in training.
+        memory: The query outputs, where they were read already.
 
     Returns:
         What results.json holds.
@@ -44,8 +48,8 @@ def score(
         )
     test_ids = set(metamodel.split.test_ids)
     entries = [entry for entry in info.entries if entry.id in test_ids]
-    probabilities, labels = _answers(metamodel, info, entries, pipeline, zoo_dir)
-    results = evaluation.evaluate(
+    probabilities, labels = _answers(metamodel, info, entries, zoo_dir, memory)
+    results = scores.evaluate(
         info.attributes,
         labels,
         metamodel.predict(probabilities),
@@ -73,13 +77,15 @@ def _answers(
     metamodel: Metamodel,
     info: QueryOutputsInfo,
     entries: Sequence[QueriedEntry],
-    pipeline: Pipeline,
     zoo_dir: str,
+    memory: OutputsInMemory | None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Returns probabilities `(entries, n, classes)` and labels, sorted by entry id."""
     if not metamodel.config.is_crafted:
         ids = [entry.id for entry in entries]
-        return pipeline.load_arrays(info, ids, metamodel.query_indices, None)
+        return (memory or query_outputs).load_arrays(
+            info, ids, metamodel.query_indices, None
+        )
     try:
         zoo = Zoo.open(zoo_dir or metamodel.config.zoo_dir)
         info.check_zoo(zoo)
@@ -88,5 +94,5 @@ def _answers(
             f"{metamodel.config.method} sends its queries to the zoo. {error} If the "
             "zoo was moved, say where to with --zoo_dir."
         ) from error
-    answers = black_boxes.ask(zoo, entries, metamodel.query_inputs.pixels)
+    answers = asking.ask(zoo, entries, metamodel.query_inputs.pixels)
     return answers, info.labels(entries)

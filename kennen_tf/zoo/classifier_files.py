@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf import artifacts
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
 
 Weights = Mapping[str, Sequence[npt.NDArray[np.float32]]]
 

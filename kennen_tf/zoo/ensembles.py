@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from kennen_tf.records import QueriedEntry
+from kennen_tf.zoo.entries import QueriedEntry
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 ENSEMBLE_SIZES = (2, 3, 4)

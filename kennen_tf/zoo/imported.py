@@ -10,10 +10,11 @@ import threading
 
 import numpy as np
 
-from kennen_tf import black_boxes
-from kennen_tf.black_boxes import BlackBox, Form
-from kennen_tf.errors import UserError
-from kennen_tf.imagenet import pixel_models
+from kennen_tf.black_boxes.black_box import BlackBox
+from kennen_tf.black_boxes.forms import Form, Shape
+from kennen_tf.black_boxes.opening import open_black_box
+from kennen_tf.keras_models import pixel_models
+from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 # Numbers that are sent at once: 6 images of 224 x 224. A Keras model keeps what all of
@@ -75,15 +76,13 @@ def open_box(
     """
     height, width, channels = image_shape
     # What holds the same numbers in the same order.
-    shapes: list[black_boxes.Shape] = [image_shape, (height * width * channels,)]
+    shapes: list[Shape] = [image_shape, (height * width * channels,)]
     if channels == 1:
         shapes += [(height, width), (1, height, width)]
     if any_size:
         shapes.append((None, None, channels))
     form = Form(noun="images", shapes=tuple(shapes), num_classes=num_classes)
-    return black_boxes.open_black_box(
-        where, outputs_kind=outputs, pixels=pixels, form=form
-    )
+    return open_black_box(where, outputs_kind=outputs, pixels=pixels, form=form)
 
 
 def resized_side(box: BlackBox, image_shape: tuple[int, ...]) -> int:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf import processors
-from kennen_tf.errors import UserError
+from kennen_tf.machine import processors
+from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import classifier_files, imported
 from kennen_tf.zoo.classifier_files import ClassifierFile
 from kennen_tf.zoo.store import ClassifierRecord, Zoo

@@ -15,8 +15,8 @@ import numpy as np
 
 from kennen_tf.attributes import AttributeTable, Value, Values
 from kennen_tf.designs.design import Design
-from kennen_tf.errors import UserError
-from kennen_tf.seeds import derive_seed
+from kennen_tf.vocabulary.errors import UserError
+from kennen_tf.vocabulary.seeds import derive_seed
 
 NUM_SEEDS = 1000
 # With as many, all combinations are put in an order at once.

@@ -17,13 +17,13 @@ import pathlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from kennen_tf import artifacts
 from kennen_tf.attributes import AttributeTable, Facts, Values
 from kennen_tf.configs.importing import ImportConfig
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs import design as design_lib
 from kennen_tf.designs.design import Design
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo.specs import ClassifierSpec
 
 if TYPE_CHECKING:

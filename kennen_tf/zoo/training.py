@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from kennen_tf.designs import building
 from kennen_tf.designs.design import Design
-from kennen_tf.labeled_images import LabeledImages
-from kennen_tf.seeds import derive_seed
+from kennen_tf.vocabulary.labeled_images import LabeledImages
+from kennen_tf.vocabulary.seeds import derive_seed
 from kennen_tf.zoo.specs import ClassifierSpec, step_key
 
 # A run whose loss, over the last steps of an epoch, has not left what guessing gives

@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import Any
 
-from kennen_tf import artifacts, model_files, processors, quiet
 from kennen_tf.attributes import Facts
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs.design import Design, load_design
-from kennen_tf.errors import UserError
-from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.keras_models import saving
+from kennen_tf.machine import processors, startup
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
+from kennen_tf.vocabulary.labeled_images import LabeledImages
 from kennen_tf.zoo import store
 from kennen_tf.zoo.specs import ClassifierSpec, step_key
 from kennen_tf.zoo.store import ClassifierRecord
@@ -193,7 +195,7 @@ def _train_one(
     if reason:
         return record
     path = store.classifier_path(config.zoo_dir, spec)
-    model_files.save_model(trainer.classifier, path)
+    saving.save_model(trainer.classifier, path)
     return dataclasses.replace(
         record,
         num_bytes=path.stat().st_size,
@@ -218,7 +220,7 @@ def _describe_failure(
 
 def set_up_tensorflow(index: int, threads: int) -> None:
     """Gives this worker its threads and, where there are GPUs, one of them."""
-    quiet.import_tensorflow()
+    startup.import_tensorflow()
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

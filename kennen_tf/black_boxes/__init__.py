@@ -1,0 +1,1 @@
+"""Black boxes: classifiers that can only be asked."""

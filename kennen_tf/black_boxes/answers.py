@@ -1,0 +1,116 @@
+"""What black boxes answer: checked, and turned into probabilities."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kennen_tf.black_boxes.forms import FloatArray
+from kennen_tf.configs.revealing import LABELS
+from kennen_tf.vocabulary.errors import UserError
+
+# A black box may round to two decimals; ten of them are then off by up to this.
+_SUM_TOLERANCE = 0.05
+
+
+def to_probabilities(
+    answers: npt.NDArray[Any], outputs_kind: str, num_classes: int
+) -> FloatArray:
+    """Turns answers of one of the `OUTPUTS` into probabilities.
+
+    Args:
+        answers: `(n, num_classes)`; labels `(n,)`.
+        outputs_kind: What they are.
+        num_classes: Number of classes.
+
+    Returns:
+        float32 `(n, num_classes)`.
+
+    Raises:
+        UserError: If they are something else than they are said to be.
+    """
+    if outputs_kind == LABELS:
+        return _one_hot(answers, num_classes)
+    if not np.issubdtype(answers.dtype, np.floating):
+        return validate_probabilities(answers, len(answers), num_classes)
+    looks_like = _guess_kind(answers)
+    if looks_like not in ("", outputs_kind):
+        raise UserError(
+            f"--outputs={outputs_kind} was said or taken as given, but all answers are "
+            f"{looks_like}: say --outputs={looks_like}."
+        )
+    if outputs_kind == "logits":
+        answers = answers.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # What is not finite is refused below.
+            answers = np.exp(answers - answers.max(axis=1, keepdims=True))
+            answers = answers / answers.sum(axis=1, keepdims=True)
+    elif outputs_kind == "log-probabilities":
+        with np.errstate(over="ignore"):
+            answers = np.exp(answers.astype(np.float64))
+    return validate_probabilities(answers, len(answers), num_classes)
+
+
+def _one_hot(labels: npt.NDArray[Any], num_classes: int) -> FloatArray:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"Labels must be whole numbers. Received: {labels.dtype}.")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise UserError(
+            f"Labels must be at least 0 and at most {num_classes - 1}. Received: "
+            f"{labels.min()} to {labels.max()}."
+        )
+    return np.eye(num_classes, dtype=np.float32)[labels]
+
+
+def _guess_kind(answers: npt.NDArray[Any]) -> str:
+    """Returns what the answers can only be, or "" where it is not that clear."""
+    if (answers >= 0).all() and np.allclose(answers.sum(axis=1), 1, atol=1e-3):
+        return "probabilities"
+    if (answers <= 0).all() and np.allclose(np.exp(answers).sum(axis=1), 1, atol=1e-3):
+        return "log-probabilities"
+    return ""
+
+
+def validate_probabilities(
+    array: np.ndarray, num_queries: int, num_classes: int
+) -> np.ndarray:
+    """Checks what a black box answered.
+
+    Args:
+        array: Its outputs for all queries.
+        num_queries: How many were sent.
+        num_classes: Between how many classes it chooses.
+
+    Returns:
+        float32 `(num_queries, num_classes)`, in [0, 1].
+
+    Raises:
+        UserError: If the outputs are not one row of probabilities for each query.
+    """
+    array = np.asarray(array)
+    if array.shape != (num_queries, num_classes):
+        raise UserError(
+            f"A black box must return {num_classes} probabilities for each image, "
+            f"shape {(num_queries, num_classes)}. Received: shape {array.shape}."
+        )
+    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise UserError(
+            f"A black box must return real numbers. Received: {array.dtype}."
+        )
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        rows = int((~np.isfinite(array)).any(axis=1).sum())
+        raise UserError(
+            f"A black box must return finite numbers. Received: NaN or infinity for "
+            f"{rows} of {num_queries} images."
+        )
+    sums = array.sum(axis=1)
+    wrong = (np.abs(sums - 1) > _SUM_TOLERANCE) | (array < -1e-6).any(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise UserError(
+            "A black box must return probabilities: at least 0, with sum 1. Received: "
+            f"{int(wrong.sum())} of {num_queries} rows that are none, the first with "
+            f"sum {sums[row]:.4g} and least value {array[row].min():.4g}. If they are "
+            "logits, say --outputs=logits."
+        )
+    return np.clip(array, 0.0, 1.0)

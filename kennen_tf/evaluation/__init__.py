@@ -1,0 +1,1 @@
+"""Numbers, tables and figures, the paper's beside ours."""

@@ -1,0 +1,1 @@
+"""What experiments share: runs, sections, curves, the report."""

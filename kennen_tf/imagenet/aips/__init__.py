@@ -1,0 +1,1 @@
+"""Adversarial image perturbations (AIPs): who makes them against whom, and the run."""

@@ -1,0 +1,111 @@
+"""Who generates AIPs against whom: one set of generators, or all of the paper's.
+
+Within a family, all members but the target generate; across families, as many members
+of the other family; "one of each" takes a member of every family, never the target
+(paper, section 4).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.registry import Registry
+from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.seeds import derive_seed
+
+# Names of generators that are no family's.
+ITSELF = "the target itself"
+ONE_OF_EACH = "one of each"
+
+_LONGEST_NAME = 80  # Of a folder.
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorSet:
+    """Classifiers that make AIPs together.
+
+    Attributes:
+        members: The classifiers, sorted by name; at least one.
+    """
+
+    members: tuple[Member, ...]
+
+    @property
+    def name(self) -> str:
+        """What names them, and their folder: "resnet50+resnet101"."""
+        names = "+".join(member.name for member in self.members)
+        if len(names) <= _LONGEST_NAME:
+            return names
+        digits = artifacts.fingerprint(names)
+        return f"{names[: _LONGEST_NAME - 20]}...{digits}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairing:
+    """A target and those who generate against it.
+
+    Attributes:
+        target: Who is attacked.
+        generated_on: What tables call the generators: a family's name, `ITSELF`,
+            `ONE_OF_EACH` or their own names.
+        generators: Who generates.
+    """
+
+    target: Member
+    generated_on: str
+    generators: GeneratorSet
+
+
+def make_set(members: Sequence[Member]) -> GeneratorSet:
+    """Returns the set of some members, each once."""
+    return GeneratorSet(tuple(sorted(set(members), key=lambda member: member.name)))
+
+
+def pair_all(registry: Registry, seed: int) -> list[Pairing]:
+    """Pairs every member with every family, with itself and with one of each family.
+
+    A family whose only member is the target has no generators against it.
+
+    Args:
+        registry: The families.
+        seed: Decides which members generate where not all do.
+    """
+    pairings = []
+    for family, members in registry.families.items():
+        for target in members:
+            count = max(len(members) - 1, 1)
+            for other, candidates in registry.families.items():
+                others = [member for member in candidates if member != target]
+                if not others:
+                    continue
+                if other != family:
+                    others = _draw(others, count, derive_seed(seed, "across", other))
+                pairings.append(Pairing(target, other, make_set(others)))
+            each = one_of_each(registry, [target], seed)
+            pairings.append(Pairing(target, ONE_OF_EACH, each))
+            pairings.append(Pairing(target, ITSELF, make_set([target])))
+    return pairings
+
+
+def one_of_each(
+    registry: Registry, excluded: Sequence[Member], seed: int
+) -> GeneratorSet:
+    """Returns a set with one member of every family that is not excluded."""
+    chosen: list[Member] = []
+    for family, members in registry.families.items():
+        drawn = _draw(members, len(members), derive_seed(seed, "each", family))
+        chosen += [member for member in drawn if member not in excluded][:1]
+    return make_set(chosen)
+
+
+def distinct_sets(pairings: Sequence[Pairing]) -> list[GeneratorSet]:
+    """Returns the sets of some pairings, each once, in order of appearance."""
+    return list(dict.fromkeys(pairing.generators for pairing in pairings))
+
+
+def _draw(members: Sequence[Member], count: int, seed: int) -> list[Member]:
+    """Returns `count` members, or all, in an order that the seed decides."""
+    order = np.random.default_rng(seed).permutation(len(members))
+    return [members[i] for i in order[:count]]

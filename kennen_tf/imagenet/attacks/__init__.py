@@ -1,0 +1,1 @@
+"""Attacks: norms, objectives, the ascent, and grades of what it made."""

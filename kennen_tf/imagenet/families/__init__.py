@@ -1,0 +1,1 @@
+"""Families: named from outputs, with the metamodels that do it."""

@@ -1,0 +1,1 @@
+"""Images by the name of their dataset, as arrays."""

@@ -1,0 +1,1 @@
+"""Others' classifiers and answers: from sheets to a zoo or query outputs."""

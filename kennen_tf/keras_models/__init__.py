@@ -1,0 +1,1 @@
+"""Keras models as files and as functions of pixels."""

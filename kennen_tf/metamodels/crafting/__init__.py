@@ -1,0 +1,1 @@
+"""Crafted queries: gradients through classifiers, and descent on images."""

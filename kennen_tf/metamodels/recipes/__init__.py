@@ -1,0 +1,1 @@
+"""What reads outputs: features, networks, and machines that are solved for at once."""

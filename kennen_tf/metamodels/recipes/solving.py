@@ -1,0 +1,24 @@
+"""Metamodels that are solved for at once, by recipe."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.configs.metamodels import KernelRecipe, SolvedRecipe
+from kennen_tf.metamodels.recipes import heads, kernel, planes
+
+
+def fit(
+    recipe: SolvedRecipe,
+    table: AttributeTable,
+    train_features: npt.NDArray[np.float32],
+    labels: heads.Labels,
+    combination_ids: Sequence[str],
+) -> tuple[keras.Model, keras.Model]:
+    """Solves for the metamodel of a recipe; see `kernel.fit` and `planes.fit`."""
+    if isinstance(recipe, KernelRecipe):
+        return kernel.fit(recipe, table, train_features, labels, combination_ids)
+    return planes.fit(recipe, table, train_features, labels, combination_ids)

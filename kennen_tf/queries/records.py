@@ -1,0 +1,158 @@
+"""The record of one zoo entry's query outputs: its schema, declared once.
+
+An entry is a single classifier or an ensemble. From `fields` come the encoder, the
+parser, the features of TensorFlow Datasets and the shards' names.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from kennen_tf.attributes import AttributeTable, Value
+from kennen_tf.zoo.entries import QueriedEntry
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+SCHEMA_VERSION = 1
+
+DATASET_NAME = "query_outputs"
+SPLIT_NAME = "classifiers"
+# As tfds.builder_from_directory wants names; {SHARD_X_OF_Y} is 00000-of-00004.
+FILENAME_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A field of the record.
+
+    Attributes:
+        dtype: tf.string, tf.int64 or tf.float32.
+        shape: None stands for any number of values.
+        values: What the labels of an attribute stand for.
+    """
+
+    dtype: tf.DType
+    shape: tuple[int | None, ...] = ()
+    values: tuple[Value, ...] | None = None
+
+
+def fields(
+    table: AttributeTable, num_queries: int, num_classes: int
+) -> dict[str, Field]:
+    """Returns the schema of a record: of a zoo's attributes, queries and classes."""
+    return {
+        "id": Field(tf.string),
+        "combination_id": Field(tf.string),
+        "members": Field(tf.string, (None,)),
+        "accuracy": Field(tf.float32),
+        **{
+            attribute.name: Field(tf.int64, values=attribute.values)
+            for attribute in table
+        },
+        "probabilities": Field(tf.float32, (num_queries, num_classes)),
+    }
+
+
+def encode(
+    table: AttributeTable, entry: QueriedEntry, probabilities: np.ndarray
+) -> bytes:
+    """Returns a serialized tf.train.Example.
+
+    Args:
+        table: Its attributes.
+        entry: What was asked.
+        probabilities: float32 `(num_queries, num_classes)`, what it answered.
+
+    Raises:
+        ValueError: If a field is not as the schema says, naming it.
+    """
+    contents: dict[str, Any] = {
+        "id": entry.id.encode(),
+        "combination_id": entry.combination_id.encode(),
+        "members": [member.encode() for member in entry.members],
+        "accuracy": np.float32(entry.accuracy),
+        **table.labels(entry.values),
+        "probabilities": probabilities,
+    }
+    features = {
+        name: _encode_field(name, field, contents[name])
+        for name, field in fields(table, *probabilities.shape).items()
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
+
+
+def _encode_field(name: str, field: Field, content: Any) -> tf.train.Feature:
+    if field.dtype == tf.string:
+        values = content if field.shape else [content]
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+    array = np.asarray(content)
+    # Labels come as Python integers; floats must be float32 already.
+    if array.shape != field.shape or (
+        field.dtype == tf.float32 and array.dtype != np.float32
+    ):
+        raise ValueError(
+            f"Field `{name}` of a record must be {field.dtype.name} of shape "
+            f"{field.shape}. Received: {array.dtype} of shape {array.shape}."
+        )
+    if field.dtype == tf.float32:
+        return tf.train.Feature(float_list=tf.train.FloatList(value=array.ravel()))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=array.ravel()))
+
+
+def parse(
+    serialized: tf.Tensor, table: AttributeTable, num_queries: int, num_classes: int
+) -> dict[str, Any]:
+    """Parses a batch of records, in a graph or not.
+
+    Args:
+        serialized: Strings `(batch,)`.
+        table: Attributes of the records.
+        num_queries: Queries of each record.
+        num_classes: Classes of each output.
+
+    Returns:
+        A tensor `(batch, *shape)` for each field, ragged where any number of values
+        is allowed.
+    """
+    spec = {
+        name: (
+            tf.io.RaggedFeature(field.dtype)
+            if None in field.shape
+            else tf.io.FixedLenFeature(field.shape, field.dtype)
+        )
+        for name, field in fields(table, num_queries, num_classes).items()
+    }
+    return tf.io.parse_example(serialized, spec)
+
+
+def tfds_features(
+    table: AttributeTable, num_queries: int, num_classes: int
+) -> "tfds.features.FeaturesDict":
+    """Returns the schema as TensorFlow Datasets declares it."""
+    import tensorflow_datasets as tfds  # Takes seconds: only where it is used.
+
+    def feature(field: Field) -> Any:
+        if field.values is not None:
+            return tfds.features.ClassLabel(names=[str(v) for v in field.values])
+        if field.dtype == tf.string:
+            text = tfds.features.Text()
+            return tfds.features.Sequence(text) if field.shape else text
+        dtype = field.dtype.as_numpy_dtype
+        return tfds.features.Tensor(shape=field.shape, dtype=dtype)
+
+    declared = fields(table, num_queries, num_classes)
+    return tfds.features.FeaturesDict({n: feature(f) for n, f in declared.items()})
+
+
+def shard_name(shard_index: int, num_shards: int) -> str:
+    """Returns e.g. "query_outputs-classifiers.tfrecord-00000-of-00004"."""
+    return FILENAME_TEMPLATE.format(
+        DATASET=DATASET_NAME,
+        SPLIT=SPLIT_NAME,
+        FILEFORMAT="tfrecord",
+        SHARD_X_OF_Y=f"{shard_index:05d}-of-{num_shards:05d}",
+    )

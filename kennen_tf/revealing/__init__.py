@@ -1,0 +1,1 @@
+"""Exported metamodels, and what they say of a black box."""

@@ -1,0 +1,1 @@
+"""What all parts speak of: files, errors, seeds, splits, images. Never TensorFlow."""

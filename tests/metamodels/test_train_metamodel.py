@@ -1,0 +1,409 @@
+"""Training of metamodels from end to end: controls, resuming, what is left behind."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import fakes
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kennen_tf.configs.evaluation import EvaluationConfig
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.queries import QueryConfig
+from kennen_tf.designs.mnist_table import TABLE
+from kennen_tf.evaluate_metamodel import evaluate_metamodel
+from kennen_tf.evaluation import scores
+from kennen_tf.evaluation.reporting import read_results
+from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.metamodels.recipes import callbacks, fitting
+from kennen_tf.queries import query_outputs as query_outputs_lib
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
+from kennen_tf.train_metamodel import train_metamodel
+from kennen_tf.vocabulary.errors import UserError
+from pipelines import query_outputs
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planted")
+    fakes.write_query_outputs(folder, 1000, 36, planted=True, share=1.0)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def shuffled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shuffled")
+    fakes.write_query_outputs(folder, 900, 24, planted=True, share=1.0, shuffled=True)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    fakes.write_query_outputs(folder, 120, 24, planted=True)
+    return str(folder)
+
+
+def evaluate(config):
+    """Scores a metamodel on its test entries."""
+    metamodel = Metamodel.load(config.metamodel_dir)
+    info = QueryOutputsInfo.open(config.query_dir)
+    ids = metamodel.split.test_ids
+    x, labels = query_outputs.load_arrays(info, ids, metamodel.query_indices, None)
+    return scores.evaluate(
+        metamodel.attributes,
+        labels,
+        metamodel.predict(x),
+        skip=metamodel.split.split_attributes,
+        combination_ids=[entry_id.split("-")[0] for entry_id in sorted(ids)],
+    )
+
+
+@pytest.mark.parametrize("recipe", ["kernel", "mlp"])
+@pytest.mark.parametrize("representation", ["probabilities", "top-1"])
+def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
+    representation, recipe, planted, tmp_path
+):
+    config = MetamodelConfig(
+        query_dir=planted,
+        metamodel_dir=str(tmp_path),
+        num_queries=36,
+        recipe=recipe,
+        epochs=25,
+        representation=representation,
+    )
+    train_metamodel(config)
+    results = evaluate(config)
+    assert {r.name: r.accuracy for r in results.attributes} == dict.fromkeys(
+        TABLE.names, 1.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "recipe"),
+    [("kennen-o", "kernel"), ("kennen-o", "mlp"), ("linear", "kernel")],
+)
+def test_labels_shuffled_over_classifiers_are_read_at_chance(
+    method, recipe, shuffled, tmp_path
+):
+    config = MetamodelConfig(
+        method=method,
+        recipe=recipe,
+        query_dir=shuffled,
+        metamodel_dir=str(tmp_path),
+        num_queries=24,
+        num_test=300,
+        epochs=10,
+    )
+    train_metamodel(config)
+    average = evaluate(config).average
+    lower, upper = average["interval"]
+    assert lower - 0.01 < average["chance"] < upper + 0.01
+
+
+def resumable(query_dir, metamodel_dir, **settings):
+    return MetamodelConfig(
+        **{
+            "query_dir": query_dir,
+            "metamodel_dir": str(metamodel_dir),
+            "recipe": "mlp",
+            "num_queries": 20,
+            "batch_size": 48,  # 96 training entries: no smaller last batch.
+            "epochs": 12,
+            "checkpoint_every": 4,
+            "evaluate_every": 3,
+            **settings,
+        }
+    )
+
+
+def assert_same_metamodel(folder, expected):
+    weights = [Metamodel.load(f).keras_model.get_weights() for f in (folder, expected)]
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for name in ("metrics.jsonl", "split.json", "queries.npz"):
+        assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def finished(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "m"
+    train_metamodel(resumable(small, folder))
+    return folder
+
+
+# A checkpoint is saved three times; stopped after that, the model is not written.
+@pytest.mark.parametrize("stop_after", [0, 1, 3])
+def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
+    stop_after, small, finished, tmp_path, monkeypatch
+):
+    train_and_stop(resumable(small, tmp_path / "stopped"), stop_after, monkeypatch)
+    assert not (tmp_path / "stopped" / "finished.json").exists()
+    with pytest.raises(UserError, match="Go on with train_metamodel --resume"):
+        Metamodel.load(tmp_path / "stopped")
+    with pytest.raises(UserError, match="was stopped. Go on with --resume"):
+        train_metamodel(resumable(small, tmp_path / "stopped"))
+
+    train_metamodel(resumable(small, tmp_path / "stopped", resume=True))
+    assert_same_metamodel(tmp_path / "stopped", finished)
+
+
+def test_a_resumed_training_that_xla_compiles_ends_there_too(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fitting, "_LEAST_STEPS_FOR_XLA", 0)
+    train_metamodel(resumable(small, tmp_path / "whole"))
+    train_and_stop(resumable(small, tmp_path / "stopped"), 1, monkeypatch)
+    train_metamodel(resumable(small, tmp_path / "stopped", resume=True))
+    assert_same_metamodel(tmp_path / "stopped", tmp_path / "whole")
+
+
+def train_and_stop(config, stop_after, monkeypatch):
+    """Stops a training where it would save its next checkpoint, or the model."""
+    save, finish, saved = callbacks.save_checkpoint, folder_lib.finish, []
+
+    def or_stop(function):
+        def call(*arguments):
+            if len(saved) == stop_after:
+                raise Stopped
+            saved.append(arguments)
+            function(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "save_checkpoint", or_stop(save))
+        patch.setattr(folder_lib, "finish", or_stop(finish))
+        with pytest.raises(Stopped):
+            train_metamodel(config)
+
+
+def test_a_killed_training_is_resumed(small, tmp_path):
+    config = resumable(small, tmp_path / "killed", epochs=80, checkpoint_every=2)
+    flags = [f"--{n}={v}" for n, v in config.to_json().items() if n != "resume"]
+    command = [sys.executable, "-m", "kennen_tf.train_metamodel", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed" / "checkpoints" / callbacks.CHECKPOINT_NAME
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    with np.load(checkpoint) as stored:
+        assert 0 < stored["epoch"] < 80
+
+    train_metamodel(dataclasses.replace(config, resume=True))
+    whole = dataclasses.replace(config, metamodel_dir=str(tmp_path / "whole"))
+    train_metamodel(whole)
+    assert_same_metamodel(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_equal_trainings_leave_equal_bytes(small, finished, tmp_path):
+    train_metamodel(resumable(small, tmp_path / "m"))
+    hashes = [
+        json.loads((folder / "finished.json").read_text())["sha256"]
+        for folder in (finished, tmp_path / "m")
+    ]
+    assert hashes[0] == hashes[1]
+
+
+def test_a_finished_training_is_left_as_it_is(small, finished, capsys):
+    before = (finished / "metamodel.keras").read_bytes()
+    train_metamodel(resumable(small, finished))
+    train_metamodel(resumable(small, finished, resume=True))
+    assert capsys.readouterr().out.count("finished before, nothing to do") == 2
+    assert (finished / "metamodel.keras").read_bytes() == before
+
+
+def test_a_folder_of_before_the_table_came_from_the_data_is_known(
+    small, finished, tmp_path, capsys
+):
+    """Then, config.json had every attribute's group, and the number of labels."""
+    stored = json.loads((finished / "config.json").read_text())
+    assert stored["config"]["top_k"] == 10
+    assert stored["recipe"]["groups"] == [
+        ["act", "drop", "pool", "ks"],
+        ["conv", "fc", "par"],
+        ["ens", "alg", "bs"],
+        ["size", "split"],
+    ]
+    train_metamodel(resumable(small, finished, top_k=10))
+    assert "finished before" in capsys.readouterr().out
+    metamodel = Metamodel.load(finished)
+    assert metamodel.attributes == TABLE
+    assert metamodel.num_classes == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": 1}, "other settings: --seed 0, not 1"),
+        ({"resume": True, "epochs": 13}, "--epochs 12, not 13.*epochs of the recipe"),
+    ],
+)
+def test_a_folder_with_another_training_is_refused(settings, message, small, finished):
+    with pytest.raises(UserError, match=message):
+        train_metamodel(resumable(small, finished, **settings))
+
+
+def test_a_folder_with_something_else_is_refused(small, tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="new or empty folder.*thesis.tex"):
+        train_metamodel(resumable(small, tmp_path))
+    with pytest.raises(UserError, match="other settings|must hold a metamodel"):
+        train_metamodel(resumable(small, small))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_cannot_be_trained_on_leaves_no_folder(small, tmp_path):
+    folder = tmp_path / "m"
+    with pytest.raises(UserError, match="num_queries must be at most.*24.*=25"):
+        train_metamodel(resumable(small, folder, num_queries=25))
+    with pytest.raises(UserError, match="at least 1000 entries to train on"):
+        train_metamodel(resumable(small, folder, num_train=1000))
+    with pytest.raises(UserError, match="--split must be.*'depth:1>2'"):
+        train_metamodel(resumable(small, folder, split="depth:1>2"))
+    with pytest.raises(UserError, match="top_k must be at least 0 and at most 10"):
+        train_metamodel(resumable(small, folder, top_k=11))
+    with pytest.raises(UserError, match="No query outputs"):
+        train_metamodel(resumable(str(tmp_path / "none"), folder))
+    assert not folder.exists()
+
+
+def test_a_run_leaves_these_files(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names - {".lock"} == {
+        "attributes.json",
+        "checkpoints",
+        "config.json",
+        "finished.json",
+        "logs",
+        "metamodel.keras",
+        "metrics.jsonl",
+        "queries.npz",
+        "split.json",
+    }
+    config = json.loads((finished / "config.json").read_text())
+    assert config["kind"] == "metamodel"
+    assert set(config["fingerprints"]) == {"query_outputs", "query_inputs", "zoo"}
+
+
+def test_metrics_have_a_row_for_every_evaluated_epoch(finished):
+    rows = [
+        json.loads(s) for s in (finished / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert [row["epoch"] for row in rows] == [3, 6, 9, 12]
+    for side in ("train", "test"):
+        assert set(rows[-1][side]) == {"loss", "accuracy", "average"}
+    assert rows[-1]["train"]["loss"] < rows[0]["train"]["loss"]
+
+
+def read_events(folder):
+    """Returns the steps, by tag, of all TensorBoard summaries of a run."""
+    steps = {}
+    for path in sorted(folder.glob("events*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                steps.setdefault(value.tag, []).append(event.step)
+    return steps
+
+
+def test_tensorboard_has_curves_settings_and_confusion_matrices(finished):
+    for side in ("train", "test"):
+        steps = read_events(finished / "logs" / side)
+        for tag in ("loss", "accuracy/average", "accuracy/act"):
+            assert steps[tag] == [3, 6, 9, 12]
+    for name in TABLE.names:
+        assert steps[f"confusion/{name}"] == [12]
+    tags = read_events(finished / "logs")
+    assert "_hparams_/session_start_info" in tags
+
+
+def test_a_metamodel_that_was_altered_is_refused(finished, tmp_path):
+    folder = tmp_path / "m"
+    shutil.copytree(finished, folder)
+    with open(folder / "metamodel.keras", "ab") as file:
+        file.write(b"x")
+    with pytest.raises(UserError, match="metamodel.keras is missing or was altered"):
+        Metamodel.load(folder)
+    os.remove(folder / "config.json")
+    with pytest.raises(UserError, match="No metamodel at"):
+        Metamodel.load(folder)
+
+
+def test_a_loaded_metamodel_knows_its_queries_and_refuses_other_shapes(small, finished):
+    metamodel = Metamodel.load(finished)
+    info = QueryOutputsInfo.open(small)
+    stored = info.query_inputs.images[list(metamodel.query_indices)]
+    np.testing.assert_array_equal(metamodel.query_inputs.images, stored)
+    assert metamodel.fingerprints["query_outputs"] == info.fingerprint
+    with pytest.raises(ValueError, match="20, 10.*Received: .*19, 10"):
+        metamodel.predict(np.full((2, 19, 10), 0.1, np.float32))
+
+
+@pytest.mark.parametrize("split", ["E-alg", "pool:no>yes"])
+def test_extrapolation_is_not_scored_on_its_splitting_attributes(
+    split, small, tmp_path
+):
+    config = resumable(small, tmp_path, split=split, epochs=1, evaluate_every=1)
+    train_metamodel(config)
+    [name] = Metamodel.load(tmp_path).split.split_attributes
+    row = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert name not in row["test"]["accuracy"]
+
+
+def write_with_missing_values(query_dir):
+    """Writes outputs that betray all; nobody has a value of ks, few one of act."""
+    entries = [
+        dataclasses.replace(entry, values={**entry.values, "ks": None, "fc": 3})
+        for entry in fakes.make_entries(120)
+    ]
+    entries = [
+        e if place % 3 else dataclasses.replace(e, values={**e.values, "act": None})
+        for place, e in enumerate(entries)
+    ]
+    whole = {entry.id: entry for entry in fakes.make_entries(120)}
+    config = QueryConfig(zoo_dir="none", query_dir=str(query_dir), num_queries=24)
+    with query_outputs_lib.work_folder(query_dir) as work:
+        query_outputs_lib.write(
+            work,
+            config,
+            fakes.make_query_inputs(24),
+            TABLE,
+            10,
+            entries,
+            lambda entry: fakes.make_probabilities(whole[entry.id], 24, planted=True),
+            zoo_fingerprint="made up",
+        )
+
+
+@pytest.mark.parametrize("recipe", ["kernel", "svm", "mlp"])
+def test_values_that_are_missing_are_neither_learned_nor_scored(recipe, tmp_path):
+    write_with_missing_values(tmp_path / "q")
+    config = resumable(str(tmp_path / "q"), tmp_path / "m", recipe=recipe)
+    train_metamodel(config)
+    evaluate_metamodel(EvaluationConfig(metamodel_dir=config.metamodel_dir))
+    found = read_results(config.metamodel_dir)["attributes"]
+    rows = {row["name"]: row for row in found}
+    assert 0 < rows["act"]["count"] < rows["pool"]["count"]
+    assert rows["act"]["accuracy"] is not None
+    for name in ("ks", "fc"):
+        assert rows[name]["accuracy"] is None and rows[name]["not_scored"]
+    row = json.loads((tmp_path / "m" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert np.isfinite([row[side]["loss"] for side in ("train", "test")]).all()
+    assert not {"ks", "fc"} & set(row["test"]["accuracy"])
+    for weights in Metamodel.load(tmp_path / "m").keras_model.get_weights():
+        assert np.isfinite(weights).all()
