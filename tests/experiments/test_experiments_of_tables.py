@@ -141,7 +141,7 @@ def make_runs(tmp_path, monkeypatch):
     for module in (crafted, embedding):
         monkeypatch.setattr(module.Metamodel, "load", load)
     monkeypatch.setattr(
-        embedding.black_boxes, "ask", lambda zoo, entries, _: make_answers(len(entries))
+        embedding.asking, "ask", lambda zoo, entries, _: make_answers(len(entries))
     )
     return make
 

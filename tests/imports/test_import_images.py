@@ -57,7 +57,7 @@ def test_sets_of_one_shape_stay_as_they_are(monkeypatch, shape, image_size):
     builder = types.SimpleNamespace(info=types.SimpleNamespace(features=features))
     monkeypatch.setattr(tfds_builders, "open_builder", lambda name, flag: builder)
     whole = LabeledImages(PIXELS, LABELS, PIXELS, LABELS)
-    monkeypatch.setattr(import_images.images, "load_images", lambda name: whole)
+    monkeypatch.setattr(import_images.datasets, "load_images", lambda name: whole)
 
     def load_image_set(name, *, image_size, num_images):
         pixels = np.zeros((4, image_size, image_size, 3), np.uint8)

@@ -130,36 +130,3 @@ def test_unknown_representations_and_k_are_refused():
     for top_k in (-1, 11):
         with pytest.raises(UserError, match=f"at most 10. Received: top_k={top_k}"):
             represent("top-k", top_k)
-
-
-# What a black box answers.
-
-
-def test_good_answers_are_returned_as_float32():
-    for answer in (ANSWER, ANSWER.astype(np.float64), np.round(ANSWER, 2)):
-        result = representations.validate_probabilities(answer, 1, 10)
-        assert result.dtype == np.float32
-        np.testing.assert_allclose(result, answer, atol=1e-7)
-    onehot = np.eye(10, dtype=np.int64)[[3]]
-    np.testing.assert_array_equal(
-        representations.validate_probabilities(onehot, 1, 10), onehot
-    )
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (np.zeros((2, 10)), r"shape \(1, 10\). Received: shape \(2, 10\)"),
-        (np.zeros((1, 1000)), r"Received: shape \(1, 1000\)"),
-        (np.zeros(10), r"Received: shape \(10,\)"),
-        (np.full((1, 10), "a"), "real numbers. Received: <U1"),
-        (np.full((1, 10), np.nan), "NaN or infinity for 1 of 1 images"),
-        (np.full((1, 10), np.inf), "NaN or infinity for 1 of 1 images"),
-        (ANSWER * 100, "with sum 100 .* --outputs=logits"),
-        (np.arange(10)[None] - 4.4, "1 of 1 rows .* least value -4.4"),
-        (np.array([[1.5, -0.5] + [0] * 8]), "sum 1 and least value -0.5"),
-    ],
-)
-def test_answers_that_are_no_probabilities_are_refused(answer, message):
-    with pytest.raises(UserError, match=message):
-        representations.validate_probabilities(answer, 1, 10)

@@ -40,7 +40,7 @@ def test_atomic_path_leaves_what_was_there_if_the_body_fails(tmp_path):
 
 def test_what_a_kill_leaves_is_removed(tmp_path):
     code = (
-        "import os, sys; from kennen_tf import artifacts\n"
+        "import os, sys; from kennen_tf.vocabulary import artifacts\n"
         "with artifacts.atomic_path(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('hal'); os._exit(9)"
     )
@@ -78,7 +78,7 @@ def test_make_folder_refuses_a_folder_that_is_read_only(tmp_path):
 
 def test_a_locked_folder_refuses_another_process(tmp_path):
     code = (
-        "import sys; from kennen_tf import artifacts\n"
+        "import sys; from kennen_tf.vocabulary import artifacts\n"
         "with artifacts.folder_lock(sys.argv[1], 'building a zoo'): pass"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

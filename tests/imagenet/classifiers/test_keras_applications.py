@@ -69,7 +69,8 @@ def cache(request, monkeypatch, tmp_path):
 
 
 def find(name, weights_dir=""):
-    return Registry(keras_families(str(weights_dir))).find(name)
+    [member] = Registry(keras_families(str(weights_dir))).select([name])
+    return member
 
 
 def build(row, **settings):

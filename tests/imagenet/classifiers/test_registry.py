@@ -51,21 +51,16 @@ def test_members_come_family_by_family():
 
 @pytest.mark.parametrize("name", ["vgg16_bn", "VGG16-BN", "Vgg16Bn", "vgg16.bn"])
 def test_a_member_is_found_whatever_the_case_and_signs(name):
-    assert registry().find(name).name == "vgg16_bn"
+    assert names(registry().select([name])) == ["vgg16_bn"]
 
 
 def test_a_name_that_is_not_known_is_answered_with_the_nearest():
     with pytest.raises(UserError, match=r"'resnet51'\. Did you mean resnet50"):
-        registry().find("resnet51")
+        registry().select(["resnet51"])
     with pytest.raises(UserError, match=r"one of resnet50, .*Received: 'zzz'\.$"):
-        registry().find("zzz")
+        registry().select(["zzz"])
     with pytest.raises(UserError, match="'resnets'. Did you mean resnet"):
         registry().select(["vgg", "resnets"])
-
-
-def test_a_family_is_no_member():
-    with pytest.raises(UserError, match="'ResNet', a family.*resnet50, resnet101"):
-        registry().find("ResNet")
 
 
 def test_members_are_selected_once_by_their_names_and_by_their_families():
@@ -76,7 +71,7 @@ def test_members_are_selected_once_by_their_names_and_by_their_families():
 
 def test_a_member_goes_before_a_family_of_the_same_name():
     assert names(registry().select(["vgg_bn"])) == ["vgg_bn"]
-    assert registry().find("vgg_bn").family == "vgg"
+    assert [one.family for one in registry().select(["vgg_bn"])] == ["vgg"]
 
 
 def test_what_is_left_out_takes_its_empty_family_with_it():
@@ -157,7 +152,7 @@ def test_a_manifest_gives_its_classifiers(tmp_path):
             "f": ["a", "c"],
             "g": ["b"],
         }
-    a, b = opened.find("a"), opened.find("b")
+    a, b = opened.select(["a", "b"])
     assert (a.image_size, a.num_classes, b.image_size) == (SIZE, CLASSES, 9)
     np.testing.assert_array_equal(a.open()(images()), first(images()))
     probabilities = keras.ops.softmax(b.open()(images(9)))
