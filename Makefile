@@ -1,6 +1,7 @@
 # make demo            the whole chain at small size, from nothing to a named black box
 # make laptop          the paper's experiments on a thousand classifiers: hours; goes on if killed
 # make demo-imagenet   families and AIPs, on small versions of the paper's ImageNet families
+# make check           format, lint, types and the fast tests: for daily work
 # make test            every check: format, lint, types, tests on the installed package
 # make lint            format, lint and types only
 # make format          rewrites the source as `make lint` wants it
@@ -13,13 +14,15 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo laptop demo-imagenet test lint format clean
+.PHONY: help demo laptop demo-imagenet check test lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # More options for pytest, e.g. make test PYTEST_FLAGS="--run_slow -k zoo"
 PYTEST_FLAGS ?=
+# Two processes; the tests of a file, which share what they make, in one of them.
+PYTEST := -m pytest --numprocesses=2 --dist=loadfile --quiet
 
 PACKAGES := flags kennen_tf pipelines
 SOURCES := $(shell find $(PACKAGES) -name '*.py' -o -name '*.flags' -o -name '*.gz')
@@ -54,10 +57,13 @@ format: .venv/requirements
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+check: lint
+	$(BIN)/python $(PYTEST) --fast $(PYTEST_FLAGS)
+
 # From another folder, so that the checkout's packages are not what is imported.
 test: lint .venv/package
 	@mkdir -p build/elsewhere
-	cd build/elsewhere && $(CURDIR)/$(BIN)/python -m pytest --config-file=$(CURDIR)/setup.cfg \
+	cd build/elsewhere && $(CURDIR)/$(BIN)/python $(PYTEST) --config-file=$(CURDIR)/setup.cfg \
 	    --rootdir=$(CURDIR) -o pythonpath= --installed $(PYTEST_FLAGS) $(CURDIR)/tests
 
 DEMO := --flagfile=flags/presets/demo.flags

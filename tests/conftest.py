@@ -13,8 +13,11 @@ from kennen_tf.machine import environment
 # Before TensorFlow, Keras and Matplotlib are imported, which the above do not.
 environment.set_environment()
 os.environ["MPLBACKEND"] = "Agg"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes side by side: threads of each would wait for those of the other.
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ[name] = "1"
 
-ROOT = pathlib.Path(kennen_tf.__file__).resolve().parent.parent
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 
 SWITCHES = {"slow": "--run_slow", "gpu": "--run_gpu", "needs_weights": "--run_weights"}
@@ -25,6 +28,9 @@ def pytest_addoption(parser):
         "--installed",
         action="store_true",
         help="Fail unless what is tested is the installed package, not the checkout.",
+    )
+    parser.addoption(
+        "--fast", action="store_true", help="Leave out tests marked long."
     )
     for marker, switch in SWITCHES.items():
         parser.addoption(
@@ -48,6 +54,10 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     """Skips marked tests unless asked for; then, what they need must be there."""
+    if config.getoption("--fast"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
     for item in items:
         for marker, switch in SWITCHES.items():
             if item.get_closest_marker(marker) and not config.getoption(switch):
@@ -71,9 +81,3 @@ def two_logical_cpus():
     import tensorflow as tf
 
     return [device.name for device in tf.config.list_logical_devices("CPU")]
-
-
-@pytest.fixture(scope="session")
-def source_root():
-    """Folder that holds the packages under test: the checkout or site-packages."""
-    return ROOT

@@ -54,7 +54,7 @@ import keras
 import numpy as np
 from kennen_tf.attributes import Attribute
 from kennen_tf.designs.design import Design
-from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.vocabulary.labeled_images import LabeledImages
 
 def images():
     random = np.random.default_rng(0)
@@ -132,8 +132,8 @@ def test_a_wrong_part_is_named_in_one_sentence(load, change, message):
     [
         ("cifar_net", "mnist_net, digits_net, wild_net, or module:NAME.*'cifar_net'"),
         ("nowhere:DESIGN", "can be imported.*nowhere"),
-        ("kennen_tf.seeds:DESIGN", "DESIGN"),
-        ("kennen_tf.seeds:derive_seed", "must name a `Design`.*a function"),
+        ("kennen_tf.vocabulary.seeds:DESIGN", "DESIGN"),
+        ("kennen_tf.vocabulary.seeds:derive_seed", "must name a `Design`.*a function"),
     ],
 )
 def test_what_is_no_design_is_refused(name, message):
