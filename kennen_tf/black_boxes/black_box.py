@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.black_boxes.answers import to_probabilities
+from kennen_tf.black_boxes.formats.opened import one_line
 from kennen_tf.black_boxes.forms import FloatArray, Form, Shape
 from kennen_tf.configs.revealing import LABELS
 from kennen_tf.vocabulary.errors import UserError
@@ -113,9 +114,3 @@ class BlackBox:
             f"{self.name} must answer {wanted} for each image: shape {expected} for "
             f"{num_images} images. Received: shape {received}.{hint}"
         )
-
-
-def one_line(error: Exception) -> str:
-    """Returns the kind of an error and the first line of its text."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
