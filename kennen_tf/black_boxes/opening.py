@@ -1,5 +1,6 @@
 """Opens black boxes: files of many formats, told by their content, and functions."""
 
+import dataclasses
 import importlib
 import pathlib
 import sys
@@ -17,8 +18,34 @@ from kennen_tf.black_boxes.forms import (
     find_image_shape,
     reshape,
 )
-from kennen_tf.configs.revealing import OUTPUTS, PIXELS
+from kennen_tf.black_boxes.kept_answers import KeptAnswers
+from kennen_tf.black_boxes.pixels import WHOLE
+from kennen_tf.configs.revealing import AUTO, OUTPUTS, PIXELS
 from kennen_tf.vocabulary.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Access:
+    """How a black box is reached, and how fast it may be asked.
+
+    Attributes:
+        signature: Of a SavedModel or of TF Serving, which to ask; "": the one that fits.
+        headers: Path of a file with HTTP headers; "": none.
+        token_variable: Environment variable with a token to send; "": none.
+        timeout: Seconds that an answer over HTTP may take.
+        batch_size: Images to send at once; 0: as many as it takes.
+        max_queries_per_second: Images to send in a second; 0: any number.
+    """
+
+    signature: str = ""
+    headers: str = ""
+    token_variable: str = ""
+    timeout: float = 60.0
+    batch_size: int = 0
+    max_queries_per_second: float = 0.0
+
+
+DIRECT = Access()
 
 
 def open_black_box(
@@ -27,7 +54,8 @@ def open_black_box(
     outputs_kind: str = "probabilities",
     pixels: str = "unit",
     form: Form,
-    signature: str = "",
+    access: Access = DIRECT,
+    kept: KeptAnswers | None = None,
 ) -> BlackBox:
     """Opens a black box.
 
@@ -37,17 +65,28 @@ def open_black_box(
         outputs_kind: One of `OUTPUTS`.
         pixels: One of `PIXELS`.
         form: What it takes and answers.
-        signature: Of a SavedModel, which to ask; "": the one that fits.
+        access: How it is reached, and how fast it may be asked.
+        kept: What it answered before; None keeps nothing.
 
     Raises:
         UserError: If there is none, or it cannot be opened or does not take images of
             that form.
     """
-    if outputs_kind not in OUTPUTS or pixels not in PIXELS:
+    if outputs_kind not in (AUTO, *OUTPUTS) or pixels not in (AUTO, *PIXELS):
         raise ValueError(f"Received: {outputs_kind=}, {pixels=}.")
     path = pathlib.Path(where)
-    if path.exists():
-        opened = _open_file(path, signature)
+    if where.startswith(("http://", "https://")):
+        from kennen_tf.black_boxes.servers.opened import open_server
+
+        opened = open_server(
+            where,
+            headers=access.headers,
+            token_variable=access.token_variable,
+            timeout=access.timeout,
+            signature=access.signature,
+        )
+    elif path.exists():
+        opened = _open_file(path, access.signature)
     elif ":" in where:
         opened = Opened(answer=_import_function(where), shape=form.shapes[0])
     else:
@@ -55,7 +94,8 @@ def open_black_box(
             f"--black_box must be one of: {detection.READABLE}. Received: {where}, and "
             "there is no such file."
         )
-    if opened.dtype.kind in "iu" and pixels != "byte":
+    is_whole = opened.dtype.kind in "iu"
+    if is_whole and pixels not in (AUTO, *WHOLE):
         raise UserError(
             f"{where}, takes pixels that are whole numbers ({opened.dtype.name}): say "
             f"--pixels=byte. Received: pixels={pixels}."
@@ -73,7 +113,10 @@ def open_black_box(
         pixels=pixels,
         form=form,
         image_shape=shape,
-        batch_size=size or BATCH_SIZE,
+        batch_size=size or access.batch_size or BATCH_SIZE,
+        max_per_second=access.max_queries_per_second,
+        takes_whole=is_whole,
+        kept=kept,
     )
 
 

@@ -6,7 +6,10 @@ from kennen_tf.configs import base
 
 LABELS = "labels"
 OUTPUTS = ("probabilities", "logits", "log-probabilities", LABELS)
-PIXELS = ("unit", "byte")
+# How pixels may be sent: from 0 to 1, 0 to 255, each inverted, -1 to 1, or less the mean
+# and over the deviation of MNIST's.
+PIXELS = ("unit", "byte", "inverted", "signed", "standardised", "inverted-byte")
+AUTO = "auto"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,8 +33,8 @@ class RevealConfig(base.Config):
 
     metamodel: str = ""
     black_box: str = ""
-    outputs: str = "probabilities"
-    pixels: str = "unit"
+    outputs: str = AUTO
+    pixels: str = AUTO
     zoo_dir: str = ""
     json: bool = False
     output: str = ""
@@ -39,8 +42,8 @@ class RevealConfig(base.Config):
     def __post_init__(self) -> None:
         base.check_given("metamodel", self.metamodel)
         base.check_given("black_box", ",".join(self.black_boxes))
-        base.check_choice("outputs", self.outputs, OUTPUTS)
-        base.check_choice("pixels", self.pixels, PIXELS)
+        base.check_choice("outputs", self.outputs, (AUTO, *OUTPUTS))
+        base.check_choice("pixels", self.pixels, (AUTO, *PIXELS))
 
     @property
     def black_boxes(self) -> tuple[str, ...]:

@@ -94,8 +94,8 @@ def _check_safe(path: pathlib.Path, config: Any) -> None:
         ):
             raise UserError(
                 f"{path} is not opened: its layer {name} is of the module {module}, "
-                "which would have to be imported. Load it in a function of your own and "
-                "give that, as module:function."
+                "which would have to be imported. Load it in a function of your own "
+                "and give that, as module:function."
             )
 
 

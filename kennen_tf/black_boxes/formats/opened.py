@@ -41,3 +41,7 @@ def one_line(error: Exception) -> str:
     causes = [line for line in lines if line.startswith("Exception encountered:")]
     text = causes[-1].partition(":")[2].strip() if causes else lines[0]
     return f"{type(error).__name__}: {text}"
+
+
+class TooMuch(Exception):
+    """A black box does not take as many images at once; fewer may do."""

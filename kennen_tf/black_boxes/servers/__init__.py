@@ -1,0 +1,1 @@
+"""Black boxes behind a URL: TF Serving's REST API and the Open Inference Protocol."""
