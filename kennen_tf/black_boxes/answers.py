@@ -1,8 +1,8 @@
 """What black boxes answer: recognised, checked, and turned into probabilities.
 
-An API may round, keep only the likeliest classes, leave out small numbers, or count in per
-cent or bytes. What is left is recognised by its form and made probabilities again; how fine
-it is, is told, so that no more is read in it than it says.
+An API may round, keep only the likeliest classes, leave out small numbers, or count in
+per cent or bytes. What is left is recognised by its form and made probabilities again;
+how fine it is, is told, so that no more is read in it than it says.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Recognised:
         kind: One of `OUTPUTS` but "auto".
         resolution: What is smaller than this, the answers cannot tell from 0; 0 if they
             tell all that float32 can.
-        num_told: Of how many classes a row tells a number at most, if not of all; 0: all.
+        num_told: Of how many classes a row tells at most, if not of all; 0: of all.
         share_saturated: Share of rows whose highest number is 1 to the last digit.
         notes: Sentences about what was recognised.
     """
@@ -91,8 +91,8 @@ def recognise(
         is_top_k = len(set(np.count_nonzero(rows, axis=1).tolist())) == 1
         if is_top_k:
             notes.append(
-                f"The answers tell the {num_told} likeliest classes only: a metamodel of "
-                f"--representation=top-k --top_k={num_told} reads no more than that."
+                f"The answers tell the {num_told} likeliest classes only: a metamodel "
+                f"of --representation=top-k --top_k={num_told} reads no more than that."
             )
         else:
             notes.append(
@@ -133,8 +133,8 @@ def _finish(
     saturated = float(np.mean(probabilities.max(axis=1) >= 1.0))
     if saturated > 0.5:
         notes.append(
-            f"{100 * saturated:.0f}% of the answers are saturated: one class has all of "
-            "it, and how the others compare, which tells most, is lost."
+            f"{100 * saturated:.0f}% of the answers are saturated: one class has all "
+            "of it, and how the others compare, which tells most, is lost."
         )
     return Recognised(
         probabilities=probabilities,
@@ -147,7 +147,7 @@ def _finish(
 
 
 def _find_unit(rows: npt.NDArray[np.float64]) -> tuple[float, str]:
-    """Returns what rows sum to when nothing is cut off, and its name; 0 if no unit fits."""
+    """Returns what whole rows sum to, and its name; 0 if no unit fits."""
     sums = rows.sum(axis=1)
     for unit, name in _UNITS.items():
         if (
@@ -225,9 +225,9 @@ def to_probabilities(
     if outputs_kind == "logits":
         if (answers >= 0).all() and _find_unit(np.asarray(answers, np.float64))[0]:
             raise UserError(
-                "Logits have numbers below 0, too. Received: none, and rows that sum to "
-                "about 1, 100 or 255 or less, as probabilities that were rounded or cut "
-                "do. Say --outputs=probabilities."
+                "Logits have numbers below 0, too. Received: none, and rows that sum "
+                "to about 1, 100 or 255 or less, as probabilities that were rounded or "
+                "cut do. Say --outputs=probabilities."
             )
         answers = answers.astype(np.float64)
         with np.errstate(invalid="ignore"):  # What is not finite is refused below.

@@ -136,7 +136,7 @@ class BlackBox:
             raise UserError(f"{self.name}: {error}") from error
 
     def _collect(self, sent: FloatArray) -> npt.NDArray[Any]:
-        """Returns answers to images as they are sent; those that are there, from there."""
+        """Returns answers to images, as they are sent; sends those that are new."""
         names = kept_answers.name_images(sent)
         places = {name: i for i, name in enumerate(names) if name not in self.kept}
         new = list(places)

@@ -1,13 +1,13 @@
-"""Answers of a black box, on disk before the next images are sent; none asked for twice.
+"""Answers of a black box, on disk before more is sent, and never asked for twice.
 
     NAME.answers.npz
-      queries        names of the images that were answered: the SHA-256 of what was sent
+      queries        names of the images answered: the SHA-256 of what was sent
       answers        (n, classes) or, of labels, (n,): what came, as it came
       num_sent       how many images were sent in all, answered or not
       description    JSON: kind, schema_version, and what was asked
 
-Answers may cost money, so the file is written as a whole after each batch, and the count
-of what is sent before it: after a kill, it is never too low.
+Answers may cost money, so the file is written as a whole after each batch, and the
+count of what is sent before it: after a kill, it is never too low.
 """
 
 import hashlib
@@ -110,14 +110,14 @@ class KeptAnswers:
             found = json.loads(text)
         except KeyError as error:
             raise UserError(
-                f"{path} must hold `queries` (names of images, as --queries_only writes "
-                f"them) and `answers`, in the same order. Received: no {error}."
+                f"{path} must hold `queries` (names of images, as --queries_only "
+                f"writes them) and `answers`, in the same order. Received: no {error}."
             ) from error
         except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{path} must hold answers of a black box. Received: "
-                f"{type(error).__name__}. Put the file back as it was, or move it away: "
-                "then its images are sent again."
+                f"{type(error).__name__}. Put the file back as it was, or move it "
+                "away: then its images are sent again."
             ) from error
         if len(names) != len(answers) or len(set(names)) != len(names):
             raise UserError(

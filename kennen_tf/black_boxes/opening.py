@@ -29,7 +29,7 @@ class Access:
     """How a black box is reached, and how fast it may be asked.
 
     Attributes:
-        signature: Of a SavedModel or of TF Serving, which to ask; "": the one that fits.
+        signature: Of a SavedModel or TF Serving, which to ask; "": the one that fits.
         headers: Path of a file with HTTP headers; "": none.
         token_variable: Environment variable with a token to send; "": none.
         timeout: Seconds that an answer over HTTP may take.

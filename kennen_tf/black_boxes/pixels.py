@@ -1,8 +1,8 @@
 """In which range a black box takes its pixels: given, or found by asking.
 
-Who trains a classifier scales its pixels somehow, and its file does not say how. Asked in
-another way it still answers, wrongly or too surely. The digits that are sent are known,
-so the way it names them rightly is the way it is to be asked.
+Who trains a classifier scales its pixels somehow, and its file does not say how. Asked
+in another way it still answers, wrongly or too surely. The digits that are sent are
+known, so the way in which it names them rightly is the way it is to be asked.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ _MNIST_MEAN, _MNIST_DEVIATION = 0.1307, 0.3081
 
 # Images that each way is tried with; they are among those that are sent anyway.
 NUM_TRIED = 30
-# Chosen on the development half of real files: with thirty images, whoever names nine in
-# ten rightly is asked rightly; who names less than a third in every way was trained on
-# something else. One in ten is chance, and ten of thirty come by chance once in 2,000.
+# Chosen on the development half of real files: with thirty images, whoever names nine
+# in ten rightly is asked rightly; who names less than a third in every way was trained
+# on something else. One in ten is chance, and ten of thirty come so once in 2,000.
 _SURELY, _LEAST = 0.9, 1 / 3
 
 _SCALES: dict[str, Callable[[FloatArray], FloatArray]] = {
@@ -113,9 +113,9 @@ def find_pixels(
             f"{name} names {100 * right[best]:.0f}% of {len(known)} images rightly, "
             "asked in the best of these ways: "
             + ", ".join(f"{way} {100 * own:.0f}%" for way, own in right.items())
-            + ". It was trained on something else, or its classes are in another order: "
-            "what would be named of it means nothing. If you know better, say how it is "
-            "to be asked, with --pixels."
+            + ". It was trained on something else, or its classes are in another "
+            "order: what would be named of it means nothing. If you know better, say "
+            "how it is to be asked, with --pixels."
         )
     return PixelsFound(
         pixels=best,

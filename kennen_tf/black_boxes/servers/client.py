@@ -63,7 +63,7 @@ class Client:
             url: Of the server's model.
             headers: Sent with each request; never printed.
             timeout: Seconds that an answer may take.
-            first_pause: Seconds before the second attempt; then twice as long each time.
+            first_pause: Seconds before the second attempt; each time twice as long.
         """
         self.url = url
         self._first_pause = first_pause
@@ -94,9 +94,7 @@ class Client:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Busy),
             wait=self._pause,
-            stop=lambda state: (
-                state.attempt_number >= state.outcome.exception().attempts
-            ),
+            stop=_is_last,
             sleep=time.sleep,
             reraise=True,
         )
@@ -104,7 +102,8 @@ class Client:
             return retrying(self._send_once, method, url, body)
         except _Busy as error:
             raise UserError(
-                f"{url} must answer. Received, after {error.attempts} attempts: {error}."
+                f"{url} must answer. Received, after {error.attempts} attempts: "
+                f"{error}."
             ) from error
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
@@ -132,8 +131,8 @@ class Client:
             raise Refused(status, _words(response))
         if status in (401, 403):
             raise UserError(
-                f"{url} does not let us in (status {status}): {_words(response)} Give a "
-                "token with --token_variable, or headers with --headers."
+                f"{url} does not let us in (status {status}): {_words(response)} Give "
+                "a token with --token_variable, or headers with --headers."
             )
         if status >= 500:
             reason = f"status {status}: {_words(response)}"
@@ -158,7 +157,7 @@ def read_headers(path: str, token_variable: str) -> dict[str, str]:
 
     Args:
         path: Of a file with a header a line, `Name: value`; "" for none.
-        token_variable: Name of the environment variable that holds a token; "" for none.
+        token_variable: Name of an environment variable with a token; "" for none.
 
     Raises:
         UserError: If a line is no header, or there is no such file or variable. What is
@@ -177,8 +176,8 @@ def read_headers(path: str, token_variable: str) -> dict[str, str]:
             name, separator, value = line.partition(":")
             if line.strip() and not (separator and name.strip().isascii()):
                 raise UserError(
-                    f"{path}, line {number}: a header is `Name: value`. Received: a line "
-                    "of another form."
+                    f"{path}, line {number}: a header is `Name: value`. Received: a "
+                    "line of another form."
                 )
             if line.strip():
                 headers[name.strip()] = value.strip()
@@ -186,8 +185,8 @@ def read_headers(path: str, token_variable: str) -> dict[str, str]:
         token = os.environ.get(token_variable, "")
         if not token:
             raise UserError(
-                f"--token_variable must name an environment variable that holds a token. "
-                f"Received: {token_variable}, which is not set."
+                "--token_variable must name an environment variable that holds a "
+                f"token. Received: {token_variable}, which is not set."
             )
         headers["Authorization"] = f"Bearer {token}"
     return headers

@@ -73,7 +73,8 @@ def find_protocol(client: Client, signature: str = "") -> ModelProtocol:
     if not found:
         raise UserError(
             "A URL must be one of a model: http://HOST/v1/models/NAME (TF Serving) or "
-            f"http://HOST/v2/models/NAME (Open Inference Protocol). Received: {client.url}."
+            "http://HOST/v2/models/NAME (Open Inference Protocol). Received: "
+            f"{client.url}."
         )
     url = client.url.rstrip("/")
     if found["version"] == "1":
@@ -141,8 +142,8 @@ class OpenInference:
         inputs, outputs = found["inputs"], found.get("outputs") or []
         if len(inputs) != 1 or len(outputs) > 1:
             raise UserError(
-                f"{self._url} must take one input, images, and give one output. Received: "
-                f"inputs {[own.get('name') for own in inputs]}, outputs "
+                f"{self._url} must take one input, images, and give one output. "
+                f"Received: inputs {[own.get('name') for own in inputs]}, outputs "
                 f"{[own.get('name') for own in outputs]}."
             )
         [spec] = inputs
@@ -173,7 +174,11 @@ class OpenInference:
         if not isinstance(outputs, list) or len(outputs) != 1:
             raise UserError(
                 f"{self._url} must answer with one of `outputs`. Received: "
-                f"{_say_keys(content) if not isinstance(outputs, list) else len(outputs)}."
+                + (
+                    str(len(outputs))
+                    if isinstance(outputs, list)
+                    else _say_keys(content)
+                )
             )
         [given] = outputs
         flat = _to_numbers(given.get("data"), self._url).ravel()
