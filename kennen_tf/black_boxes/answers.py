@@ -62,6 +62,8 @@ def recognise(
     kind = find_kind(answers) if outputs_kind == AUTO else outputs_kind
     if kind == LABELS:
         return Recognised(probabilities=_one_hot(answers, num_classes), kind=kind)
+    if kind == "logits":
+        _check_numbers(answers, num_classes)
     if kind != "probabilities":
         probabilities = to_probabilities(answers, kind, num_classes)
         return _finish(probabilities, kind, 0.0, 0, [])

@@ -6,8 +6,8 @@ from kennen_tf.configs import base
 
 LABELS = "labels"
 OUTPUTS = ("probabilities", "logits", "log-probabilities", LABELS)
-# How pixels may be sent: from 0 to 1, from 0 to 255, inverted, from -1 to 1, or with the
-# mean of MNIST's taken off and divided by their deviation.
+# How pixels may be sent: from 0 to 1, from 0 to 255, inverted, from -1 to 1, or with
+# the mean of MNIST's taken off and divided by their deviation.
 PIXELS = ("unit", "byte", "inverted", "signed", "standardised", "inverted-byte")
 AUTO = "auto"
 
