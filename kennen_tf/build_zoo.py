@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flags import common
-from flags import zoo as zoo_flags
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.vocabulary.errors import UserError
 
@@ -168,5 +167,10 @@ def _train(
                 )
 
 
+def main() -> None:
+    """Runs `build_zoo` with the flags of the command line."""
+    common.run(build_zoo, ZooConfig)
+
+
 if __name__ == "__main__":
-    common.run(build_zoo, zoo_flags.define)
+    main()
