@@ -18,7 +18,6 @@ no better than chance, that is called out before AIPs are made.
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from flags import attacking as attacking_flags
 from flags import common
 from kennen_tf.configs.aips import AttackConfig
 from kennen_tf.vocabulary.errors import UserError
@@ -177,5 +176,10 @@ def _check_families(config: AttackConfig, known: "Registry", left: "Registry") -
         )
 
 
+def main() -> None:
+    """Runs `attack_black_box` with the flags of the command line."""
+    common.run(attack_black_box, AttackConfig)
+
+
 if __name__ == "__main__":
-    common.run(attack_black_box, attacking_flags.define)
+    main()

@@ -13,7 +13,6 @@ import pathlib
 from typing import Any
 
 from flags import common
-from flags import evaluation as evaluation_flags
 from kennen_tf.configs.evaluation import EvaluationConfig
 
 
@@ -71,5 +70,10 @@ def _write(document: dict[str, Any], metamodel_dir: pathlib.Path) -> None:
     artifacts.write_json(metamodel_dir / reporting.RESULTS_NAME, document)
 
 
+def main() -> None:
+    """Runs `evaluate_metamodel` with the flags of the command line."""
+    common.run(evaluate_metamodel, EvaluationConfig)
+
+
 if __name__ == "__main__":
-    common.run(evaluate_metamodel, evaluation_flags.define)
+    main()

@@ -12,7 +12,6 @@ import pathlib
 from typing import Any
 
 from flags import common
-from flags import exporting as exporting_flags
 from kennen_tf.configs.exporting import ExportConfig
 
 
@@ -69,5 +68,10 @@ def export_metamodel(config: ExportConfig) -> None:
     print(f"{folder}: {metamodel.config.method}, {count}.")
 
 
+def main() -> None:
+    """Runs `export_metamodel` with the flags of the command line."""
+    common.run(export_metamodel, ExportConfig)
+
+
 if __name__ == "__main__":
-    common.run(export_metamodel, exporting_flags.define)
+    main()

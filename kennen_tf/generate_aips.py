@@ -24,7 +24,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flags import aips as aip_flags
 from flags import common
 from kennen_tf.configs.aips import FAMILIES, AipConfig
 
@@ -230,5 +229,10 @@ def _report_transfer(
     }
 
 
+def main() -> None:
+    """Runs `generate_aips` with the flags of the command line."""
+    common.run(generate_aips, AipConfig)
+
+
 if __name__ == "__main__":
-    common.run(generate_aips, aip_flags.define)
+    main()

@@ -10,7 +10,7 @@ others work as ever. Without images, nobody can be sent the queries, but what a 
 box answered to them can be read all the same.
 """
 
-from flags import common, outputs_import
+from flags import common
 from kennen_tf.configs.importing import ImportOutputsConfig
 from kennen_tf.vocabulary.errors import UserError
 
@@ -68,5 +68,10 @@ def import_outputs(config: ImportOutputsConfig) -> None:
     )
 
 
+def main() -> None:
+    """Runs `import_outputs` with the flags of the command line."""
+    common.run(import_outputs, ImportOutputsConfig)
+
+
 if __name__ == "__main__":
-    common.run(import_outputs, outputs_import.define)
+    main()

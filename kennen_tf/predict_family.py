@@ -26,7 +26,6 @@ them; metamodels of attributes can be trained on them, too:
 from typing import TYPE_CHECKING
 
 from flags import common
-from flags import family_prediction as family_prediction_flags
 from kennen_tf.configs.family_prediction import FamilyPredictionConfig
 
 if TYPE_CHECKING:
@@ -151,5 +150,10 @@ def _at(scores: "list[FamilyScore]", num_queries: int) -> "list[FamilyScore]":
     return [score for score in scores if score.num_queries == num_queries]
 
 
+def main() -> None:
+    """Runs `predict_family` with the flags of the command line."""
+    common.run(predict_family, FamilyPredictionConfig)
+
+
 if __name__ == "__main__":
-    common.run(predict_family, family_prediction_flags.define)
+    main()

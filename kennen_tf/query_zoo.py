@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flags import common
-from flags import queries as query_flags
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.vocabulary.errors import UserError
 
@@ -113,5 +112,10 @@ def _query(
     )
 
 
+def main() -> None:
+    """Runs `query_zoo` with the flags of the command line."""
+    common.run(query_zoo, QueryConfig)
+
+
 if __name__ == "__main__":
-    common.run(query_zoo, query_flags.define)
+    main()

@@ -18,7 +18,6 @@ import pathlib
 import sys
 
 from flags import common
-from flags import revealing as revealing_flags
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.vocabulary.errors import UserError
 
@@ -87,5 +86,10 @@ def reveal_black_box(config: RevealConfig) -> None:
         reporting.print_table(naming.revelations_table(revelations), [])
 
 
+def main() -> None:
+    """Runs `reveal_black_box` with the flags of the command line."""
+    common.run(reveal_black_box, RevealConfig)
+
+
 if __name__ == "__main__":
-    common.run(reveal_black_box, revealing_flags.define)
+    main()

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flags import common
-from flags import families as families_flags
 from kennen_tf.configs.families import FamiliesConfig
 
 if TYPE_CHECKING:
@@ -120,5 +119,10 @@ def _make_table(records: "list[Trained]") -> "Table":
     return table
 
 
+def main() -> None:
+    """Runs `train_families` with the flags of the command line."""
+    common.run(train_families, FamiliesConfig)
+
+
 if __name__ == "__main__":
-    common.run(train_families, families_flags.define)
+    main()

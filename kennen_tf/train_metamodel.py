@@ -22,7 +22,6 @@ on, and ends where an uninterrupted run ends. Then: evaluate_metamodel.
 from absl import logging
 
 from flags import common
-from flags import metamodels as metamodel_flags
 from kennen_tf.configs.metamodels import MetamodelConfig
 
 
@@ -63,5 +62,10 @@ def train_metamodel(config: MetamodelConfig) -> None:
         print(f"{job.folder}: {config.method} trained; {making.say(trained.last)}.")
 
 
+def main() -> None:
+    """Runs `train_metamodel` with the flags of the command line."""
+    common.run(train_metamodel, MetamodelConfig)
+
+
 if __name__ == "__main__":
-    common.run(train_metamodel, metamodel_flags.define)
+    main()

@@ -227,6 +227,7 @@ def make_zoo(
 ) -> store.Zoo:
     """Makes a whole zoo of accepted classifiers with random weights, untrained."""
     config = ZooConfig(
+        num_models=10_000,
         zoo_dir=str(zoo_dir),
         dataset=dataset,
         epochs=1,

@@ -17,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from kennen_tf.attributes import MISSING, AttributeTable
-from kennen_tf.configs.metamodels import KERNEL, MetamodelConfig
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.recipes import KERNEL
 from kennen_tf.evaluation import figures
 from kennen_tf.evaluation import scores as evaluation
 from kennen_tf.experiments.shared import summaries

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tqdm
 
 from kennen_tf.configs.crafting import IMAGES
-from kennen_tf.configs.metamodels import Recipe
+from kennen_tf.configs.recipes import Recipe
 from kennen_tf.metamodels.crafted_run import (
     IMAGES_CHECKPOINT,
     Answers,

@@ -12,7 +12,8 @@ import tensorflow as tf
 from absl import logging
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import MetamodelConfig, Recipe, SolvedRecipe
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.recipes import Recipe, SolvedRecipe
 from kennen_tf.evaluation import splits
 from kennen_tf.evaluation.splits import Split
 from kennen_tf.machine import distribution

@@ -308,7 +308,7 @@ def test_a_folder_with_something_else_is_refused(folder, zoo_dir, file, sentence
         (folder / zoo_dir).mkdir()
         table = digits_net.DESIGN.attributes
         store.ZooHeader(
-            config=ZooConfig(design="digits_net", zoo_dir=zoo_dir),
+            config=ZooConfig(design="digits_net", num_models=1, zoo_dir=zoo_dir),
             attributes=table,
             image_shape=(8, 8, 1),
             num_classes=10,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from kennen_tf.attributes import MISSING
 from kennen_tf.configs.crafting import IMAGES, RECIPES, STARTS, CraftingRecipe
 from kennen_tf.configs.metamodels import CRAFTED
-from kennen_tf.configs.metamodels import RECIPES as METAMODEL_RECIPES
+from kennen_tf.configs.recipes import RECIPES as METAMODEL_RECIPES
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.metamodels import kennen_i
 from kennen_tf.metamodels.crafting import descent as crafting

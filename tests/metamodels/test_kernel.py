@@ -10,7 +10,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import euclidean_distances
 
 from kennen_tf.attributes import MISSING
-from kennen_tf.configs.metamodels import RECIPES
+from kennen_tf.configs.recipes import RECIPES
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.metamodels import metrics
 from kennen_tf.metamodels.recipes import features, heads, kernel

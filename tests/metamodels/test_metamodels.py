@@ -11,7 +11,8 @@ import tensorflow as tf
 from scipy import special
 
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
-from kennen_tf.configs.metamodels import RECIPES, MetamodelConfig, Recipe
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.recipes import RECIPES, Recipe
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels import metrics

@@ -116,6 +116,7 @@ def zoo(tmp_path_factory):
     design, folder = digits_net.DESIGN, tmp_path_factory.mktemp("zoo")
     config = ZooConfig(
         design="digits_net",
+        num_models=6,
         zoo_dir=str(artifacts.make_folder(folder)),
         compute_dtype="float32",
     )

@@ -234,9 +234,8 @@ def zoo_dir(tmp_path):
     """A zoo of one classifier, not trained."""
     zoo_dir = tmp_path / "zoo"
     (zoo_dir / store.CLASSIFIERS_FOLDER).mkdir(parents=True)
-    store.prepare(
-        fakes.make_header(ZooConfig(zoo_dir=str(zoo_dir), compute_dtype="float32"))
-    )
+    config = ZooConfig(num_models=1, zoo_dir=str(zoo_dir), compute_dtype="float32")
+    store.prepare(fakes.make_header(config))
     spec = fakes.read_spec(
         {a.name: VALUES[a.name] for a in PAPERS.chosen} | {"seed": 3}
     )

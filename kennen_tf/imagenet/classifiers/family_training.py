@@ -21,10 +21,9 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from kennen_tf.configs.families import FamiliesConfig
-from kennen_tf.machine import processors
+from kennen_tf.machine import processors, worker_pool
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
-from kennen_tf.zoo import workers
 
 if TYPE_CHECKING:
     from kennen_tf.imagenet.classifiers.small_families import SmallImages, SmallMember
@@ -145,7 +144,7 @@ def _work(
     """Runs in the worker: trains members from the queue, until None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    workers.set_up_tensorflow(index, threads)
+    worker_pool.set_up_tensorflow(index, threads)
     from kennen_tf.imagenet.classifiers.small_families import SmallImages
 
     images = SmallImages(**arrays)
@@ -156,7 +155,7 @@ def _work(
             parent.send(UserError(f"{error.strerror}: {error.filename}."))
         except Exception as error:  # It is raised again in the parent.
             parent.send(RuntimeError(f"While training {member.name}: {error!r}"))
-        workers.free_memory()
+        worker_pool.free_memory()
     parent.send(None)
 
 

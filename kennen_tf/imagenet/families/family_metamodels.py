@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.configs.family_prediction import MLP
-from kennen_tf.configs.metamodels import RECIPES, KernelRecipe, Recipe
+from kennen_tf.configs.recipes import RECIPES, KernelRecipe, Recipe
 from kennen_tf.imagenet.families import family_mlp
 from kennen_tf.imagenet.families.family_outputs import FamilyOutputs
 from kennen_tf.metamodels.recipes import planes

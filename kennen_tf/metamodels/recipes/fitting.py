@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import Recipe
+from kennen_tf.configs.recipes import Recipe
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels.recipes import callbacks, heads, mlp
 from kennen_tf.metamodels.recipes import features as features_lib

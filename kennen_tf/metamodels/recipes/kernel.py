@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tqdm
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import KernelRecipe
+from kennen_tf.configs.recipes import KernelRecipe
 from kennen_tf.metamodels.recipes import features, heads
 from kennen_tf.metamodels.recipes.temperature import find_temperature
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import Recipe
+from kennen_tf.configs.recipes import Recipe
 from kennen_tf.metamodels.recipes import features, heads
 from kennen_tf.vocabulary.seeds import derive_seed
 

@@ -1,0 +1,47 @@
+"""Commands as they are typed, run in this process: their flags, then their function."""
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+import typing
+
+from absl import flags as absl_flags
+
+from flags import definition
+
+
+def parse(line, *flags):
+    """Returns the function of a command and the config that its flags make.
+
+    The line is what stands after `python -m kennen_tf.`.
+    """
+    binary, *typed = line.split()
+    function = getattr(importlib.import_module(f"kennen_tf.{binary}"), binary)
+    flag_values = absl_flags.FlagValues()
+    config_class = typing.get_type_hints(function)["config"]
+    make_config = definition.define(config_class, flag_values)
+    assert flag_values([binary, *typed, *flags]) == [binary]
+    return function, make_config()
+
+
+def run(folder, line, *flags):
+    """Runs a command in a folder; returns what it prints.
+
+    What it imports from that folder is not seen by others.
+    """
+    before, paths, modules = os.getcwd(), [*sys.path], set(sys.modules)
+    os.chdir(folder)
+    try:
+        function, config = parse(line, *flags)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            function(config)
+        return printed.getvalue()
+    finally:
+        os.chdir(before)
+        sys.path[:] = paths
+        for name in set(sys.modules) - modules:
+            file = getattr(sys.modules[name], "__file__", None) or ""
+            if file.startswith(os.path.join(os.path.realpath(folder), "")):
+                del sys.modules[name]
