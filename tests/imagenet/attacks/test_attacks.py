@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kennen_tf.configs.aips import COMBINATIONS, METHODS, NORMS, AipConfig
-from kennen_tf.imagenet.attacks import attacks, grading, objectives
+from kennen_tf.imagenet.attacks import grading, methods, objectives
 from kennen_tf.imagenet.attacks.ascent import Ascent
 from kennen_tf.keras_models.pixel_models import PixelModel
 from kennen_tf.vocabulary.errors import UserError
@@ -43,7 +43,7 @@ def labels_of(classifier, images):
 
 
 def perturb(classifiers, images, labels, config):
-    attack = attacks.make_attack(config, SIZE)
+    attack = methods.make_attack(config, SIZE)
     singles = [objectives.JointLoss(attack, [c], "losses") for c in classifiers]
     objective = objectives.combine(attack, classifiers, config.combination, singles)
     seeds = np.stack([np.arange(len(images))] * 2, axis=1).astype(np.int32)
@@ -51,24 +51,24 @@ def perturb(classifiers, images, labels, config):
 
 
 def losses(method, classifier, images, labels):
-    attack = attacks.make_attack(make_config(method), SIZE)
+    attack = methods.make_attack(make_config(method), SIZE)
     return attack.loss(classifier(images), labels).numpy()
 
 
 def test_the_margin_by_hand():
-    attack = attacks.make_attack(make_config("gaman"), SIZE)
+    attack = methods.make_attack(make_config("gaman"), SIZE)
     logits = tf.constant([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]])
     np.testing.assert_allclose(attack.loss(logits, tf.constant([0, 1])), [-1.0, 2.0])
 
 
 def test_the_cross_entropy_by_hand():
-    attack = attacks.make_attack(make_config("i-fgsm"), SIZE)
+    attack = methods.make_attack(make_config("i-fgsm"), SIZE)
     loss = attack.loss(tf.math.log([[0.5, 0.25, 0.25]]), tf.constant([1]))
     np.testing.assert_allclose(loss, [np.log(4)], rtol=1e-6)
 
 
 def test_momentum_adds_up_directions():
-    attack = attacks.make_attack(make_config("mi-fgsm", "linf", momentum=0.5), SIZE)
+    attack = methods.make_attack(make_config("mi-fgsm", "linf", momentum=0.5), SIZE)
     ones = tf.ones((1, 2, 2, 3))
     _, memory = attack.direction(4 * ones, tf.zeros_like(ones))
     direction, memory = attack.direction(-ones, memory)
@@ -82,7 +82,7 @@ def test_momentum_adds_up_directions():
 def test_a_step_does_not_depend_on_the_place_in_the_batch(method, norm):
     """To the last bit, as images are often of an odd side."""
     side = 227
-    attack = attacks.make_attack(make_config(method, norm), side)
+    attack = methods.make_attack(make_config(method, norm), side)
     rng = np.random.default_rng(0)
     gradients = rng.normal(0, 1, (5, side, side, 3)).astype(np.float32)
 
@@ -152,13 +152,13 @@ def test_an_ensemble_climbs_what_it_says(combination, method, classifiers, image
     def objective(pixels):
         logits = np.stack([c(pixels).numpy() for c in classifiers])
         if combination == "losses":
-            attack = attacks.make_attack(config, SIZE)
+            attack = methods.make_attack(config, SIZE)
             return np.mean([attack.loss(own, labels) for own in logits], axis=0)
         if combination == "probabilities":
             mean = np.log(np.mean(tf.nn.softmax(logits), axis=0))
         else:
             mean = logits.mean(0)
-        return attacks.make_attack(config, SIZE).loss(mean, labels).numpy()
+        return methods.make_attack(config, SIZE).loss(mean, labels).numpy()
 
     perturbed = perturb(classifiers, images, labels, config)
     assert (objective(perturbed) > objective(images)).all()
@@ -169,7 +169,7 @@ def test_losses_and_gradients_agree_with_finite_differences(
     combination, classifiers, images
 ):
     labels = tf.constant(labels_of(classifiers[0], images))
-    attack = attacks.make_attack(make_config("i-fgsm"), SIZE)
+    attack = methods.make_attack(make_config("i-fgsm"), SIZE)
     singles = [objectives.JointLoss(attack, [c], "losses") for c in classifiers]
     objective = objectives.combine(attack, classifiers, combination, singles)
     pixels = tf.cast(images, tf.float32)
@@ -186,7 +186,7 @@ def test_losses_and_gradients_agree_with_finite_differences(
 def test_only_pgd_depends_on_the_seed_of_an_image(linear, images):
     labels = labels_of(linear, images)
     for method in METHODS:
-        attack = attacks.make_attack(make_config(method), SIZE)
+        attack = methods.make_attack(make_config(method), SIZE)
         objective = objectives.JointLoss(attack, [linear], "losses")
         first, second = (
             Ascent(attack, 2).perturb(

@@ -16,7 +16,7 @@ import random_weights
 from kennen_tf.configs.conversion import CLASSIFIERS, FAMILIES, ConversionConfig
 from kennen_tf.convert_weights import convert_weights
 from kennen_tf.imagenet.classifiers import architectures, conversion, paper_classifiers
-from kennen_tf.imagenet.classifiers.architectures.forms import Form
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import Variant
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 
@@ -32,7 +32,7 @@ EACH = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in CLASSIFIERS
 ]
-TINY = Form(image_size=32, num_classes=10, width=0.0625, depth=0.25, pooled_size=1)
+TINY = Variant(image_size=32, num_classes=10, width=0.0625, depth=0.25, pooled_size=1)
 
 
 def random_state_dict(model):
@@ -241,16 +241,16 @@ def converted(tmp_path, fake_torch):
 
 def find(folder, name):
     families = paper_classifiers.paper_families(str(folder))
-    return {m.name: m for members in families.values() for m in members}[name]
+    return {c.name: c for classifiers in families.values() for c in classifiers}[name]
 
 
-def test_a_converted_classifier_is_a_member_with_torchvisions_logits(converted):
-    member = find(converted, "squeezenet1_1")
-    check_golden("squeezenet1_1", member.open()(random_weights.make_images()))
+def test_a_converted_classifier_is_the_papers_and_has_torchvisions_logits(converted):
+    classifier = find(converted, "squeezenet1_1")
+    check_golden("squeezenet1_1", classifier.open()(random_weights.make_images()))
     files = sorted(path.name for path in converted.iterdir())
     assert files == ["squeezenet1_1.json", "squeezenet1_1.keras"]
     record = json.loads((converted / files[0]).read_text())
-    assert member.identity == record["sha256"]
+    assert classifier.identity == record["sha256"]
     assert record["source"] == {
         "file": "mine.pth",
         "sha256": artifacts.sha256_of_file(converted.parent / "mine.pth"),
@@ -271,24 +271,26 @@ def test_a_changed_or_unrecorded_file_is_refused(converted):
         find(converted, "squeezenet1_1").open()
 
 
-def test_the_paper_has_19_members_and_each_says_what_it_lacks(tmp_path):
+def test_the_paper_has_19_classifiers_and_each_says_what_it_lacks(tmp_path):
     families = paper_classifiers.paper_families(str(tmp_path))
-    names = {f: tuple(m.name for m in members) for f, members in families.items()}
+    names = {
+        f: tuple(c.name for c in classifiers) for f, classifiers in families.items()
+    }
     assert names == FAMILIES
-    for members in families.values():
-        for member in members:
-            assert (member.image_size, member.num_classes) == (224, 1000)
+    for classifiers in families.values():
+        for classifier in classifiers:
+            assert (classifier.image_size, classifier.num_classes) == (224, 1000)
             with pytest.raises(UserError) as error:
-                member.open()
+                classifier.open()
             for part in (
-                f"{member.name}.keras",
-                f"https://download.pytorch.org/models/{member.name}-",
+                f"{classifier.name}.keras",
+                f"https://download.pytorch.org/models/{classifier.name}-",
                 f"in {tmp_path}",
-                f"convert_weights --classifier={member.name} --state_dict=",
+                f"convert_weights --classifier={classifier.name} --state_dict=",
                 f"--weights_dir={tmp_path}",
             ):
                 assert part in str(error.value)
-    identities = [m.identity for members in families.values() for m in members]
+    identities = [c.identity for classifiers in families.values() for c in classifiers]
     assert len(set(identities)) == 19
 
 

@@ -12,7 +12,7 @@ from kennen_tf.configs.family_prediction import METAMODELS, FamilyPredictionConf
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.evaluation import figures
 from kennen_tf.imagenet.classifiers import batches
-from kennen_tf.imagenet.families import family_prediction
+from kennen_tf.imagenet.families import prediction
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.predict_family import predict_family
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -38,7 +38,7 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     family_fakes.write_manifest(folder / "families", a=2, b=2, c=1)
     pixels = image_fakes.make_images(NUM_IMAGES)
-    labels = family_fakes.make_member_model(0, 0)(pixels).numpy().argmax(1)
+    labels = family_fakes.make_classifier_model(0, 0)(pixels).numpy().argmax(1)
     image_fakes.write_images(folder / "images", labels)
     return folder
 
@@ -122,7 +122,7 @@ def test_results_hold_the_classifiers_accuracy(run_dir):
     accuracy = results_of(run_dir)["classifier_accuracy"]
     pixels = image_fakes.make_images(NUM_IMAGES)
     labels, named = (
-        family_fakes.make_member_model(*which)(pixels).numpy().argmax(1)
+        family_fakes.make_classifier_model(*which)(pixels).numpy().argmax(1)
         for which in ((0, 0), (1, 1))
     )
     assert accuracy["top1"]["a0"] == accuracy["top5"]["a0"] == 1
@@ -184,7 +184,7 @@ def test_a_run_killed_between_classifiers_goes_on(
 @pytest.mark.parametrize(
     ("module", "name", "number"),
     [
-        (family_prediction, "draw_queries", 6),
+        (prediction, "draw_queries", 6),
         (figures, "save_png", 3),
         (artifacts, "write_json", 1),  # results.json.
     ],
