@@ -3,6 +3,7 @@
 Golden logits are torchvision's own, on weights that both sides make from names alone.
 """
 
+import gc
 import importlib.util
 import json
 import pathlib
@@ -35,10 +36,22 @@ EACH = [
 TINY = Variant(image_size=32, num_classes=10, width=0.0625, depth=0.25, pooled_size=1)
 
 
+@pytest.fixture(autouse=True)
+def freed():
+    """Frees what a test built: a VGG is half a GB, and Keras models are cycles."""
+    gc.collect()
+    yield
+    gc.collect()
+
+
 def random_state_dict(model):
     """Returns torchvision's state dict, as random weights have it."""
-    slots = conversion.find_slots(model)
-    return {n: random_weights.make_tensor(n, slot.shape) for n, slot in slots.items()}
+    tensors = {}
+    for name, slot in conversion.find_slots(model).items():
+        tensor = random_weights.make_tensor(name, slot.shape)
+        # Column by column, so that transposing it, a VGG's 400 MB, needs no copy.
+        tensors[name] = np.asfortranarray(tensor) if tensor.ndim == 2 else tensor
+    return tensors
 
 
 def make_classifier(name):
@@ -117,13 +130,22 @@ def test_every_variable_is_filled(family):
     assert all(np.isfinite(value).all() for value in model.get_weights())
 
 
-def tiny_densenet():
+@pytest.fixture(scope="module")
+def unfilled():
+    """A small DenseNet and a state dict for it. Not to be filled, nor changed."""
     model = architectures.build("densenet121", TINY)
     return model, random_state_dict(model)
 
 
-def test_names_of_before_and_counters_are_understood():
-    model, tensors = tiny_densenet()
+@pytest.fixture
+def tiny_densenet(unfilled):
+    """The same, with tensors that may be taken out and put in."""
+    model, tensors = unfilled
+    return model, dict(tensors)
+
+
+def test_names_of_before_and_counters_are_understood(unfilled):
+    model, tensors = architectures.build("densenet121", TINY), unfilled[1]
     conversion.fill(model, tensors)
     wanted = model.get_weights()
     old = {
@@ -142,22 +164,22 @@ def test_names_of_before_and_counters_are_understood():
 
 
 @pytest.mark.parametrize("suffix", ["weight", "bias", "running_mean", "running_var"])
-def test_a_missing_tensor_is_named(suffix):
-    model, tensors = tiny_densenet()
+def test_a_missing_tensor_is_named(suffix, tiny_densenet):
+    model, tensors = tiny_densenet
     del tensors[f"features.norm5.{suffix}"]
     with pytest.raises(UserError, match=rf"Missing: 1 \(features.norm5.{suffix} first"):
         conversion.fill(model, tensors)
 
 
-def test_a_tensor_too_many_is_named():
-    model, tensors = tiny_densenet()
+def test_a_tensor_too_many_is_named(tiny_densenet):
+    model, tensors = tiny_densenet
     tensors["features.norm6.weight"] = np.ones(3)
     with pytest.raises(UserError, match=r"left over: 1 \(features.norm6.weight first"):
         conversion.fill(model, tensors)
 
 
-def test_a_tensor_of_another_shape_is_named_and_nothing_is_filled():
-    model, tensors = tiny_densenet()
+def test_a_tensor_of_another_shape_is_named_and_nothing_is_filled(tiny_densenet):
+    model, tensors = tiny_densenet
     tensors["classifier.weight"] = tensors["classifier.weight"].T
     with pytest.raises(
         UserError, match=r"classifier.weight .*\(10, \d+\).*\(\d+, 10\)"

@@ -1,6 +1,7 @@
 """Keras Applications: what is known of them, their pixels, and their weights."""
 
 import email.message
+import functools
 import hashlib
 import io
 import socket
@@ -88,12 +89,18 @@ def make_images(image_size, count=2):
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-def save(path, alpha=0.25):
-    """Saves a MobileNet with random weights as Keras's published files are."""
+@functools.cache
+def make_mobilenet(alpha):
+    """Makes a MobileNet with random weights, once for all tests."""
     keras.utils.set_random_seed(0)
-    model = keras.applications.MobileNet(
+    return keras.applications.MobileNet(
         alpha=alpha, weights=None, classifier_activation=None
     )
+
+
+def save(path, alpha=0.25):
+    """Saves such a MobileNet as Keras's published files are; returns it."""
+    model = make_mobilenet(alpha)
     model.save(path)
     return model
 

@@ -122,9 +122,9 @@ def test_training_learns_and_follows_the_seed(images):
         assert len(steps) == epochs * 500 // 25
         return model
 
-    first, other = train(0, epochs=20), train(1, epochs=1)
+    first, other = train(0, epochs=10), train(1, epochs=1)
     assert not first.compiled
-    assert accuracy(first, images) > 0.6
+    assert accuracy(first, images) > 0.7
     # Who learned more still begins where its own seed began, not where the other's did.
     begun = [TINY[0].build(seed).get_weights()[0] for seed in (0, 1)]
     distances = [

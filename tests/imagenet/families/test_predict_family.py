@@ -66,6 +66,12 @@ def run_dir(inputs, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Has figures be files without a picture: one test looks at those of a run."""
+    monkeypatch.setattr(figures, "save_png", lambda figure, path: path.touch())
+
+
 def files_of(folder):
     files = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
     return sorted(p.relative_to(folder).as_posix() for p in files)
@@ -130,7 +136,7 @@ def test_results_hold_the_classifiers_accuracy(run_dir):
     assert all(accuracy["top5"][name] >= accuracy["top1"][name] for name in NAMES)
 
 
-def test_tables_are_printed(run_dir, inputs, tmp_path, capsys):
+def test_tables_are_printed(run_dir, inputs, tmp_path, capsys, no_drawing):
     folder = shutil.copytree(run_dir, tmp_path / "run")
     predict_family(make_config(inputs, folder, metamodel="all", resume=True))
     printed = capsys.readouterr().out
@@ -140,7 +146,7 @@ def test_tables_are_printed(run_dir, inputs, tmp_path, capsys):
     assert "figures in figures, numbers in results.json" in printed
 
 
-def test_the_metamodel_asked_for_is_the_only_one(run_dir, inputs, tmp_path):
+def test_the_metamodel_asked_for_is_the_only_one(run_dir, inputs, tmp_path, no_drawing):
     predict_family(make_config(inputs, tmp_path / "run", metamodel="mlp"))
     names = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert names == {"curve.png", "confusion-mlp.png"}
@@ -162,7 +168,7 @@ def die_in_call(number, function):
 
 
 def test_a_run_killed_between_classifiers_goes_on(
-    run_dir, inputs, tmp_path, monkeypatch
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing
 ):
     folder = tmp_path / "run"
     with monkeypatch.context() as patches, pytest.raises(Killed):
@@ -191,7 +197,7 @@ def test_a_run_killed_between_classifiers_goes_on(
     ids=["guessing", "drawing", "reporting"],
 )
 def test_a_run_killed_after_all_outputs_goes_on(
-    run_dir, inputs, tmp_path, monkeypatch, module, name, number
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing, module, name, number
 ):
     folder = shutil.copytree(run_dir, tmp_path / "run")
     shutil.rmtree(folder / "figures")
@@ -228,7 +234,9 @@ def test_metamodels_of_any_zoo_read_the_outputs(run_dir, tmp_path):
     np.testing.assert_array_equal(named, labels["family"])
 
 
-def test_outputs_are_not_computed_twice(run_dir, inputs, tmp_path, monkeypatch):
+def test_outputs_are_not_computed_twice(
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing
+):
     folder = shutil.copytree(run_dir, tmp_path / "run")
 
     def refuse(*args, **kwargs):
@@ -245,7 +253,7 @@ def test_outputs_are_not_computed_twice(run_dir, inputs, tmp_path, monkeypatch):
 
 
 def test_outputs_are_read_in_another_way_but_not_computed_again(
-    run_dir, inputs, tmp_path, monkeypatch
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing
 ):
     reading = {"metamodel": "ridge", "num_queries": 3, "curve": "5", "num_draws": 2}
     fresh = tmp_path / "fresh"
