@@ -57,7 +57,7 @@ def attack_black_box(config: AttackConfig) -> None:
     twin = archives.fingerprint(config.black_box)
     families = known.without([identity, twin])
     _check_families(config, known, families)
-    num_classes = families.members[0].num_classes
+    num_classes = families.classifiers[0].num_classes
     form = Form(noun="images", shapes=((None, None, 3),), num_classes=num_classes)
     box = open_black_box(
         config.black_box, outputs_kind=config.outputs, pixels=config.pixels, form=form
@@ -72,7 +72,7 @@ def attack_black_box(config: AttackConfig) -> None:
     made_from = {
         "black_box": identity,
         "images": images.fingerprint,
-        "classifiers": {m.name: m.identity for m in families.members},
+        "classifiers": {c.name: c.identity for c in families.classifiers},
     }
     with run_folder.open_run(
         "attack_black_box", config.to_json(), made_from, free_fields=_CHOOSING
@@ -93,12 +93,12 @@ def _attack(
     from kennen_tf.imagenet.aips import (
         aip_reporting,
         aip_run,
-        aip_sheets,
         attacked_box,
         box_answers,
         generator_sets,
+        sheets,
     )
-    from kennen_tf.imagenet.families import family_prediction, plausibility
+    from kennen_tf.imagenet.families import plausibility, prediction
     from kennen_tf.vocabulary import artifacts
 
     # First, so that a black box that does not fit is found out at once.
@@ -106,13 +106,13 @@ def _attack(
     clean = answers.probabilities(images.pixels)
     warnings = plausibility.check_black_box(clean, images.labels)
     outputs, others = plausibility.collect(
-        families.members,
+        families.classifiers,
         images,
         folder / "outputs",
         config.batch_size,
     )
     warnings += others
-    scores = family_prediction.predict(
+    scores = prediction.predict(
         *(config.metamodel, outputs, families, clean, config.num_queries, config.seed)
     )
     predicted = max(scores, key=scores.__getitem__)
@@ -128,7 +128,7 @@ def _attack(
         lambda _, pixels: answers.probabilities(pixels),
     )
     sizes = run.measure(sets)
-    aip_sheets.write_sheets(run, graded, config, folder / "figures")
+    sheets.write_sheets(run, graded, config, folder / "figures")
     reporting.print_table(
         aip_reporting.families_table(scores, "the black box"),
         [
@@ -165,7 +165,9 @@ def _check_families(config: AttackConfig, known: "Registry", left: "Registry") -
     """Says which classifier is the black box itself; checks that there are families."""
     from absl import logging
 
-    left_out = " and ".join(m.name for m in known.members if m not in left.members)
+    left_out = " and ".join(
+        c.name for c in known.classifiers if c not in left.classifiers
+    )
     if left_out:
         logging.info("%s is the black box itself and takes no part.", left_out)
     if len(left.families) < 2:

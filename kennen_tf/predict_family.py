@@ -29,7 +29,7 @@ from flags import common
 from kennen_tf.configs.family_prediction import FamilyPredictionConfig
 
 if TYPE_CHECKING:
-    from kennen_tf.imagenet.families.family_scores import FamilyScore
+    from kennen_tf.imagenet.families.scoring import FamilyScore
 
 SCHEMA_VERSION = 1
 
@@ -53,40 +53,40 @@ def predict_family(config: FamilyPredictionConfig) -> None:
     from kennen_tf.imagenet import run_folder
     from kennen_tf.imagenet.classifiers import registry
     from kennen_tf.imagenet.families import (
-        family_prediction,
         family_reporting,
-        family_scores,
         plausibility,
+        prediction,
+        scoring,
     )
     from kennen_tf.images import image_set
     from pipelines import image_sets
 
     families = registry.open_registry(config.classifiers, config.weights_dir)
     # Before hours of outputs: whether there is anybody to hold out.
-    family_prediction.make_folds(families, config.num_folds, config.seed)
+    prediction.make_folds(families, config.num_folds, config.seed)
     images = image_sets.load_image_set(
         config.images,
-        image_size=config.image_size or max(m.image_size for m in families.members),
+        image_size=config.image_size or max(c.image_size for c in families.classifiers),
         num_images=config.num_images,
         seed=config.seed,
     )
-    for member in families.members:
-        image_set.check_labels(images, member.num_classes)
-    family_prediction.draw_queries(len(images), config.num_queries, config.seed)
+    for classifier in families.classifiers:
+        image_set.check_labels(images, classifier.num_classes)
+    prediction.draw_queries(len(images), config.num_queries, config.seed)
     made_from = {
         "images": images.fingerprint,
-        "classifiers": {m.name: m.identity for m in families.members},
+        "classifiers": {c.name: c.identity for c in families.classifiers},
     }
     with run_folder.open_run(
         "predict_family", config.to_json(), made_from, free_fields=_READING
     ) as folder:
         outputs, warnings = plausibility.collect(
-            families.members,
+            families.classifiers,
             images,
             folder / "outputs",
             config.batch_size,
         )
-        guesses = family_prediction.guess_held_out(
+        guesses = prediction.guess_held_out(
             config.metamodels,
             outputs,
             families,
@@ -97,11 +97,11 @@ def predict_family(config: FamilyPredictionConfig) -> None:
         )
         names = list(families.families)
         scores = sorted(
-            family_scores.score_guesses(guesses, names, config.seed),
+            scoring.score_guesses(guesses, names, config.seed),
             key=lambda score: config.metamodels.index(score.metamodel),
         )
         title = (
-            f"{len(families.members)} classifiers in {len(names)} families, "
+            f"{len(families.classifiers)} classifiers in {len(names)} families, "
             f"{len(images)} images, seed {config.seed}"
         )
         reporting.print_table(
@@ -125,14 +125,14 @@ def predict_family(config: FamilyPredictionConfig) -> None:
             )
         [first, *_] = _at(scores, config.num_queries)
         reporting.print_table(
-            family_reporting.members_table(first, families, outputs),
-            family_reporting.members_notes(first, families),
+            family_reporting.classifiers_table(first, families, outputs),
+            family_reporting.classifiers_notes(first, families),
         )
         document = {
             "schema_version": SCHEMA_VERSION,
             "config": config.to_json(),
             "made_from": made_from,
-            "families": {n: [m.name for m in o] for n, o in families.families.items()},
+            "families": {n: [c.name for c in o] for n, o in families.families.items()},
             "classifier_accuracy": {
                 "top1": outputs.accuracy,
                 "top5": outputs.top_5_accuracy,

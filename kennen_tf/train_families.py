@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kennen_tf.imagenet.classifiers.family_training import Trained
-    from kennen_tf.imagenet.classifiers.small_families import SmallMember
+    from kennen_tf.imagenet.classifiers.small_families import SmallClassifier
 
 # Below it, a small classifier is no fair stand-in for its family.
 _WANTED_ACCURACY = 0.95
@@ -45,10 +45,12 @@ def train_families(config: FamiliesConfig) -> None:
         binary, config.to_json(), {}, free_fields=("workers",)
     ) as folder:
         trained = family_training.read_trained(folder)
-        missing = [m for m in small_families.MEMBERS if m.name not in trained]
+        missing = [c for c in small_families.CLASSIFIERS if c.name not in trained]
         if missing:
             trained |= _train(config, missing, len(trained))
-        records = [trained[member.name] for member in small_families.MEMBERS]
+        records = [
+            trained[classifier.name] for classifier in small_families.CLASSIFIERS
+        ]
         path = manifest.write_manifest(
             folder / manifest.MANIFEST_NAME,
             [
@@ -67,9 +69,9 @@ def train_families(config: FamiliesConfig) -> None:
 
 
 def _train(
-    config: FamiliesConfig, missing: "Sequence[SmallMember]", num_done: int
+    config: FamiliesConfig, missing: "Sequence[SmallClassifier]", num_done: int
 ) -> "Mapping[str, Trained]":
-    """Trains members under a bar; prints a line for each."""
+    """Trains classifiers under a bar; prints a line for each."""
     import tqdm
 
     from kennen_tf.imagenet.classifiers import family_training, small_families

@@ -16,13 +16,12 @@ from kennen_tf.imagenet.aips.generator_sets import GeneratorSet
 from kennen_tf.imagenet.aips.transfer import Graded, Scenario
 from kennen_tf.imagenet.attacks import grading
 from kennen_tf.imagenet.attacks.grading import Rate
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 
 SCHEMA_VERSION = 1
 
 # Misclassification in per cent (paper, section 4; anonymous submission), for its 19
-# classifiers and 100 images: rows by who generates, columns S, V, B, R, D.
-PAPER_FAMILIES = ("squeezenet", "vgg", "vgg_bn", "resnet", "densenet")
+# classifiers and 100 images: rows by who generates, columns as its families come.
 PAPER_TRANSFER = {
     "clean": (38, 32, 28, 30, 29),
     "squeezenet": (64, 49, 45, 39, 35),
@@ -97,7 +96,7 @@ def grades_table(graded: Sequence[Graded], title: str) -> Table:
         table.add_column(column, justify="right")
     for one in graded:
         pairing = one.pairing
-        is_white = pairing.target in pairing.generators.members
+        is_white = pairing.target in pairing.generators.classifiers
         grades = grading.grade(one.clean_ranks, one.ranks)
         top1, top5 = grades["top1"], grades["top5"]
         table.add_row(
@@ -122,7 +121,7 @@ def grades_notes(graded: Sequence[Graded]) -> list[str]:
         "Misclassified: top-1, graded on the stored 8-bit images. Of those right "
         "before: images whose clean version the target classified rightly."
     ]
-    if any(g.pairing.target in g.pairing.generators.members for g in graded):
+    if any(g.pairing.target in g.pairing.generators.classifiers for g in graded):
         notes.append("* white box: the target is among the generators.")
     return notes
 
@@ -182,7 +181,7 @@ def scenarios_table(scenarios: Sequence[Scenario], title: str) -> Table:
 
 
 def scenarios_notes(
-    predicted: Mapping[Member, Sequence[str]],
+    predicted: Mapping[FamilyClassifier, Sequence[str]],
     config: PerturbationConfig,
     num_images: int,
 ) -> list[str]:
@@ -198,7 +197,9 @@ def scenarios_notes(
         "another member. Intervals: bootstrap over images."
     ]
     hits = [
-        family == member.family for member, own in predicted.items() for family in own
+        family == classifier.family
+        for classifier, own in predicted.items()
+        for family in own
     ]
     if hits:
         num_draws = len(hits) // len(predicted)
@@ -233,7 +234,7 @@ def results_document(
         "generators": [
             {
                 "name": generators.name,
-                "members": [member.name for member in generators.members],
+                "members": [classifier.name for classifier in generators.classifiers],
                 "batch_size": batch_sizes.get(generators.name),
                 "norms": {
                     norm: {"mean": float(own.mean()), "largest": float(own.max())}
@@ -253,7 +254,7 @@ def _pairing_document(one: Graded) -> dict[str, Any]:
         "family": pairing.target.family,
         "generated_on": pairing.generated_on,
         "generators": pairing.generators.name,
-        "white_box": pairing.target in pairing.generators.members,
+        "white_box": pairing.target in pairing.generators.classifiers,
         **{
             top: {kind: dataclasses.asdict(rate) for kind, rate in rates.items()}
             for top, rates in grading.grade(one.clean_ranks, one.ranks).items()

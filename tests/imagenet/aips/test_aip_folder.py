@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kennen_tf.configs.aips import METHODS, AipConfig
 from kennen_tf.imagenet.aips.aip_folder import AipFolder
-from kennen_tf.imagenet.attacks import attacks
+from kennen_tf.imagenet.attacks import methods
 from kennen_tf.imagenet.attacks.ascent import Ascent
 from kennen_tf.imagenet.attacks.objectives import JointLoss
 from kennen_tf.images.image_set import ImageSet
@@ -41,7 +41,7 @@ def fill():
         config = AipConfig(
             images="x", output_dir="x", generators="x", method=method, epsilon=8000
         )
-        attack = attacks.make_attack(config, image_fakes.IMAGE_SIZE)
+        attack = methods.make_attack(config, image_fakes.IMAGE_SIZE)
         objective = JointLoss(attack, [classifier], "losses")
         attack_of[method] = Ascent(attack, NUM_STEPS), objective
 

@@ -16,7 +16,7 @@ from kennen_tf.imagenet.aips.aip_run import AipRun
 from kennen_tf.imagenet.aips.generator_pool import GeneratorPool
 from kennen_tf.imagenet.aips.generator_sets import Pairing, make_set
 from kennen_tf.imagenet.attacks import grading
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.images.image_set import ImageSet
 from kennen_tf.keras_models.pixel_models import PixelModel
 from kennen_tf.vocabulary.errors import UserError
@@ -28,12 +28,12 @@ class Killed(BaseException):
     """What ends a run at any line."""
 
 
-def make_member(name, seed, family="f"):
+def make_classifier(name, seed, family="f"):
     @functools.cache
     def open_it():
         return PixelModel(name, image_fakes.make_model(seed))
 
-    return Member(
+    return FamilyClassifier(
         family=family,
         name=name,
         image_size=image_fakes.IMAGE_SIZE,
@@ -43,7 +43,7 @@ def make_member(name, seed, family="f"):
     )
 
 
-MEMBERS = A, B, C = [make_member(name, seed) for seed, name in enumerate("abc")]
+CLASSIFIERS = A, B, C = [make_classifier(name, seed) for seed, name in enumerate("abc")]
 SETS = [make_set([A, B]), make_set([C])]
 PAIRINGS = [
     Pairing(C, "a+b", SETS[0]),
@@ -65,7 +65,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def clean_logits(images):
-    return {m.name: m.open()(images.pixels).numpy() for m in MEMBERS}
+    return {c.name: c.open()(images.pixels).numpy() for c in CLASSIFIERS}
 
 
 def make_run(folder, images, **settings):
@@ -147,11 +147,11 @@ def stopped(tmp_path, images, monkeypatch):
         write(self, path, pixels)
 
     write = AipFolder._write
-    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, members: 2)
+    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, classifiers: 2)
     with monkeypatch.context() as patches, pytest.raises(Killed):
         patches.setattr(AipFolder, "_write", dying)
         make_run(tmp_path, images, batch_size=0).generate(SETS)
-    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, members: 4)
+    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, classifiers: 4)
     return tmp_path
 
 
@@ -307,7 +307,7 @@ def test_the_budget_is_that_of_the_images_size(tmp_path, images):
 def test_classifiers_of_any_name_stay_within_the_run(
     tmp_path, images, clean_logits, ask
 ):
-    odd = make_member("keras/a%2", 0)
+    odd = make_classifier("keras/a%2", 0)
     run = make_run(tmp_path, images)
     run.generate([make_set([odd])])
     pairing = Pairing(odd, "x", make_set([odd]))

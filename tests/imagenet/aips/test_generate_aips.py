@@ -13,7 +13,7 @@ import tensorflow as tf
 from kennen_tf.configs.aips import METHODS, NORMS, AipConfig
 from kennen_tf.evaluation import figures
 from kennen_tf.generate_aips import generate_aips
-from kennen_tf.imagenet.aips import aip_sheets
+from kennen_tf.imagenet.aips import sheets
 from kennen_tf.imagenet.aips.aip_folder import AipFolder
 from kennen_tf.imagenet.attacks import grading
 from kennen_tf.imagenet.classifiers import batches, manifest
@@ -148,7 +148,7 @@ def test_results_are_those_of_the_stored_images(run_dir, inputs, pixels):
 @pytest.fixture
 def no_sheets(monkeypatch):
     """Has no sheets drawn, which takes longer than all else."""
-    monkeypatch.setattr(aip_sheets, "write_sheets", lambda *args: [])
+    monkeypatch.setattr(sheets, "write_sheets", lambda *args: [])
 
 
 def die_in_call(number, function):
@@ -313,6 +313,19 @@ def test_a_folder_of_something_else_is_refused(inputs, tmp_path):
 )
 def test_what_there_is_not_is_told_in_a_sentence(inputs, tmp_path, settings, message):
     with pytest.raises(UserError, match=message):
+        generate_aips(make_config(inputs, tmp_path / "run", **settings))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_target_saved_again_is_no_other_classifier(inputs, tmp_path):
+    """As a generator, its twin would make a white box look like a black one."""
+    families = shutil.copytree(inputs / "families", tmp_path / "families")
+    image_fakes.save_again(families / "a0.keras", families / "c0.keras")
+    document = json.loads((families / "manifest.json").read_text())
+    document["classifiers"].append({"name": "c0", "family": "c", "file": "c0.keras"})
+    (families / "manifest.json").write_text(json.dumps(document))
+    settings = {"classifiers": str(families), "generators": "c0", "targets": "a0"}
+    with pytest.raises(UserError, match="different ones. Received: a0 and c0"):
         generate_aips(make_config(inputs, tmp_path / "run", **settings))
     assert not (tmp_path / "run").exists()
 

@@ -1,6 +1,7 @@
 """Keras Applications: what is known of them, their pixels, and their weights."""
 
 import email.message
+import functools
 import hashlib
 import io
 import socket
@@ -33,7 +34,7 @@ HASHED, HASHED_FILE = (
 URL = "https://storage.googleapis.com/.*/"
 
 ALL = [(family, row) for family, rows in APPLICATIONS.items() for row in rows]
-# The smallest member of each family, and a size that its layers can do with.
+# The smallest classifier of each family, and a size that its layers can do with.
 SMALLEST = {
     "vgg16": 32,
     "resnet50": 32,
@@ -69,8 +70,8 @@ def cache(request, monkeypatch, tmp_path):
 
 
 def find(name, weights_dir=""):
-    [member] = Registry(keras_families(str(weights_dir))).select([name])
-    return member
+    [classifier] = Registry(keras_families(str(weights_dir))).select([name])
+    return classifier
 
 
 def build(row, **settings):
@@ -88,12 +89,18 @@ def make_images(image_size, count=2):
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-def save(path, alpha=0.25):
-    """Saves a MobileNet with random weights as Keras's published files are."""
+@functools.cache
+def make_mobilenet(alpha):
+    """Makes a MobileNet with random weights, once for all tests."""
     keras.utils.set_random_seed(0)
-    model = keras.applications.MobileNet(
+    return keras.applications.MobileNet(
         alpha=alpha, weights=None, classifier_activation=None
     )
+
+
+def save(path, alpha=0.25):
+    """Saves such a MobileNet as Keras's published files are; returns it."""
+    model = make_mobilenet(alpha)
     model.save(path)
     return model
 
@@ -107,13 +114,17 @@ def check_logits(found, wanted):
 # What is known before anything is built.
 
 
-def test_families_have_two_members_or_more_with_names_of_their_own():
+def test_families_have_two_classifiers_or_more_with_names_of_their_own():
     registry = open_registry("keras_applications")
     assert list(registry.families) == list(APPLICATIONS)
-    assert all(len(members) >= 2 for members in registry.families.values())
-    assert all(m.family == f for f, ms in registry.families.items() for m in ms)
-    assert {m.num_classes for m in registry.members} == {1000}
-    assert len({m.identity for m in registry.members}) == len(registry.members) == 48
+    assert all(len(classifiers) >= 2 for classifiers in registry.families.values())
+    assert all(c.family == f for f, ms in registry.families.items() for c in ms)
+    assert {c.num_classes for c in registry.classifiers} == {1000}
+    assert (
+        len({c.identity for c in registry.classifiers})
+        == len(registry.classifiers)
+        == 48
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,9 +144,9 @@ def test_families_have_two_members_or_more_with_names_of_their_own():
         ("ConvNeXtXLarge", "convnext_xlarge", 224),
     ],
 )
-def test_members_answer_to_keras_names(said, name, image_size):
-    member = find(said)
-    assert (member.name, member.image_size) == (name, image_size)
+def test_classifiers_answer_to_keras_names(said, name, image_size):
+    classifier = find(said)
+    assert (classifier.name, classifier.image_size) == (name, image_size)
 
 
 def test_everything_that_keras_has_is_there():
@@ -233,13 +244,13 @@ def test_logits_are_those_after_keras_preprocessing_and_pixels_stay(name):
 
 def test_weights_are_taken_from_the_folder(tmp_path):
     plain = save(tmp_path / MOBILENET_FILE)
-    member = find(MOBILENET, tmp_path)
-    assert member.identity == sha256_of_file(tmp_path / MOBILENET_FILE)
-    classifier = member.open()
-    assert (classifier.image_size, classifier.num_classes) == (224, 1000)
+    classifier = find(MOBILENET, tmp_path)
+    assert classifier.identity == sha256_of_file(tmp_path / MOBILENET_FILE)
+    opened = classifier.open()
+    assert (opened.image_size, opened.num_classes) == (224, 1000)
     images = make_images(224)
     kept = images.copy()
-    logits = classifier(images)
+    logits = opened(images)
     np.testing.assert_array_equal(images, kept)
     check_logits(logits, plain(kept / 127.5 - 1))
     assert file_utils.get_file is keras.utils.get_file
@@ -248,10 +259,10 @@ def test_weights_are_taken_from_the_folder(tmp_path):
 def test_weights_that_the_folder_lacks_are_taken_from_the_cache(tmp_path, cache):
     plain = save(cache / MOBILENET_FILE)
     for weights_dir in ("", tmp_path):
-        member = find(MOBILENET, weights_dir)
-        assert member.identity == f"{MOBILENET_FILE} as Keras publishes it"
+        classifier = find(MOBILENET, weights_dir)
+        assert classifier.identity == f"{MOBILENET_FILE} as Keras publishes it"
         check_logits(
-            member.open()(make_images(224)), plain(make_images(224) / 127.5 - 1)
+            classifier.open()(make_images(224)), plain(make_images(224) / 127.5 - 1)
         )
 
 

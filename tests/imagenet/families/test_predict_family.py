@@ -12,7 +12,7 @@ from kennen_tf.configs.family_prediction import METAMODELS, FamilyPredictionConf
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.evaluation import figures
 from kennen_tf.imagenet.classifiers import batches
-from kennen_tf.imagenet.families import family_prediction
+from kennen_tf.imagenet.families import prediction
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.predict_family import predict_family
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -38,7 +38,7 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     family_fakes.write_manifest(folder / "families", a=2, b=2, c=1)
     pixels = image_fakes.make_images(NUM_IMAGES)
-    labels = family_fakes.make_member_model(0, 0)(pixels).numpy().argmax(1)
+    labels = family_fakes.make_classifier_model(0, 0)(pixels).numpy().argmax(1)
     image_fakes.write_images(folder / "images", labels)
     return folder
 
@@ -64,6 +64,12 @@ def run_dir(inputs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "whole"
     predict_family(make_config(inputs, folder, metamodel="all"))
     return folder
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Has figures be files without a picture: one test looks at those of a run."""
+    monkeypatch.setattr(figures, "save_png", lambda figure, path: path.touch())
 
 
 def files_of(folder):
@@ -122,7 +128,7 @@ def test_results_hold_the_classifiers_accuracy(run_dir):
     accuracy = results_of(run_dir)["classifier_accuracy"]
     pixels = image_fakes.make_images(NUM_IMAGES)
     labels, named = (
-        family_fakes.make_member_model(*which)(pixels).numpy().argmax(1)
+        family_fakes.make_classifier_model(*which)(pixels).numpy().argmax(1)
         for which in ((0, 0), (1, 1))
     )
     assert accuracy["top1"]["a0"] == accuracy["top5"]["a0"] == 1
@@ -130,7 +136,7 @@ def test_results_hold_the_classifiers_accuracy(run_dir):
     assert all(accuracy["top5"][name] >= accuracy["top1"][name] for name in NAMES)
 
 
-def test_tables_are_printed(run_dir, inputs, tmp_path, capsys):
+def test_tables_are_printed(run_dir, inputs, tmp_path, capsys, no_drawing):
     folder = shutil.copytree(run_dir, tmp_path / "run")
     predict_family(make_config(inputs, folder, metamodel="all", resume=True))
     printed = capsys.readouterr().out
@@ -140,7 +146,7 @@ def test_tables_are_printed(run_dir, inputs, tmp_path, capsys):
     assert "figures in figures, numbers in results.json" in printed
 
 
-def test_the_metamodel_asked_for_is_the_only_one(run_dir, inputs, tmp_path):
+def test_the_metamodel_asked_for_is_the_only_one(run_dir, inputs, tmp_path, no_drawing):
     predict_family(make_config(inputs, tmp_path / "run", metamodel="mlp"))
     names = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert names == {"curve.png", "confusion-mlp.png"}
@@ -162,7 +168,7 @@ def die_in_call(number, function):
 
 
 def test_a_run_killed_between_classifiers_goes_on(
-    run_dir, inputs, tmp_path, monkeypatch
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing
 ):
     folder = tmp_path / "run"
     with monkeypatch.context() as patches, pytest.raises(Killed):
@@ -184,14 +190,14 @@ def test_a_run_killed_between_classifiers_goes_on(
 @pytest.mark.parametrize(
     ("module", "name", "number"),
     [
-        (family_prediction, "draw_queries", 6),
+        (prediction, "draw_queries", 6),
         (figures, "save_png", 3),
         (artifacts, "write_json", 1),  # results.json.
     ],
     ids=["guessing", "drawing", "reporting"],
 )
 def test_a_run_killed_after_all_outputs_goes_on(
-    run_dir, inputs, tmp_path, monkeypatch, module, name, number
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing, module, name, number
 ):
     folder = shutil.copytree(run_dir, tmp_path / "run")
     shutil.rmtree(folder / "figures")
@@ -228,7 +234,9 @@ def test_metamodels_of_any_zoo_read_the_outputs(run_dir, tmp_path):
     np.testing.assert_array_equal(named, labels["family"])
 
 
-def test_outputs_are_not_computed_twice(run_dir, inputs, tmp_path, monkeypatch):
+def test_outputs_are_not_computed_twice(
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing
+):
     folder = shutil.copytree(run_dir, tmp_path / "run")
 
     def refuse(*args, **kwargs):
@@ -245,7 +253,7 @@ def test_outputs_are_not_computed_twice(run_dir, inputs, tmp_path, monkeypatch):
 
 
 def test_outputs_are_read_in_another_way_but_not_computed_again(
-    run_dir, inputs, tmp_path, monkeypatch
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing
 ):
     reading = {"metamodel": "ridge", "num_queries": 3, "curve": "5", "num_draws": 2}
     fresh = tmp_path / "fresh"

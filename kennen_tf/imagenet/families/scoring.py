@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kennen_tf.evaluation import scores as evaluation
-from kennen_tf.imagenet.families.family_prediction import Guess
+from kennen_tf.imagenet.families.prediction import Guess
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,11 +56,11 @@ def score_guesses(
         groups.setdefault((guess.metamodel, guess.num_queries), []).append(guess)
     scores = []
     for (metamodel, num_queries), own in groups.items():
-        labels = np.array([families.index(g.member.family) for g in own])
+        labels = np.array([families.index(g.classifier.family) for g in own])
         named = np.array([families.index(g.family) for g in own])
-        members = [g.member.name for g in own]
+        classifiers = [g.classifier.name for g in own]
         accuracy, interval = evaluation.score(
-            labels, named, members, len(families), seed
+            labels, named, classifiers, len(families), seed
         )
         matrix = evaluation.confusion_matrix(labels, named, len(families))
         is_right = labels == named
@@ -74,8 +74,8 @@ def score_guesses(
                 chance=1 / len(families),
                 confusion=tuple(map(tuple, matrix.tolist())),
                 per_member={
-                    name: float(is_right[np.array(members) == name].mean())
-                    for name in dict.fromkeys(members)
+                    name: float(is_right[np.array(classifiers) == name].mean())
+                    for name in dict.fromkeys(classifiers)
                 },
             )
         )

@@ -164,7 +164,7 @@ def fit(
     ]
     biases = [np.zeros(size) for size in sizes[1:]]
     wanted = np.eye(num_families)[labels]
-    # Families with many members count no more than others.
+    # Families with many classifiers count no more than others.
     counts = np.bincount(labels, minlength=num_families)
     importance = 1.0 / (counts[labels] * np.count_nonzero(counts))
     for _ in range(_NUM_EPOCHS):

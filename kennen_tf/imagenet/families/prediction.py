@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.evaluation import splits
-from kennen_tf.imagenet.classifiers.members import FAMILY, Member
+from kennen_tf.imagenet.classifiers.family_classifier import FAMILY, FamilyClassifier
 from kennen_tf.imagenet.classifiers.registry import Registry
 from kennen_tf.imagenet.families import family_metamodels, family_outputs
 from kennen_tf.imagenet.families.family_outputs import FamilyOutputs
@@ -32,7 +32,7 @@ class Guess:
         metamodel: One of `configs.family_prediction.METAMODELS`.
         num_queries: Number of images whose outputs it read.
         fold, draw: Which fold and which draw of queries.
-        member: The classifier.
+        classifier: The classifier.
         family: The family named.
     """
 
@@ -40,7 +40,7 @@ class Guess:
     num_queries: int
     fold: int
     draw: int
-    member: Member
+    classifier: FamilyClassifier
     family: str
 
 
@@ -68,18 +68,20 @@ def draw_queries(num_images: int, num_queries: int, seed: int, *path: int) -> In
     return rng.permutation(num_images)[:num_queries]
 
 
-def make_folds(registry: Registry, num_folds: int, seed: int) -> list[list[Member]]:
-    """Returns whom each fold holds out: one member of each family with two or more.
+def make_folds(
+    registry: Registry, num_folds: int, seed: int
+) -> list[list[FamilyClassifier]]:
+    """Returns whom each fold holds out: one classifier of each family with two or more.
 
-    Members of a family take turns, as seeds of the split "leave-one-out:family" do.
+    Classifiers of a family take turns, as seeds of the split "leave-one-out:family" do.
 
     Raises:
-        UserError: If there are not two families, or none has two members.
+        UserError: If there are not two families, or none has two classifiers.
     """
     families = registry.families
     held = {name: own for name, own in families.items() if len(own) > 1}
     if len(families) < 2 or not held:
-        counts = {name: len(members) for name, members in families.items()}
+        counts = {name: len(classifiers) for name, classifiers in families.items()}
         raise UserError(
             "To hold classifiers out, two families or more are needed, and one of them "
             f"with two classifiers or more. Received: {counts}."
@@ -88,8 +90,8 @@ def make_folds(registry: Registry, num_folds: int, seed: int) -> list[list[Membe
     split = f"{splits.LEAVE_ONE_OUT}:{FAMILY}"
     folds = []
     for fold in range(seed * num_folds, (seed + 1) * num_folds):
-        held_out = splits.make_split(registry.members, split, table, fold).test_ids
-        folds.append([m for m in registry.members if m.name in held_out])
+        held_out = splits.make_split(registry.classifiers, split, table, fold).test_ids
+        folds.append([c for c in registry.classifiers if c.name in held_out])
     return folds
 
 
@@ -107,38 +109,39 @@ def guess_held_out(
 
     Args:
         metamodels: Some of `configs.family_prediction.METAMODELS`.
-        outputs: Of all members.
+        outputs: Of all classifiers.
         registry: The families.
         query_counts: Numbers of queries, for the curve.
-        num_folds: Times that one member of each family is held out.
+        num_folds: Times that one classifier of each family is held out.
         num_draws: Times that queries are drawn for each fold.
         seed: Root seed.
 
     Returns:
-        A guess for each metamodel, number of queries, fold, draw and member held out.
+        A guess for each metamodel, number of queries, fold, draw and classifier that is
+        held out.
 
     Raises:
-        UserError: If there are too few images, families or members.
+        UserError: If there are too few images, families or classifiers.
     """
     folds = make_folds(registry, num_folds, seed)
-    reader = _Reader(outputs, registry, seed)
+    namer = _Namer(outputs, registry, seed)
     guesses = []
     for fold, held_out in enumerate(folds):
         for draw in range(num_draws):
             for count in query_counts:
                 queries = draw_queries(len(outputs.labels), count, seed, fold, draw)
                 for metamodel in metamodels:
-                    named = reader.name(metamodel, held_out, queries)
+                    named = namer.name(metamodel, held_out, queries)
                     guesses += [
                         Guess(
                             metamodel=metamodel,
                             num_queries=count,
                             fold=fold,
                             draw=draw,
-                            member=member,
+                            classifier=classifier,
                             family=family,
                         )
-                        for member, family in zip(held_out, named, strict=True)
+                        for classifier, family in zip(held_out, named, strict=True)
                     ]
     return guesses
 
@@ -147,17 +150,17 @@ def predict_left_out(
     metamodel: str,
     outputs: FamilyOutputs,
     registry: Registry,
-    targets: Sequence[Member],
+    targets: Sequence[FamilyClassifier],
     num_queries: int,
     seed: int,
-) -> dict[Member, list[str]]:
+) -> dict[FamilyClassifier, list[str]]:
     """Names the family of each target by a metamodel that has not seen it.
 
     Args:
         metamodel: One of `configs.family_prediction.METAMODELS`.
-        outputs: Of all members.
+        outputs: Of all classifiers.
         registry: The families.
-        targets: Some members of families with two or more; others are passed over.
+        targets: Some classifiers of families with two or more; others are passed over.
         num_queries: Number of queries; all images if there are fewer.
         seed: Root seed.
 
@@ -165,20 +168,20 @@ def predict_left_out(
         For each target, the families named, one for each of `NUM_DRAWS` draws of
         queries; of draws of the same images, there is one.
     """
-    reader = _Reader(outputs, registry, seed)
+    namer = _Namer(outputs, registry, seed)
     num_images = len(outputs.labels)
     count = min(num_queries, num_images)
     different: dict[tuple[int, ...], IntArray] = {}
     for draw in range(NUM_DRAWS):
         queries = draw_queries(num_images, count, seed, draw)
         different.setdefault(tuple(sorted(queries)), queries)
-    named: dict[Member, list[str]] = {}
+    named: dict[FamilyClassifier, list[str]] = {}
     for target in targets:
         if len(registry.families) > 1 and len(registry.families[target.family]) > 1:
             named[target] = [
                 family
                 for queries in different.values()
-                for family in reader.name(metamodel, [target], queries)
+                for family in namer.name(metamodel, [target], queries)
             ]
     return named
 
@@ -195,7 +198,7 @@ def predict(
 
     Args:
         metamodel: One of `configs.family_prediction.METAMODELS`.
-        outputs: Of all members, which are trained on.
+        outputs: Of all classifiers, which are trained on.
         registry: The families.
         probabilities: Of the black box for all images, `(images, classes)`.
         num_queries: Number of queries; all images if there are fewer.
@@ -206,17 +209,17 @@ def predict(
     """
     num_images = len(outputs.labels)
     queries = draw_queries(num_images, min(num_queries, num_images), seed)
-    members = registry.members
+    classifiers = registry.classifiers
     products = family_metamodels.products_of(
-        outputs, [m.name for m in members], queries, probabilities[queries]
+        outputs, [c.name for c in classifiers], queries, probabilities[queries]
     )
     names = list(registry.families)
-    labels = np.array([*(names.index(m.family) for m in members), -1])
+    labels = np.array([*(names.index(c.family) for c in classifiers), -1])
     [scores] = family_metamodels.score_families(
         metamodel,
         products.sum(axis=0),
-        np.arange(len(members)),
-        np.array([len(members)]),
+        np.arange(len(classifiers)),
+        np.array([len(classifiers)]),
         labels,
         len(names),
         seed,
@@ -224,24 +227,28 @@ def predict(
     return dict(zip(names, map(float, scores), strict=True))
 
 
-class _Reader:
-    """Trains metamodels on all members but some, and names these."""
+class _Namer:
+    """Trains metamodels on all classifiers but some, and names these."""
 
     def __init__(self, outputs: FamilyOutputs, registry: Registry, seed: int):
-        self._members = registry.members
+        self._classifiers = registry.classifiers
         self._families = list(registry.families)
-        self._labels = np.array([self._families.index(m.family) for m in self._members])
+        self._labels = np.array(
+            [self._families.index(c.family) for c in self._classifiers]
+        )
         self._products = family_metamodels.products_of(
-            outputs, [m.name for m in self._members]
+            outputs, [c.name for c in self._classifiers]
         )
         self._seed = seed
 
     def name(
-        self, metamodel: str, held_out: Sequence[Member], queries: IntArray
+        self, metamodel: str, held_out: Sequence[FamilyClassifier], queries: IntArray
     ) -> list[str]:
         """Returns the families named."""
-        is_held = np.array([member in held_out for member in self._members])
-        test = np.array([self._members.index(member) for member in held_out])
+        is_held = np.array([classifier in held_out for classifier in self._classifiers])
+        test = np.array(
+            [self._classifiers.index(classifier) for classifier in held_out]
+        )
         [train] = np.nonzero(~is_held)
         scores = family_metamodels.score_families(
             metamodel,

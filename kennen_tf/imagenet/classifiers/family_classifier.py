@@ -1,4 +1,4 @@
-"""Members of families: what is known of a classifier before it is opened."""
+"""Classifiers of families: what is known of a classifier before it is opened."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ FAMILY = "family"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Member:
+class FamilyClassifier:
     """A classifier of a family, not opened yet; an entry of a zoo of families.
 
     Attributes:
@@ -66,4 +66,4 @@ class Member:
         return self.opener()
 
 
-Families = dict[str, tuple[Member, ...]]
+Families = dict[str, tuple[FamilyClassifier, ...]]

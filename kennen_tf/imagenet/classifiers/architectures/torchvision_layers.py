@@ -1,4 +1,4 @@
-"""What the architectures share: their form, and torchvision's layers in Keras.
+"""What the architectures share: their variants, and torchvision's layers in Keras.
 
 Every layer with weights has the name of torchvision's module, such as
 "layer1.0.conv1", so that conversion follows a rule. Only layers of Keras are used: a
@@ -21,7 +21,7 @@ NORM_MOMENTUM = 0.9  # What PyTorch calls a momentum of 0.1.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Form:
+class Variant:
     """In what small versions differ from torchvision's, which are the defaults.
 
     Attributes:
@@ -50,26 +50,26 @@ class Layers:
     """Adds torchvision's layers to a functional model.
 
     Args:
-        form: Of the classifier.
+        variant: Of the classifier.
         seed: Root of the seeds of kernels and dropout. None for kernels of zeros: for
             weights that are loaded, and much quicker.
     """
 
-    def __init__(self, form: Form, seed: int | None):
-        self.form = form
+    def __init__(self, variant: Variant, seed: int | None):
+        self.variant = variant
         self._seed = seed
 
     def channels(self, number: int) -> int:
         """Returns how many channels there are in place of torchvision's number."""
-        return max(1, round(number * self.form.width))
+        return max(1, round(number * self.variant.width))
 
     def depth(self, number: int) -> int:
         """Returns how many blocks there are in place of torchvision's number."""
-        return max(1, round(number * self.form.depth))
+        return max(1, round(number * self.variant.depth))
 
     def pixels(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """Returns the input, pixels in [0, 255], and these normalised."""
-        size = self.form.image_size
+        size = self.variant.image_size
         inputs = keras.Input((size, size, NUM_CHANNELS), name="pixels")
         normalize = keras.layers.Rescaling(
             [1 / (MAX_LEVEL * std) for std in PIXEL_STD],
@@ -77,7 +77,7 @@ class Layers:
             name="normalize",
         )
         x = normalize(inputs)
-        if self.form.is_gray:
+        if self.variant.is_gray:
             x = keras.ops.mean(x, axis=-1, keepdims=True)
         return inputs, x
 
@@ -122,7 +122,7 @@ class Layers:
 
     def dropout(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         seed = derive_seed(self._seed or 0, "dropout", name)
-        return keras.layers.Dropout(self.form.dropout, seed=seed, name=name)(x)
+        return keras.layers.Dropout(self.variant.dropout, seed=seed, name=name)(x)
 
     def max_pool_padded(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Pools 3x3 with stride 2 and a padding of 1, after a ReLU."""
