@@ -89,7 +89,7 @@ def _attack(
     made_from: dict[str, Any],
     folder: pathlib.Path,
 ) -> None:
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
     from kennen_tf.imagenet import run_folder
     from kennen_tf.imagenet.aips import (
         aip_reporting,
@@ -130,7 +130,7 @@ def _attack(
     )
     sizes = run.measure(sets)
     aip_sheets.write_sheets(run, graded, config, folder / "figures")
-    reporting.print_table(
+    printing.print_table(
         aip_reporting.families_table(scores, "the black box"),
         [
             *warnings,
@@ -139,7 +139,7 @@ def _attack(
         ],
     )
     title = aip_reporting.describe_attack(config, run.budget, len(images))
-    reporting.print_table(
+    printing.print_table(
         aip_reporting.grades_table(graded, title),
         [
             *warnings,

@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 from kennen_tf.attributes import MISSING, AttributeTable
 from kennen_tf.configs.metamodels import KERNEL, MetamodelConfig
 from kennen_tf.evaluation import figures
-from kennen_tf.evaluation import scores as evaluation
+from kennen_tf.evaluation.accuracy import class_balanced_accuracy
 from kennen_tf.experiments.shared import summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Run, Runs
@@ -86,9 +86,7 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
                 if min(len(_known(own)), len(_known(true))) < 2:
                     continue
                 named = estimator.fit(x[is_known], own[is_known]).predict(x_test)
-                score = evaluation.class_balanced_accuracy(
-                    true, named, len(attribute.values)
-                )
+                score = class_balanced_accuracy(true, named, len(attribute.values))
                 scores[attribute.name] = score or 0.0
             if scores:
                 scores[summaries.AVERAGE] = float(np.mean(list(scores.values())))

@@ -13,8 +13,8 @@ from tables import PAPERS, SMALL, THIRTEEN
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
-from kennen_tf.evaluation import reporting
 from kennen_tf.evaluation import scores as evaluation
+from kennen_tf.evaluation.results import results_document
 from kennen_tf.experiments import catalog, crafted, embedding
 from kennen_tf.experiments.shared import report
 from kennen_tf.experiments.shared import runs as runs_lib
@@ -87,7 +87,7 @@ class MadeUpRuns:
 
     def _make_run(self, config):
         table = self.info.attributes
-        document = reporting.results_document(
+        document = results_document(
             self._results,
             config=config.to_json(),
             fingerprints={"query_outputs": "q"},

@@ -15,7 +15,7 @@ from tables import PAPERS, SMALL
 from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
-from kennen_tf.evaluation import reporting
+from kennen_tf.evaluation.results import RESULTS_NAME
 from kennen_tf.export_metamodel import export_metamodel
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.queries import representations
@@ -319,7 +319,7 @@ def test_an_export_after_the_evaluation_knows_the_test_accuracy(runs, tmp_path):
     accuracies = ExportedMetamodel.load(tmp_path / "o").description["test_accuracy"]
     assert accuracies == dict.fromkeys(PAPERS.names, 1.0)
     # Results of another metamodel are not taken for this one's.
-    path = runs / "o" / reporting.RESULTS_NAME
+    path = runs / "o" / RESULTS_NAME
     results = json.loads(path.read_text())
     results["fingerprints"]["metamodel"] = "another"
     path.write_text(json.dumps(results))
