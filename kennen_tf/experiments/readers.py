@@ -35,6 +35,7 @@ _METAMODELS = {
     "kennen-o, paper's recipe": {"method": "kennen-o", "recipe": "paper"},
 }
 _OURS = "kennen-o"
+_NUM_TREES = 400
 
 
 def _make_readers(seed: int) -> dict[str, ClassifierMixin]:
@@ -47,7 +48,7 @@ def _make_readers(seed: int) -> dict[str, ClassifierMixin]:
         ),
         "support vector machine": SVC(class_weight="balanced"),
         "extra trees": ExtraTreesClassifier(
-            400,
+            _NUM_TREES,
             class_weight="balanced",
             n_jobs=-1,
             random_state=derive_seed(seed, "extra trees"),

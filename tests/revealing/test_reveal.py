@@ -9,6 +9,7 @@ import fakes
 import numpy as np
 import pytest
 import stand_ins
+import tables
 from tables import PAPERS
 
 from kennen_tf.attributes import AttributeTable
@@ -18,9 +19,12 @@ from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.designs import design, mnist_net, mnist_table
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
 from kennen_tf.export_metamodel import export_metamodel
 from kennen_tf.keras_models import saving
+from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.revealing import naming
 from kennen_tf.revealing.exporting import ExportedMetamodel
@@ -281,6 +285,34 @@ def test_the_truth_is_known_of_the_zoos_classifiers_only(exported, zoo_dir, blac
                 metamodel=str(exported), black_box=str(black_box), zoo_dir=str(zoo_dir)
             )
         )
+
+
+def test_what_was_made_before_an_attribute_was_appended_is_read_as_it_was(
+    folder, exported, black_box, monkeypatch, capsys
+):
+    grown = dataclasses.replace(mnist_net.DESIGN, attributes=tables.THIRTEEN)
+    monkeypatch.setattr(mnist_net, "DESIGN", grown)
+    for module in (mnist_net, mnist_table):
+        monkeypatch.setattr(module, "TABLE", tables.THIRTEEN)
+    assert design.load_design("mnist_net").attributes == tables.THIRTEEN
+    info = QueryOutputsInfo.open(folder / "queries")
+    metamodel = Metamodel.load(folder / "o0")
+    assert info.attributes == metamodel.attributes == PAPERS
+    evaluate_metamodel(EvaluationConfig(metamodel_dir=str(folder / "o0")))
+    document = json.loads((folder / "o0" / "results.json").read_text())
+    assert document["average"]["accuracy"] == 1
+    assert [row["name"] for row in document["attributes"]] == list(PAPERS.names)
+    # The same metamodel: --overwrite would be needed for another one.
+    export_metamodel(
+        ExportConfig(metamodel_dir=str(folder / "o0"), export_dir=str(exported))
+    )
+    capsys.readouterr()
+    reveal_black_box(
+        RevealConfig(metamodel=str(exported), black_box=str(black_box), json=True)
+    )
+    [revealed] = json.loads(capsys.readouterr().out)["black_boxes"]
+    named = {name: row["value"] for name, row in revealed["attributes"].items()}
+    assert named == VALUES
 
 
 def test_a_metamodel_of_other_attributes_is_read_by_its_own_table(exported):
