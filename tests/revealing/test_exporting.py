@@ -102,6 +102,7 @@ except ImportError:
 """
 
 
+@pytest.mark.long
 def test_exports_work_where_there_is_only_tensorflow(tmp_path, probabilities):
     folders = [
         export(tmp_path / name, name) for name in representations.REPRESENTATIONS
