@@ -88,7 +88,7 @@ def _attack(
     made_from: dict[str, Any],
     folder: pathlib.Path,
 ) -> None:
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
     from kennen_tf.imagenet import run_folder
     from kennen_tf.imagenet.aips import (
         aip_reporting,
@@ -129,7 +129,7 @@ def _attack(
     )
     sizes = run.measure(sets)
     sheets.write_sheets(run, graded, config, folder / "figures")
-    reporting.print_table(
+    printing.print_table(
         aip_reporting.families_table(scores, "the black box"),
         [
             *warnings,
@@ -138,7 +138,7 @@ def _attack(
         ],
     )
     title = aip_reporting.describe_attack(config, run.budget, len(images))
-    reporting.print_table(
+    printing.print_table(
         aip_reporting.grades_table(graded, title),
         [
             *warnings,

@@ -31,7 +31,8 @@ def export_metamodel(config: ExportConfig) -> None:
     logging.set_verbosity(logging.WARNING)
 
     from kennen_tf.attributes import AttributeTable
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
+    from kennen_tf.evaluation.results import read_results
     from kennen_tf.metamodels import folder as folder_lib
     from kennen_tf.metamodels.metamodel import Metamodel
     from kennen_tf.revealing import exporting
@@ -46,7 +47,7 @@ def export_metamodel(config: ExportConfig) -> None:
         "config": metamodel.config.to_json(),
         "fingerprints": dict(metamodel.fingerprints),
     }
-    results = reporting.read_results(config.metamodel_dir)
+    results = read_results(config.metamodel_dir)
     # Results of a metamodel that was trained anew since are not this one's.
     if results and results["fingerprints"] == metamodel.fingerprints:
         description["test_accuracy"] = {
@@ -64,7 +65,7 @@ def export_metamodel(config: ExportConfig) -> None:
         export_dir=config.export_dir,
         overwrite=config.overwrite,
     )
-    count = reporting.count_queries(len(metamodel.query_inputs))
+    count = printing.count_queries(len(metamodel.query_inputs))
     print(f"{folder}: {metamodel.config.method}, {count}.")
 
 

@@ -48,7 +48,7 @@ def generate_aips(config: AipConfig) -> None:
         UserError: If a classifier or the images cannot be had, they do not fit
             together, or `output_dir` holds another run.
     """
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
     from kennen_tf.machine import startup
     from kennen_tf.vocabulary import artifacts
 
@@ -127,7 +127,7 @@ def generate_aips(config: AipConfig) -> None:
                 config, families, outputs, graded, title, folder, warnings
             )
         else:
-            reporting.print_table(
+            printing.print_table(
                 aip_reporting.grades_table(graded, title),
                 [
                     *warnings,
@@ -194,7 +194,7 @@ def _report_transfer(
     """
     import dataclasses
 
-    from kennen_tf.evaluation import figures, reporting
+    from kennen_tf.evaluation import figures, printing
     from kennen_tf.imagenet.aips import aip_figures, aip_reporting, transfer
     from kennen_tf.imagenet.families import prediction
 
@@ -208,7 +208,7 @@ def _report_transfer(
     figure = aip_figures.transfer_figure(matrices, title)
     figures.save_png(figure, folder / "figures" / f"transfer-{config.norm}.png")
     for name, matrix in matrices.items():
-        reporting.print_table(
+        printing.print_table(
             aip_reporting.transfer_table(matrix, f"{title}\nmisclassified, {name} (%)"),
             [*warnings, *aip_reporting.transfer_notes(config.classifiers)],
         )
@@ -217,7 +217,7 @@ def _report_transfer(
         config.metamodel, outputs, families, targets, config.num_queries, config.seed
     )
     scenarios = transfer.compare_scenarios(graded, names, predicted, config.seed)
-    reporting.print_table(
+    printing.print_table(
         aip_reporting.scenarios_table(scenarios, f"{title}\nscenarios"),
         aip_reporting.scenarios_notes(predicted, config, len(outputs.labels)),
     )

@@ -44,7 +44,7 @@ def predict_family(config: FamilyPredictionConfig) -> None:
         UserError: If a classifier or the images cannot be had, they do not fit
             together, there is nobody to hold out, or `output_dir` holds another run.
     """
-    from kennen_tf.evaluation import figures, reporting
+    from kennen_tf.evaluation import figures, printing
     from kennen_tf.machine import startup
     from kennen_tf.vocabulary import artifacts
 
@@ -104,7 +104,7 @@ def predict_family(config: FamilyPredictionConfig) -> None:
             f"{len(families.classifiers)} classifiers in {len(names)} families, "
             f"{len(images)} images, seed {config.seed}"
         )
-        reporting.print_table(
+        printing.print_table(
             family_reporting.curve_table(scores, config.classifiers, title),
             [
                 *warnings,
@@ -124,7 +124,7 @@ def predict_family(config: FamilyPredictionConfig) -> None:
                 figure_dir / f"confusion-{score.metamodel}.png",
             )
         [first, *_] = _at(scores, config.num_queries)
-        reporting.print_table(
+        printing.print_table(
             family_reporting.classifiers_table(first, families, outputs),
             family_reporting.classifiers_notes(first, families),
         )

@@ -31,7 +31,7 @@ def reveal_black_box(config: RevealConfig) -> None:
         UserError: If the metamodel or a black box cannot be opened, or a black box
             does not answer what it should.
     """
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
     from kennen_tf.machine import startup
     from kennen_tf.vocabulary import artifacts
 
@@ -78,12 +78,12 @@ def reveal_black_box(config: RevealConfig) -> None:
     if config.json:
         print(json.dumps(document, indent=1))
     elif len(revelations) == 1:
-        reporting.print_table(
+        printing.print_table(
             naming.revelation_table(revelations[0]),
             naming.revelation_notes(revelations[0]),
         )
     else:
-        reporting.print_table(naming.revelations_table(revelations), [])
+        printing.print_table(naming.revelations_table(revelations), [])
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def train_families(config: FamiliesConfig) -> None:
         UserError: If another process trains there, the folder holds anything else, or
             there are not as many digits.
     """
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
     from kennen_tf.imagenet import run_folder
     from kennen_tf.imagenet.classifiers import family_training
     from kennen_tf.machine import startup
@@ -65,7 +65,7 @@ def train_families(config: FamiliesConfig) -> None:
             f"Below {100 * _WANTED_ACCURACY:.0f}%: {', '.join(weak)}. Train longer, "
             "with more --epochs or --num_train."
         )
-    reporting.print_table(_make_table(records), [*notes, f"Written: {path}"])
+    printing.print_table(_make_table(records), [*notes, f"Written: {path}"])
 
 
 def _train(

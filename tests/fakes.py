@@ -14,7 +14,7 @@ from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs import building, mnist_net, mnist_table
 from kennen_tf.designs.mnist_net import NUM_CLASSES
 from kennen_tf.keras_models import saving
-from kennen_tf.queries import query_outputs
+from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.vocabulary import artifacts
@@ -187,8 +187,8 @@ def write_query_outputs(
         entry.id: entries[order[place]] if shuffled else entry
         for place, entry in enumerate(entries)
     }
-    with query_outputs.work_folder(query_dir) as work:
-        query_outputs.write(
+    with output_folder.work_folder(query_dir) as work:
+        writing.write(
             work,
             config,
             make_query_inputs(num_queries, seed),

@@ -10,7 +10,9 @@ from kennen_tf.configs.revealing import LABELS
 from kennen_tf.vocabulary.errors import UserError
 
 # A black box may round to two decimals; ten of them are then off by up to this.
-_SUM_TOLERANCE = 0.05
+SUM_TOLERANCE = 0.05
+# Rounding may put a probability this far below 0.
+LEAST = -1e-6
 
 
 def to_probabilities(
@@ -104,7 +106,7 @@ def validate_probabilities(
             f"{rows} of {num_queries} images."
         )
     sums = array.sum(axis=1)
-    wrong = (np.abs(sums - 1) > _SUM_TOLERANCE) | (array < -1e-6).any(axis=1)
+    wrong = (np.abs(sums - 1) > SUM_TOLERANCE) | (array < LEAST).any(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise UserError(

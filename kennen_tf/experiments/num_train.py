@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.evaluation import paper, scores, splits
+from kennen_tf.evaluation import paper, splits
+from kennen_tf.evaluation.accuracy import normalized_accuracy
 from kennen_tf.experiments.shared import curves, summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
@@ -102,9 +103,7 @@ def _paper_points(
         for name in scored:
             accuracy = row.accuracy(name) if row else None
             if accuracy is not None:
-                scaled[name] = scores.normalized_accuracy(
-                    accuracy / 100, table[name].chance
-                )
+                scaled[name] = normalized_accuracy(accuracy / 100, table[name].chance)
         if scaled:
             scaled[summaries.AVERAGE] = sum(scaled.values()) / len(scaled)
             point = curves.PaperPoint(method=method, x=paper.NUM_TRAIN, scaled=scaled)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from kennen_tf.attributes import MISSING, AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
-from kennen_tf.evaluation import figures
+from kennen_tf.evaluation import figures, training_figures
 from kennen_tf.evaluation.splits import Split
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.crafting.gradients import GradientBank
@@ -181,7 +181,7 @@ class CraftedRun:
             captions: One for each image.
         """
         title = f"{self._title}, after epoch {epoch}"
-        sheet = figures.contact_sheet(images, starts, captions, title)
+        sheet = training_figures.contact_sheet(images, starts, captions, title)
         figures.save_png(sheet, self._figures_folder() / CONTACT_SHEET)
         log.add_image("crafted queries", epoch, figures.png_bytes(sheet))
 
@@ -199,7 +199,7 @@ class CraftedRun:
         values = [set(labels[n].tolist()) - {MISSING} for n in sorted(names)]
         chances = [1 / len(found) for found in values if len(found) > 1]
         chance = float(np.mean(chances)) if chances else None
-        figure = figures.curves_figure(log.rows, phases, chance, self._title)
+        figure = training_figures.curves_figure(log.rows, phases, chance, self._title)
         figures.save_png(figure, self._figures_folder() / CURVES)
 
     @property

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tqdm
 
 from kennen_tf.attributes import Attribute, AttributeTable
-from kennen_tf.evaluation.scores import class_balanced_accuracy
+from kennen_tf.evaluation.accuracy import class_balanced_accuracy
 from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
 from kennen_tf.metamodels.crafting import start_images
 from kennen_tf.metamodels.crafting.descent import Descent, ask, round_to_bytes

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from kennen_tf.attributes import MISSING
-from kennen_tf.evaluation import reporting, scores
+from kennen_tf.evaluation import scores
+from kennen_tf.evaluation.results import results_document
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.vocabulary.errors import UserError
@@ -58,7 +59,7 @@ def score(
         combination_ids=[entry.combination_id for entry in entries],
         seed=derive_seed(metamodel.config.seed, "bootstrap"),
     )
-    return reporting.results_document(
+    return results_document(
         results,
         config=metamodel.config.to_json(),
         fingerprints=metamodel.fingerprints,

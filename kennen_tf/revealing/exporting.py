@@ -1,20 +1,35 @@
 """Exported metamodels: SavedModels that need nothing but TensorFlow.
 
     export_dir/
-      saved_model.pb, variables/    signature "reveal", functions queries() and table()
+      saved_model.pb, variables/    signatures "queries", "reveal" and "values";
+                                    functions queries() and table()
       assets/attributes.json        the attribute table: those that it names
       export.json                   settings, image shape, number of classes,
                                     fingerprints, test accuracy, provenance
 
-Whoever has only TensorFlow loads one and asks:
+Whoever has only TensorFlow loads one and asks, by names that `saved_model_cli show`
+tells:
 
     loaded = tf.saved_model.load(export_dir)
-    images = loaded.queries()    # float32 (n, height, width, channels) in [0, 1]
+    sent = loaded.signatures["queries"]()
+    sent["images"]         # float32 (n, height, width, channels), what to send
+    sent["pixel_range"]    # [0., 1.]
+    sent["num_queries"]    # n
+    sent["num_classes"]    # how many numbers a black box answers to each image
+
     reveal = loaded.signatures["reveal"]
-    reveal(probabilities=...)    # float32 (black boxes, n, classes), what each image
-                                 # was answered with, in that order; "top-1" reads no
-                                 # more of them than the largest
-    json.loads(loaded.table().numpy())    # names and values of the attributes
+    answers = reveal(probabilities=...)    # float32 (black boxes, n, classes), what
+                                           # each image was answered with, in that
+                                           # order; "top-1" reads no more of them than
+                                           # which is largest
+    values = loaded.signatures["values"]()
+    answers["act"][0]    # probabilities of the values of the attribute "act" ...
+    values["act"]        # ... in this order, as text
+
+    json.loads(loaded.table().numpy())    # all that is known of the attributes
+
+What is no probability, or answers another number of queries, fails with a sentence.
+Exports of before have the signature "reveal" and the functions, and no others.
 """
 
 import contextlib
@@ -32,6 +47,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from kennen_tf.attributes import AttributeTable
+from kennen_tf.black_boxes import answers as answers_lib
 from kennen_tf.queries import representations
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -42,6 +58,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 KIND = "exported metamodel"
 SIGNATURE = "reveal"
+QUERIES_SIGNATURE = "queries"
+VALUES_SIGNATURE = "values"
 CONFIG_NAME = "export.json"
 ATTRIBUTES_NAME = "attributes.json"
 _MAKE_WITH = "python -m kennen_tf.export_metamodel --metamodel_dir=... --export_dir=..."
@@ -67,17 +85,71 @@ class _Module(tf.Module):
         self.pixels = tf.Variable(pixels, trainable=False, name="queries")
         self.attributes_file = tf.saved_model.Asset(str(attributes_path))
         text = attributes_path.read_text()
+        table = AttributeTable.from_json(json.loads(text), attributes_path)
+        num_queries, num_classes = model.input_shape[1:]
 
         def reveal(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
-            features = representations.represent(probabilities, representation, top_k)
+            checked = _check_probabilities(probabilities, num_queries)
+            features = representations.represent(checked, representation, top_k)
             answers = model(features, training=False)
             return {name: tf.identity(answers[name]) for name in answers}
 
-        shape = (None, *model.input_shape[1:])
-        spec = tf.TensorSpec(shape, tf.float32, name="probabilities")
+        def describe_queries() -> dict[str, tf.Tensor]:
+            return {
+                "images": tf.identity(self.pixels),
+                "pixel_range": tf.constant([0.0, 1.0]),
+                "num_queries": tf.constant(num_queries),
+                "num_classes": tf.constant(num_classes),
+            }
+
+        def list_values() -> dict[str, tf.Tensor]:
+            return {a.name: tf.constant([str(v) for v in a.values]) for a in table}
+
+        # Any number of queries, so that a wrong one gets to the sentence about it.
+        spec = tf.TensorSpec((None, None, num_classes), tf.float32, "probabilities")
         self.reveal = tf.function(reveal, input_signature=[spec])
+        self.describe_queries = tf.function(describe_queries, input_signature=[])
+        self.list_values = tf.function(list_values, input_signature=[])
         self.queries = tf.function(lambda: tf.identity(self.pixels), input_signature=[])
         self.table = tf.function(lambda: tf.constant(text), input_signature=[])
+
+    @property
+    def signatures(self) -> dict[str, Any]:
+        """What is saved under a name that other programs ask for."""
+        return {
+            SIGNATURE: self.reveal,
+            QUERIES_SIGNATURE: self.describe_queries,
+            VALUES_SIGNATURE: self.list_values,
+        }
+
+
+def _check_probabilities(probabilities: tf.Tensor, num_queries: int) -> tf.Tensor:
+    """Returns them, once it is sure that they are some; in a graph."""
+    sums = tf.reduce_sum(probabilities, axis=-1)
+    is_wrong = tf.logical_or(
+        tf.abs(sums - 1.0) > answers_lib.SUM_TOLERANCE,
+        tf.reduce_any(probabilities < answers_lib.LEAST, axis=-1),
+    )
+    # Of NaN, neither is true.
+    is_wrong = tf.logical_or(is_wrong, tf.math.is_nan(sums))
+    checks = [
+        tf.debugging.assert_equal(
+            tf.shape(probabilities)[1],
+            num_queries,
+            f"`probabilities` must hold the answers to all {num_queries} queries, in "
+            "their order: shape (black boxes, queries, classes). The signature "
+            f'"{QUERIES_SIGNATURE}" returns the queries.',
+        ),
+        tf.debugging.assert_equal(
+            tf.reduce_any(is_wrong),
+            False,
+            "`probabilities` must be probabilities: at least 0, the classes of each "
+            "answer with sum 1. If they are logits, send their softmax.",
+        ),
+    ]
+    with tf.control_dependencies(checks):
+        checked = tf.identity(probabilities)
+    return tf.ensure_shape(checked, (None, num_queries, probabilities.shape[-1]))
 
 
 def export(
@@ -118,9 +190,7 @@ def export(
         rows = table.select(model.output).to_json()
         with _attributes_file(temporary, rows) as attributes_path:
             module = _Module(model, representation, top_k, pixels, attributes_path)
-            tf.saved_model.save(
-                module, str(temporary), signatures={SIGNATURE: module.reveal}
-            )
+            tf.saved_model.save(module, str(temporary), signatures=module.signatures)
         header = {
             "kind": KIND,
             "schema_version": SCHEMA_VERSION,
@@ -197,10 +267,23 @@ class ExportedMetamodel:
         Args:
             probabilities: float32 `(black boxes, n, num_classes)`, answers to
                 `queries`.
+
+        Raises:
+            UserError: If they are no probabilities, or not as many.
         """
+        probabilities = np.asarray(probabilities)
+        wanted = (len(self.queries), self.num_classes)
+        if probabilities.ndim != 3 or probabilities.shape[1:] != wanted:
+            raise UserError(
+                f"The metamodel in {self.path} reads answers of shape (black boxes, "
+                f"{wanted[0]}, {wanted[1]}): to each of its {wanted[0]} queries, "
+                f"{wanted[1]} probabilities. Received: shape {probabilities.shape}."
+            )
+        for answers in probabilities:
+            answers_lib.validate_probabilities(answers, *wanted)
         signature = self._loaded.signatures[SIGNATURE]
-        answers = signature(probabilities=tf.constant(probabilities, tf.float32))
-        return {name: answers[name].numpy() for name in self.table.names}
+        revealed = signature(probabilities=tf.constant(probabilities, tf.float32))
+        return {name: revealed[name].numpy() for name in self.table.names}
 
 
 def _read_config(folder: pathlib.Path) -> dict[str, Any]:

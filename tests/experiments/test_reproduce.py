@@ -14,17 +14,21 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import fakes
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.designs import mnist_table
-from kennen_tf.experiments import num_queries, num_train, table2
+from kennen_tf.evaluation import figures
+from kennen_tf.experiments import num_queries, num_train, readers, table2
 from kennen_tf.experiments.shared import runs as runs_lib
-from kennen_tf.metamodels import making
+from kennen_tf.metamodels import crafted_run, making, metrics
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.recipes import callbacks
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -33,6 +37,31 @@ from kennen_tf.reproduce import reproduce
 from kennen_tf.train_metamodel import train_metamodel
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo.store import Zoo
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_figures():
+    """Draws the report's figures coarsely, and those of single trainings not at all.
+
+    Tests of metamodels look at the latter.
+    """
+    empty = figures.png_bytes(Figure((0.1, 0.1)))
+    nothing = types.SimpleNamespace(
+        png_bytes=lambda figure: empty,
+        save_png=lambda figure, path: path.write_bytes(empty),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_DOTS_PER_INCH", 30)
+        patch.setattr(metrics, "figures", nothing)
+        patch.setattr(crafted_run, "figures", nothing)
+        patch.setattr(readers, "_NUM_TREES", 50)
+        yield
+
+
+# A single shuffle has a standard deviation of 0.16, and so their mean one of 0.04.
+NUM_SHUFFLES = 20
 
 
 def make_config(folder, report_dir, **settings):
@@ -159,16 +188,32 @@ def test_what_is_planted_is_read_and_the_rest_is_not_scored(report):
     assert rows[0]["paper"] is None and rows[5]["paper"] is None
 
 
-def test_labels_shuffled_over_classifiers_are_read_at_chance(tmp_path):
-    folder = fakes.make_betraying_zoo(tmp_path, shuffled=True, num_combinations=60)
-    reproduce(
-        make_config(folder, tmp_path / "r", experiment="query-choice", query_draws=2)
+def test_labels_drawn_anew_for_combinations_are_read_at_chance(planted, tmp_path):
+    scaled = []
+    for seed in range(NUM_SHUFFLES):
+        runs = open_runs(make_config(planted, tmp_path, num_test=45))
+        shuffle_labels(runs, seed)
+        [run] = runs.train("test", [runs.make_config("kennen-o", seed)])
+        scores = {row["name"]: row for row in run.document["attributes"]}
+        scaled.append(scores["alg"]["normalized_accuracy"])
+    # One alone tells little: its test classifiers come from fifteen combinations.
+    assert np.std(scaled) > 0.05
+    assert abs(np.mean(scaled)) < 0.12
+
+
+def shuffle_labels(runs, seed):
+    """Gives each combination the optimizer of one drawn at random.
+
+    With replacement: of a permutation, what the training entries have is what the
+    others do not have, and metamodels would be wrong more often than by chance.
+    """
+    combinations = np.array([entry.combination_id for entry in runs.info.entries])
+    unique, first, which = np.unique(
+        combinations, return_index=True, return_inverse=True
     )
-    score = scores(tmp_path / "r", "query-choice", "summary")["alg"]
-    assert abs(score["scaled"]["mean"]) < 0.3
-    assert (
-        score["test_intervals"][0][0] < score["chance"] < score["test_intervals"][0][1]
-    )
+    labels = runs.outputs._labels["alg"]
+    drawn = np.random.default_rng(seed).integers(0, len(unique), len(unique))
+    runs.outputs._labels["alg"] = labels[first][drawn][which]
 
 
 def test_extrapolation_is_scaled_and_what_the_zoo_lacks_is_said(report):

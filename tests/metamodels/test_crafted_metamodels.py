@@ -15,7 +15,7 @@ from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
-from kennen_tf.evaluation.reporting import read_results
+from kennen_tf.evaluation.results import read_results
 from kennen_tf.export_metamodel import export_metamodel
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.crafting import descent

@@ -20,7 +20,7 @@ from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
 from kennen_tf.evaluation import scores
-from kennen_tf.evaluation.reporting import read_results
+from kennen_tf.evaluation.results import read_results
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.recipes import callbacks, fitting

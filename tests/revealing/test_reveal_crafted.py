@@ -33,7 +33,7 @@ DIGITS = Form.of((28, 28, 1), 10)
 def folder(tmp_path_factory):
     """A zoo where black images betray the optimizer, and a metamodel that knows."""
     folder = tmp_path_factory.mktemp("crafted")
-    specs = fakes.make_small_specs(8)
+    specs = fakes.make_small_specs(6)
     biases = {spec: 2.0 * np.eye(10)[ALG.label(spec["alg"])] for spec in specs}
     fakes.make_zoo(folder / "zoo", specs, biases=biases)
     query_zoo(

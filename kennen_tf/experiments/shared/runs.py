@@ -20,7 +20,7 @@ import tqdm
 
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.reproduction import ReproductionConfig
-from kennen_tf.evaluation import reporting
+from kennen_tf.evaluation.results import RESULTS_NAME, read_results
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import making, scoring
@@ -169,7 +169,7 @@ class Runs:
         )
 
     def _get(self, config: MetamodelConfig) -> Run | Refused:
-        document = reporting.read_results(config.metamodel_dir)
+        document = read_results(config.metamodel_dir)
         if document is None:
             job = self._make_job(config)
             try:
@@ -203,7 +203,7 @@ class Runs:
             )
         document = scoring.score(metamodel, self.info, memory=self.outputs)
         document["seconds"] = time.monotonic() - started
-        artifacts.write_json(job.folder / reporting.RESULTS_NAME, document)
+        artifacts.write_json(job.folder / RESULTS_NAME, document)
         shutil.rmtree(job.folder / folder_lib.CHECKPOINTS_NAME, ignore_errors=True)
         return document
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from kennen_tf.configs.aips import L2, LINF, Budget, PerturbationConfig
 from kennen_tf.configs.imagenet import PAPER
-from kennen_tf.evaluation.reporting import make_table, percent, percents
+from kennen_tf.evaluation.printing import make_table, percent, percents
 from kennen_tf.imagenet.aips import transfer
 from kennen_tf.imagenet.aips.generator_sets import GeneratorSet
 from kennen_tf.imagenet.aips.transfer import Graded, Scenario

@@ -24,7 +24,7 @@ from kennen_tf.imagenet.attacks import grading
 from kennen_tf.imagenet.classifiers import batches
 from kennen_tf.imagenet.classifiers.family_classifier import FAMILY, FamilyClassifier
 from kennen_tf.images.image_set import ImageSet
-from kennen_tf.queries import query_outputs
+from kennen_tf.queries import output_folder, query_outputs, writing
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -172,7 +172,7 @@ def _read_kept(
         for those that are another classifier by now.
     """
     folder = pathlib.Path(config.query_dir)
-    if not query_outputs.holds_query_outputs(folder):
+    if not output_folder.holds_query_outputs(folder):
         return {}, {}
     try:
         info = query_outputs.QueryOutputsInfo.open(folder)
@@ -235,8 +235,8 @@ def _write(
         for name, (family, _) in config.classifiers.items()
     ]
     [num_classes] = {answers.shape[1] for answers in probabilities.values()}
-    with query_outputs.work_folder(config.query_dir) as work:
-        query_outputs.write(
+    with output_folder.work_folder(config.query_dir) as work:
+        writing.write(
             work,
             config,
             queries,

@@ -9,8 +9,8 @@ from rich.table import Table
 from kennen_tf.attributes import Attribute
 from kennen_tf.configs.family_prediction import MLP
 from kennen_tf.configs.imagenet import PAPER
-from kennen_tf.evaluation import figures
-from kennen_tf.evaluation.reporting import count_queries, make_table, percent, percents
+from kennen_tf.evaluation import figures, result_figures
+from kennen_tf.evaluation.printing import count_queries, make_table, percent, percents
 from kennen_tf.imagenet.classifiers.registry import Registry
 from kennen_tf.imagenet.families.family_outputs import FamilyOutputs
 from kennen_tf.imagenet.families.scoring import FamilyScore
@@ -163,7 +163,7 @@ def confusion_figure(score: FamilyScore, families: Sequence[str]) -> Figure:
         values=tuple(families),
         group="architecture",
     )
-    return figures.confusion_figure(score.confusion, family)
+    return result_figures.confusion_figure(score.confusion, family)
 
 
 def _list(names: Sequence[str]) -> str:

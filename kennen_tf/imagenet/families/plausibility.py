@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from kennen_tf.evaluation.reporting import percent
+from kennen_tf.evaluation.printing import percent
 from kennen_tf.imagenet.attacks import grading
 from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.imagenet.families import family_outputs

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from kennen_tf.evaluation import scores as evaluation
+from kennen_tf.evaluation.accuracy import confusion_matrix
+from kennen_tf.evaluation.intervals import Interval
 from kennen_tf.imagenet.families.prediction import Guess
 
 
@@ -31,7 +33,7 @@ class FamilyScore:
     num_queries: int
     count: int
     accuracy: float
-    interval: evaluation.Interval
+    interval: Interval
     chance: float
     confusion: tuple[tuple[int, ...], ...]
     per_member: dict[str, float]
@@ -62,7 +64,7 @@ def score_guesses(
         accuracy, interval = evaluation.score(
             labels, named, classifiers, len(families), seed
         )
-        matrix = evaluation.confusion_matrix(labels, named, len(families))
+        matrix = confusion_matrix(labels, named, len(families))
         is_right = labels == named
         scores.append(
             FamilyScore(
