@@ -59,3 +59,14 @@ def run(folder, line, *flags):
             file = getattr(sys.modules[name], "__file__", None) or ""
             if file.startswith(os.path.join(os.path.realpath(folder), "")):
                 del sys.modules[name]
+
+
+def run_tasks_here(tasks, make_work, **settings):
+    """Stands in for `worker_pool.run_tasks` where processes are not the point."""
+    work = make_work()
+    for task in tasks:
+        sent = []
+        try:
+            work(task, sent.append)
+        finally:
+            yield from [(0, message) for message in sent]

@@ -11,6 +11,7 @@ import pytest
 from design_fakes import check_reset, make_spec, small_images
 
 from kennen_tf.designs.design import load_design
+from kennen_tf.machine import worker_pool
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.zoo import store
 
@@ -38,7 +39,9 @@ def built(tmp_path_factory):
     build, query, *others = re.findall("^kennen-.*$", section, re.MULTILINE)
     for line in others:
         commands.parse(line)
-    commands.run(folder, build, *SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_pool, "run_tasks", commands.run_tasks_here)
+        commands.run(folder, build, *SMALL)
     return folder, build, query
 
 

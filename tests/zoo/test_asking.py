@@ -34,6 +34,7 @@ def zoo(made, tmp_path):
     return store.Zoo.open(tmp_path)
 
 
+@pytest.mark.long
 def test_entries_answer_the_mean_of_their_members(zoo, monkeypatch):
     models = [zoo.load_classifier(record) for record in zoo.accepted]
     probabilities = np.stack([model.predict(PIXELS, verbose=0) for model in models])

@@ -5,6 +5,7 @@ import json
 import commands
 import pytest
 
+from kennen_tf.machine import worker_pool
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
@@ -49,7 +50,10 @@ def write(folder, attributes, specs):
     (folder / "specs.jsonl").write_text("\n".join(map(json.dumps, specs)))
 
 
-def test_an_appended_attribute_has_its_first_value_in_what_was_there(tmp_path):
+def test_an_appended_attribute_has_its_first_value_in_what_was_there(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(worker_pool, "run_tasks", commands.run_tasks_here)
     old = [{"bs": bs, "seed": 1} for bs in (4, 8)]
     write(tmp_path, FIRST, old)
     commands.run(tmp_path, BUILD)

@@ -26,6 +26,7 @@ def train(trainer, spec, epochs=1):
     return result, trainer.classifier.get_weights()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [
@@ -44,6 +45,7 @@ def test_reset_trainer_equals_a_fresh_one_bit_for_bit(changes):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.long
 def test_seed_batch_size_and_data_change_the_result():
     trainer = make_trainer(make_spec(), DIGITS, "float32")
     results = [
@@ -55,6 +57,7 @@ def test_seed_batch_size_and_data_change_the_result():
             assert not np.array_equal(a, b)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alg", ["sgd", "adam", "rmsprop"])
 def test_training_is_what_plain_keras_does(alg):
     # Few steps: rounding, which grows with them, is not the point.
