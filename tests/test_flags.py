@@ -1,7 +1,6 @@
 """Flags: help, presets and wrong input, for the shared part and for every binary."""
 
 import ast
-import configparser
 import dataclasses
 import importlib
 import os
@@ -10,6 +9,7 @@ import re
 import subprocess
 import sys
 
+import commands
 import pytest
 from absl import flags as absl_flags
 
@@ -110,15 +110,12 @@ def test_help_of_a_console_script_is_the_same(binary, call):
 
 
 def test_each_binary_has_a_console_script():
-    setup = configparser.ConfigParser()
-    setup.read(pathlib.Path(__file__).parent.parent / "setup.cfg")
-    lines = setup["options.entry_points"]["console_scripts"].strip().splitlines()
-    scripts = dict(re.fullmatch(r"(kennen-[a-z-]+) = (.+)", x).groups() for x in lines)
-    assert sorted(scripts.values()) == sorted(f"kennen_tf.{b}:main" for b in BINARIES)
+    scripts = commands.console_scripts()
+    assert sorted(scripts.values()) == sorted((binary, "main") for binary in BINARIES)
     # Names are those of the binaries, or shorter.
-    for script, target in scripts.items():
-        binary = target.removeprefix("kennen_tf.").removesuffix(":main")
-        assert set(script.split("-")[1:]) <= set(binary.split("_")), script
+    for script, (binary, _) in scripts.items():
+        kennen, *words = script.split("-")
+        assert kennen == "kennen" and set(words) <= set(binary.split("_")), script
 
 
 @pytest.mark.parametrize("binary", BINARIES)

@@ -26,6 +26,7 @@ CHOICES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DESIGNS)
 def test_trainer_that_trained_another_equals_a_fresh_one_bit_for_bit(name):
     design = dataclasses.replace(load_design(name), epochs=1)

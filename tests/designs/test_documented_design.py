@@ -1,52 +1,47 @@
-"""README's own design does what README says, with the very text that stands there."""
+"""The design in docs/designs.md does what is said of it: the very text is run."""
 
 import dataclasses
 import pathlib
 import re
-import subprocess
 import sys
 
+import commands
 import numpy as np
 import pytest
 from design_fakes import check_reset, make_spec, small_images
 
 from kennen_tf.designs.design import load_design
+from kennen_tf.machine import worker_pool
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.zoo import store
 
+pytestmark = pytest.mark.long
+
 ATTRIBUTES = ("blocks", "width", "norm", "augment", "bs")
+SMALL = ("--num_models=4", "--epochs=1", "--min_accuracy=0", "--workers=1")
 
 
 def read_section():
-    """Returns README's section on designs of one's own."""
+    """Returns the section on designs of one's own."""
     # Of the checkout, whatever package is tested.
-    readme = pathlib.Path(__file__).resolve().parents[2] / "README.md"
-    _, _, rest = readme.read_text().partition("### Your own design\n")
-    return rest.partition("\n### ")[0]
-
-
-def run(folder, line, *flags):
-    command = line.split()
-    assert command[:2] == ["python", "-m"]
-    return subprocess.run(
-        [sys.executable, *command[1:], *flags],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
+    document = pathlib.Path(__file__).resolve().parents[2] / "docs" / "designs.md"
+    _, _, rest = document.read_text().partition("## Your own design\n")
+    return rest.partition("\n## ")[0]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A folder with README's module and a zoo of four small classifiers of it."""
+    """A folder with the module and a zoo of four small classifiers of it."""
     section = read_section()
     [module] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    folder = tmp_path_factory.mktemp("readme")
+    folder = tmp_path_factory.mktemp("documented")
     (folder / "my_resnets.py").write_text(module)
-    build, query, *_ = re.findall("^python -m .*$", section, re.MULTILINE)
-    small = ("--num_models=4", "--epochs=1", "--min_accuracy=0")
-    result = run(folder, build, *small)
-    assert result.returncode == 0, result.stderr
+    build, query, *others = re.findall("^kennen-.*$", section, re.MULTILINE)
+    for line in others:
+        commands.parse(line)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker_pool, "run_tasks", commands.run_tasks_here)
+        commands.run(folder, build, *SMALL)
     return folder, build, query
 
 
@@ -57,8 +52,7 @@ def test_the_commands_build_and_query_a_zoo(built):
     assert (zoo.image_shape, zoo.num_classes) == ((16, 16, 3), 10)
     assert len(zoo.records) == 4
 
-    result = run(folder, query, "--num_queries=12")
-    assert result.returncode == 0, result.stderr
+    commands.run(folder, query, "--num_queries=12")
     info = QueryOutputsInfo.open(folder / "resnet_queries")
     assert info.attributes == zoo.attributes
     assert (info.image_shape, info.num_classes) == ((16, 16, 3), 10)
@@ -82,8 +76,7 @@ def test_its_augmentation_is_active_in_training_only(built):
 def test_it_goes_on_with_the_same_command(built):
     folder, build, _ = built
     before = (folder / "resnets" / store.MANIFEST_NAME).read_text()
-    result = run(folder, build, "--num_models=4", "--epochs=1", "--min_accuracy=0")
-    assert result.returncode == 0, result.stderr
+    commands.run(folder, build, *SMALL)
     assert (folder / "resnets" / store.MANIFEST_NAME).read_text() == before
 
 
