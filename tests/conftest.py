@@ -29,9 +29,7 @@ def pytest_addoption(parser):
         action="store_true",
         help="Fail unless what is tested is the installed package, not the checkout.",
     )
-    parser.addoption(
-        "--fast", action="store_true", help="Leave out tests marked long."
-    )
+    parser.addoption("--fast", action="store_true", help="Leave out tests marked long.")
     for marker, switch in SWITCHES.items():
         parser.addoption(
             switch, action="store_true", help=f"Also run tests marked {marker}."

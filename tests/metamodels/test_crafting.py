@@ -14,7 +14,8 @@ from kennen_tf.metamodels import kennen_i
 from kennen_tf.metamodels.crafting import descent as crafting
 from kennen_tf.metamodels.crafting import start_images
 from kennen_tf.metamodels.crafting.gradients import GradientBank
-from kennen_tf.metamodels.crafting.losses import LeftOutLoss, NamedClasses
+from kennen_tf.metamodels.crafting.left_out_loss import LeftOutLoss
+from kennen_tf.metamodels.crafting.losses import NamedClasses
 from kennen_tf.vocabulary.errors import UserError
 
 NUM_ENTRIES, NUM_IMAGES = 24, 3

@@ -162,7 +162,7 @@ def test_weights_are_read_once_and_shapes_traced_once(
             return super().backward(weights, kept, gradient)
 
     monkeypatch.setattr(passes, "Passes", Noting)
-    monkeypatch.setattr(gradients, "_shapes", gradients._Shapes())
+    monkeypatch.setattr(gradients, "_shapes", gradients.CompiledShapes())
     bank = GradientBank(zoo, few)
     assert not reads
     for some in (images, images, images[:2]):

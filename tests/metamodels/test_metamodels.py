@@ -19,11 +19,12 @@ from kennen_tf.metamodels.recipes import (
     features,
     fitting,
     heads,
+    joint_loss,
     kernel,
     linear,
+    mlp,
     solving,
 )
-from kennen_tf.metamodels.recipes import mlp as kennen_o
 from kennen_tf.vocabulary.errors import UserError
 from pipelines import query_outputs
 
@@ -38,13 +39,13 @@ def make_arrays(num_entries=200, planted=True, seed=0):
 
 
 def make_targets(labels, balance=0, label_smoothing=0):
-    return heads.make_targets(
+    return joint_loss.make_targets(
         TABLE, labels, balance=balance, max_weight=10, label_smoothing=label_smoothing
     )
 
 
 def encode(labels):
-    return heads.encode_targets(TABLE, labels, tf.constant(make_targets(labels)))
+    return joint_loss.encode_targets(TABLE, labels, tf.constant(make_targets(labels)))
 
 
 def test_the_loss_is_the_sum_of_twelve_cross_entropies():
@@ -52,7 +53,7 @@ def test_the_loss_is_the_sum_of_twelve_cross_entropies():
     logits = np.random.default_rng(0).normal(0, 20, (30, SUM_OF_VALUES))
     logits = logits.astype(np.float32)
     targets = encode(labels)
-    loss = heads.JointCrossEntropy(TABLE, 30)(targets, logits[:, np.newaxis])
+    loss = joint_loss.JointCrossEntropy(TABLE, 30)(targets, logits[:, np.newaxis])
     expected = sum(
         keras.losses.sparse_categorical_crossentropy(
             labels[name], own, from_logits=True
@@ -68,7 +69,7 @@ def test_each_member_has_the_loss_of_its_own():
     _, labels = make_arrays(30)
     logits = np.random.default_rng(0).normal(size=(30, 3, SUM_OF_VALUES))
     targets = encode(labels)
-    loss = heads.JointCrossEntropy(TABLE, 30)
+    loss = joint_loss.JointCrossEntropy(TABLE, 30)
     own = [float(loss(targets, logits[:, [member]])) for member in range(3)]
     assert len(set(own)) == 3
     assert float(loss(targets, logits)) == pytest.approx(np.mean(own), rel=1e-5)
@@ -87,7 +88,7 @@ def test_the_loss_of_parts_of_a_batch_adds_up_to_that_of_the_batch():
     _, labels = make_arrays(30)
     logits = np.random.default_rng(0).normal(size=(30, 2, SUM_OF_VALUES))
     targets = encode(labels)
-    loss = heads.JointCrossEntropy(TABLE, 30)
+    loss = joint_loss.JointCrossEntropy(TABLE, 30)
     parts = [loss(targets[a:b], logits[a:b]) for a, b in ((0, 11), (11, 30))]
     assert float(sum(parts)) == pytest.approx(float(loss(targets, logits)), rel=1e-5)
 
@@ -97,7 +98,7 @@ def test_the_loss_is_finite_at_the_corners():
     targets = encode(labels)
     logits = tf.Variable(np.tile([1e4, -1e4], (4, 1, SUM_OF_VALUES // 2)))
     with tf.GradientTape() as tape:
-        loss = heads.JointCrossEntropy(TABLE, 4)(targets, logits)
+        loss = joint_loss.JointCrossEntropy(TABLE, 4)(targets, logits)
     assert np.isfinite(loss)
     assert np.isfinite(tape.gradient(loss, logits)).all()
 
@@ -163,7 +164,7 @@ def test_a_feature_that_hardly_varied_in_training_does_not_explode():
 @pytest.mark.parametrize("deviation_floor", [0.0, 0.1])
 def test_features_that_do_not_vary_at_all_are_zero(deviation_floor):
     x = np.full((5, 2, 10), -1.0, np.float32)
-    reader = features.make_reader(x, center=True, deviation_floor=deviation_floor)
+    reader = features.make_standardizer(x, center=True, deviation_floor=deviation_floor)
     assert not features.call(reader, x).any()
 
 
@@ -171,7 +172,7 @@ def test_without_a_floor_all_that_varies_has_deviation_1():
     x, _ = make_arrays(50)
     x[:, 3] = -2.5 + 1e-3 * x[:, 3]
     x[:, 4] = -2.5
-    made = features.call(features.make_reader(x, deviation_floor=0.0), x)
+    made = features.call(features.make_standardizer(x, deviation_floor=0.0), x)
     deviations = made.std(axis=0).reshape(x.shape[1:])
     np.testing.assert_allclose(np.delete(deviations, 4, axis=0), 1, rtol=1e-2)
     assert not deviations[4].any()
@@ -179,7 +180,7 @@ def test_without_a_floor_all_that_varies_has_deviation_1():
 
 def test_the_papers_recipe_reads_log_probabilities_as_they_are():
     x, _ = make_arrays(20)
-    answering, trained = kennen_o.build(PAPER, TABLE, x, seed=0)
+    answering, trained = mlp.build(PAPER, TABLE, x, seed=0)
     names = [type(layer).__name__ for layer in answering.layers]
     assert names[:4] == ["InputLayer", "Flatten", "EinsumDense", "EinsumDense"]
     # One network.
@@ -195,7 +196,7 @@ def test_a_metamodel_loads_without_this_package(name, tmp_path):
     x, labels = make_arrays(20)
     recipe = MetamodelConfig(recipe=name).make_recipe(TABLE)
     if isinstance(recipe, Recipe):
-        answering, _ = kennen_o.build(recipe, TABLE, x, seed=0)
+        answering, _ = mlp.build(recipe, TABLE, x, seed=0)
     else:
         answering, _ = solving.fit(recipe, TABLE, x, labels, range(20))
     answering.save(tmp_path / "m.keras")
@@ -214,9 +215,7 @@ def test_a_metamodel_loads_without_this_package(name, tmp_path):
 def test_the_seed_decides_the_initial_weights():
     x, _ = make_arrays(20)
     weights = [
-        kennen_o.build(RECIPES["mlp"], TABLE, x, seed)[0]
-        .get_layer("hidden0")
-        .get_weights()
+        mlp.build(RECIPES["mlp"], TABLE, x, seed)[0].get_layer("hidden0").get_weights()
         for seed in (0, 0, 1)
     ]
     np.testing.assert_array_equal(weights[0][0], weights[1][0])
@@ -226,7 +225,7 @@ def test_the_seed_decides_the_initial_weights():
 def test_networks_of_the_mlp_recipe_do_not_touch_each_other():
     x, _ = make_arrays(20)
     recipe = RECIPES["mlp"]
-    answering, trained = kennen_o.build(recipe, TABLE, x, seed=0)
+    answering, trained = mlp.build(recipe, TABLE, x, seed=0)
     before = {n: p.numpy() for n, p in answering(x).items()}
     logits = trained(x).numpy()
     assert logits.shape == (20, recipe.members, SUM_OF_VALUES)
@@ -248,7 +247,7 @@ def test_networks_of_the_mlp_recipe_do_not_touch_each_other():
 
 def test_each_network_is_initialised_as_if_it_were_alone():
     x, _ = make_arrays(20)
-    answering, _ = kennen_o.build(RECIPES["mlp"], TABLE, x, seed=0)
+    answering, _ = mlp.build(RECIPES["mlp"], TABLE, x, seed=0)
     units = RECIPES["mlp"].hidden_units[0]
     kernel = answering.get_layer("hidden0").kernel.numpy()
     limit = np.sqrt(6 / (len(kernel) + units))
@@ -315,9 +314,9 @@ def test_groups_name_an_attribute_once():
 
 
 def test_attributes_of_the_papers_table_share_networks_as_they_always_did():
-    mlp = RECIPES["mlp"]
-    assert mlp.for_table(TABLE) == mlp
-    assert len(mlp.groups) == 4
+    recipe = RECIPES["mlp"]
+    assert recipe.for_table(TABLE) == recipe
+    assert len(recipe.groups) == 4
     assert RECIPES["paper"].for_table(TABLE).groups == (TABLE.names,)
 
 
@@ -398,7 +397,7 @@ def test_a_value_that_is_missing_counts_neither_in_the_loss_nor_in_its_gradient(
     _, labels = make_arrays(30)
     logits = tf.Variable(np.random.default_rng(0).normal(size=(30, 1, SUM_OF_VALUES)))
     without = take_away(labels, "split", 20)
-    loss = heads.JointCrossEntropy(TABLE, 30)
+    loss = joint_loss.JointCrossEntropy(TABLE, 30)
     with tf.GradientTape() as tape:
         found = loss(encode(without), logits)
     ends = np.cumsum(TABLE.num_values)
@@ -420,7 +419,7 @@ def test_values_are_balanced_among_entries_that_have_one():
     pool, drop = (targets[TABLE.names.index(name)] for name in ("pool", "drop"))
     np.testing.assert_allclose(np.diag(pool)[:2], [10 / 16, 10 / 4])
     assert not drop.any()
-    weights = heads.weigh(targets, labels["pool"], TABLE.names.index("pool"))
+    weights = joint_loss.weigh(targets, labels["pool"], TABLE.names.index("pool"))
     assert weights.tolist() == [10 / 16] * 8 + [10 / 4] * 2 + [0] * 30
 
 
@@ -513,7 +512,7 @@ def test_any_table_and_any_number_of_classes_is_read(recipe, names):
     config = MetamodelConfig(recipe=recipe, epochs=2).for_zoo(table, 3)
     made = config.make_recipe(table)
     if isinstance(made, Recipe):
-        answering, trained = kennen_o.build(made, table, x, seed=0)
+        answering, trained = mlp.build(made, table, x, seed=0)
     else:
         answering, trained = solving.fit(made, table, x, labels, range(60))
         score = metrics.score(
