@@ -212,10 +212,18 @@ def test_starts_have_the_size_and_colours_of_the_zoos_images(kind):
     assert 0 <= pixels.min() <= pixels.max() <= 1
 
 
+@pytest.fixture(scope="module")
+def specs():
+    return fakes.make_small_specs(3)
+
+
+@pytest.fixture(scope="module")
+def zoo(specs, tmp_path_factory):
+    return fakes.make_zoo(tmp_path_factory.mktemp("zoo"), specs)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, tmp_path):
-    specs = fakes.make_small_specs(3)
-    zoo = fakes.make_zoo(tmp_path, specs)
+def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, specs, zoo):
     entries = [
         fakes.make_entry([specs[0]], 2**15),
         fakes.make_entry(specs[2:4], 2**15),
@@ -246,9 +254,7 @@ def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, tmp_path)
     np.testing.assert_allclose(together[0], expected, atol=1e-5)
 
 
-def test_the_best_images_are_kept(tmp_path):
-    specs = fakes.make_small_specs(1)
-    zoo = fakes.make_zoo(tmp_path / "zoo", specs)
+def test_the_best_images_are_kept(specs, zoo, tmp_path):
     recipe = RECIPES["kennen-i"]["mlp"]
     entries = [fakes.make_entry([specs[0]], 2**15)]
     images = np.zeros((1, 28, 28, 1), np.float32)

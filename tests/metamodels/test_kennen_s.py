@@ -202,4 +202,4 @@ def test_a_stopped_training_goes_on_with_the_queries_it_chose(
     chosen = folder_lib.read_query_indices(tmp_path / "m")
     monkeypatch.setattr(kennen_s, "choose", None)
     train(dataclasses.replace(config, resume=True))
-    assert list(Metamodel.load(tmp_path / "m").choose_queries()) == chosen
+    assert list(Metamodel.load(tmp_path / "m").query_indices) == chosen
