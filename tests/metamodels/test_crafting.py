@@ -91,6 +91,7 @@ def test_errors_of_those_left_out_are_those_of_readers_that_never_saw_them(
     assert float(loss) == pytest.approx(errors / NUM_ENTRIES, rel=1e-3)
 
 
+@pytest.mark.long
 def test_entries_without_a_value_have_no_part_in_its_loss(
     labels, combination_ids, log_probabilities
 ):
@@ -222,6 +223,7 @@ def zoo(specs, tmp_path_factory):
     return fakes.make_zoo(tmp_path_factory.mktemp("zoo"), specs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, specs, zoo):
     entries = [
@@ -254,6 +256,7 @@ def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, specs, zo
     np.testing.assert_allclose(together[0], expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_the_best_images_are_kept(specs, zoo, tmp_path):
     recipe = RECIPES["kennen-i"]["mlp"]
     entries = [fakes.make_entry([specs[0]], 2**15)]

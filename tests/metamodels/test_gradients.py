@@ -12,6 +12,9 @@ from kennen_tf.metamodels.crafting.gradients import GradientBank
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import classifier_files, querying
 
+# Passes of six shapes are compiled.
+pytestmark = pytest.mark.long
+
 SHAPES = [
     # Every activation, with and without pooling, both kernel sizes, all depths.
     {"act": "relu", "pool": "yes", "ks": 5, "conv": 2, "fc": 2, "drop": "yes"},

@@ -133,6 +133,7 @@ def make_config(planted, folder, **settings):
     )
 
 
+@pytest.mark.long
 def test_twelve_queries_are_chosen_that_tell_twelve_attributes(
     planted, train, tmp_path, undrawn
 ):
@@ -187,6 +188,7 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.long
 def test_a_stopped_training_goes_on_with_the_queries_it_chose(
     planted, train, tmp_path, monkeypatch, undrawn
 ):

@@ -45,6 +45,7 @@ def test_the_papers_recipe_reads_log_probabilities_as_they_are():
     assert len(trained.trainable_variables) == 2 * (2 + len(TABLE))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_metamodel_loads_without_this_package(name, tmp_path):
     x, labels = make_arrays(20)
@@ -215,7 +216,9 @@ def train_mlp(recipe, x, labels):
     return trainer
 
 
-@pytest.mark.parametrize("recipe", ["paper", "kernel", "linear"])
+@pytest.mark.parametrize(
+    "recipe", [pytest.param("paper", marks=pytest.mark.long), "kernel", "linear"]
+)
 def test_an_attribute_that_no_entry_has_is_uniform(recipe):
     x, labels = make_arrays(30)
     labels["act"] = np.full(30, MISSING)
