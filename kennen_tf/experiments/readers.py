@@ -65,7 +65,7 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
     """
     train, test = runs.load_sides(config)
     views = [
-        features.make_reader(
+        features.make_standardizer(
             train.features, deviation_floor=KERNEL.deviation_floor, **how
         )
         for how in KERNEL.views

@@ -37,8 +37,8 @@ Pixels = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
-    """What entries answered.
+class LabeledAnswers:
+    """What entries answered, and what they are.
 
     Attributes:
         probabilities: float32 `(entries, n, classes)`.
@@ -142,17 +142,17 @@ class CraftedRun:
             max_memory_mb=self.config.max_memory_mb,
         )
 
-    def represent(self, answers: Answers, representation: str) -> Side:
+    def represent(self, answers: LabeledAnswers, representation: str) -> Side:
         """Returns answers as a metamodel reads them."""
         features = representations.represent(
             answers.probabilities, representation, self.config.top_k
         )
         return Side(features.numpy(), answers.labels)
 
-    def ask_test_entries(self, pixels: Pixels) -> Answers:
+    def ask_test_entries(self, pixels: Pixels) -> LabeledAnswers:
         """Sends images to the entries to test on, as black boxes."""
         probabilities = asking.ask(self.zoo, self.test_entries, pixels)
-        return Answers(probabilities, self.info.labels(self.test_entries))
+        return LabeledAnswers(probabilities, self.info.labels(self.test_entries))
 
     def open_log(self, last_epoch: int) -> MetricsLog:
         """Opens the log; what it has of later epochs is forgotten."""

@@ -81,7 +81,7 @@ class _Training:
 
     def run(self) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
         descent, config = self._descent, self._run.config
-        objective = NamedClasses(self._labels, self._names)
+        named_classes = NamedClasses(self._labels, self._names)
         [(phase, num_epochs)] = self._recipe.phases
         if not self._log.rows:
             self._evaluate()
@@ -93,7 +93,7 @@ class _Training:
             leave=None,
         ) as bar:
             while descent.epoch < num_epochs:
-                loss = descent.run_epoch(objective)
+                loss = descent.run_epoch(named_classes)
                 bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
                 bar.update()
                 is_last = descent.epoch == num_epochs

@@ -73,6 +73,16 @@ def score(
     return {"loss": loss, "accuracy": accuracies, "average": average}
 
 
+def say(row: dict[str, Any]) -> str:
+    """Returns the average accuracies of a row of metrics, for people."""
+
+    def percent(side: str) -> str:
+        average = row[side]["average"]
+        return "not scored" if average is None else f"{100 * average:.1f}%"
+
+    return f"class-balanced accuracy {percent('train')} train, {percent('test')} test"
+
+
 class MetricsLog:
     """Writes one row for each evaluated epoch to metrics.jsonl and to TensorBoard.
 

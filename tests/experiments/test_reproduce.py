@@ -28,9 +28,9 @@ from kennen_tf.designs import mnist_table
 from kennen_tf.evaluation import figures
 from kennen_tf.experiments import num_queries, num_train, readers, table2
 from kennen_tf.experiments.shared import runs as runs_lib
-from kennen_tf.metamodels import crafted_run, making, metrics
+from kennen_tf.metamodels import crafted_run, kennen_o, making, metrics
 from kennen_tf.metamodels.metamodel import Metamodel
-from kennen_tf.metamodels.recipes import callbacks
+from kennen_tf.metamodels.recipes import checkpoints
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.reproduce import reproduce
@@ -446,13 +446,13 @@ class Stopped(Exception):
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     method, planted, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(making, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(kennen_o, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     config = make_config(planted, tmp_path / "r")
     settings = {"method": method, "seed": 0, "recipe": "mlp"}
     whole = open_runs(make_config(planted, tmp_path / "whole"))
     [expected] = whole.train("test", [whole.make_config(**settings)])
     done = []
-    save_checkpoint = callbacks.save_checkpoint
+    save_checkpoint = checkpoints.save
 
     def save_and_stop(path, model, epoch):
         save_checkpoint(path, model, epoch)
@@ -462,14 +462,14 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
 
     runs = open_runs(config)
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks, "save_checkpoint", save_and_stop)
+        patch.setattr(checkpoints, "save", save_and_stop)
         with pytest.raises(Stopped):
             runs.train("test", [runs.make_config(**settings)])
     assert done[-1] == 10
     done.clear()
     monkeypatch.setattr(
-        callbacks,
-        "save_checkpoint",
+        checkpoints,
+        "save",
         lambda path, model, epoch: done.append(epoch),
     )
     runs = open_runs(config)
