@@ -64,6 +64,7 @@ def test_every_family_of_the_paper_has_two_to_four_classifiers():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != "squeezenet"])
 def test_classifiers_differ_in_depth_as_in_the_paper(family):
     depths = []
@@ -73,6 +74,7 @@ def test_classifiers_differ_in_depth_as_in_the_paper(family):
     assert depths == sorted(set(depths))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("classifier", small_families.CLASSIFIERS, ids=lambda c: c.name)
 def test_classifiers_take_the_digits_and_give_ten_logits(classifier):
     model = build(classifier)
@@ -108,6 +110,7 @@ def accuracy(model, images):
     return np.mean(np.argmax(logits, axis=1) == images.test_labels)
 
 
+@pytest.mark.long
 def test_training_learns_and_follows_the_seed(images, monkeypatch):
     seen = []
     make_step = small_families._make_step
