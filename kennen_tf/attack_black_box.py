@@ -96,6 +96,7 @@ def _attack(
         attacked_box,
         box_answers,
         generator_sets,
+        results,
         sheets,
     )
     from kennen_tf.imagenet.families import plausibility, prediction
@@ -148,7 +149,7 @@ def _attack(
             "of them in this run.",
         ],
     )
-    document = aip_reporting.results_document(
+    document = results.make_document(
         config, run.budget, graded, sizes, run.batch_sizes, made_from
     )
     document |= {

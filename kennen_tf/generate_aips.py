@@ -59,6 +59,7 @@ def generate_aips(config: AipConfig) -> None:
         aip_reporting,
         aip_run,
         generator_sets,
+        results,
         sheets,
     )
     from kennen_tf.imagenet.classifiers import registry
@@ -104,7 +105,7 @@ def generate_aips(config: AipConfig) -> None:
         run.generate(sets)
         graded = run.grade(pairings, outputs.probabilities)
         sizes = run.measure(sets)
-        document = aip_reporting.results_document(
+        document = results.make_document(
             config,
             run.budget,
             graded,

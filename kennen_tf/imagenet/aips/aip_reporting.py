@@ -1,8 +1,6 @@
-"""Tables and results.json of AIPs; rounding happens here and nowhere else."""
+"""Tables of AIPs; rounding happens here and nowhere else."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +15,6 @@ from kennen_tf.imagenet.aips.transfer import Graded, Scenario
 from kennen_tf.imagenet.attacks import grading
 from kennen_tf.imagenet.attacks.grading import Rate
 from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
-
-SCHEMA_VERSION = 1
 
 # Misclassification in per cent (paper, section 4; anonymous submission), for its 19
 # classifiers and 100 images: rows by who generates, columns as its families come.
@@ -215,51 +211,6 @@ def scenarios_notes(
             f"cases: for each target, {draws}."
         )
     return notes
-
-
-def results_document(
-    config: PerturbationConfig,
-    budget: Budget,
-    graded: Sequence[Graded],
-    sizes: Mapping[GeneratorSet, Mapping[str, npt.NDArray[np.float64]]],
-    batch_sizes: Mapping[str, int],
-    fingerprints: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Returns what results.json holds, with every number in full precision."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "config": config.to_json(),
-        "budget": budget.to_json(),
-        "made_from": dict(fingerprints),
-        "generators": [
-            {
-                "name": generators.name,
-                "members": [classifier.name for classifier in generators.classifiers],
-                "batch_size": batch_sizes.get(generators.name),
-                "norms": {
-                    norm: {"mean": float(own.mean()), "largest": float(own.max())}
-                    for norm, own in sizes[generators].items()
-                },
-            }
-            for generators in sizes
-        ],
-        "pairings": [_pairing_document(one) for one in graded],
-    }
-
-
-def _pairing_document(one: Graded) -> dict[str, Any]:
-    pairing = one.pairing
-    return {
-        "target": pairing.target.name,
-        "family": pairing.target.family,
-        "generated_on": pairing.generated_on,
-        "generators": pairing.generators.name,
-        "white_box": pairing.target in pairing.generators.classifiers,
-        **{
-            top: {kind: dataclasses.asdict(rate) for kind, rate in rates.items()}
-            for top, rates in grading.grade(one.clean_ranks, one.ranks).items()
-        },
-    }
 
 
 def _interval(rate: Rate) -> str:

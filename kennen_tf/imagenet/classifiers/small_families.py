@@ -134,7 +134,6 @@ def train(
     epochs: int,
     batch_size: int,
     seed: int,
-    on_step: Callable[[], object] | None = None,
 ) -> keras.Model:
     """Trains a classifier, by the same rules as all others.
 
@@ -144,7 +143,6 @@ def train(
         epochs: Passes over the training digits.
         batch_size: Digits in each step.
         seed: Root seed; each classifier derives its own.
-        on_step: Called after each step.
 
     Returns:
         The classifier, uncompiled.
@@ -158,8 +156,6 @@ def train(
         batches = order[: num_steps * batch_size].reshape(num_steps, batch_size)
         for batch in tf.unstack(tf.constant(batches, tf.int32)):
             step(batch)
-            if on_step is not None:
-                on_step()
     return model
 
 

@@ -14,6 +14,7 @@ from kennen_tf.imagenet.aips import (
     aip_figures,
     aip_reporting,
     generator_sets,
+    results,
     sheets,
     transfer,
 )
@@ -196,7 +197,7 @@ def test_scenarios_say_how_often_the_family_was_named_rightly(registry):
 def test_results_hold_every_number_in_full(grey, white, sizes):
     config = make_config(epsilon=1 / 3)
     budget = config.make_budget(100)
-    document = aip_reporting.results_document(
+    document = results.make_document(
         config, budget, [grey, white], sizes, {"b0+b1": 20}, {"images": "f"}
     )
     read = json.loads(json.dumps(document, allow_nan=False))

@@ -125,6 +125,7 @@ def serve(monkeypatch):
 # What a run leaves.
 
 
+@pytest.mark.long
 def test_a_run_leaves_answers_images_figures_and_results(run_dir):
     found = files_of(run_dir)
     generators = {p.name for p in (run_dir / "aips").iterdir()}
@@ -146,6 +147,7 @@ def test_a_run_leaves_answers_images_figures_and_results(run_dir):
     }
 
 
+@pytest.mark.long
 def test_results_hold_the_family_and_what_became_of_the_images(run_dir):
     results = results_of(run_dir)
     assert results["predicted_family"] == "b"
@@ -161,6 +163,7 @@ def test_results_hold_the_family_and_what_became_of_the_images(run_dir):
     assert results["num_images_answered"] == 3 * NUM_IMAGES
 
 
+@pytest.mark.long
 def test_grades_are_what_the_black_box_makes_of_the_stored_images(run_dir, inputs):
     model = keras.models.load_model(inputs / "families" / "b0.keras", compile=False)
     pixels = image_fakes.make_images(NUM_IMAGES).astype(np.float32)
@@ -177,6 +180,7 @@ def test_grades_are_what_the_black_box_makes_of_the_stored_images(run_dir, input
         assert wrong.all()
 
 
+@pytest.mark.long
 def test_tables_are_printed_and_the_black_box_itself_is_left_out(
     run_dir, inputs, tmp_path, capsys, caplog, no_sheets
 ):
@@ -218,6 +222,7 @@ def test_the_black_box_itself_is_known_however_it_was_saved(inputs, tmp_path, at
 # Kinds of black boxes.
 
 
+@pytest.mark.long
 def test_a_saved_model_is_attacked(inputs, tmp_path, no_sheets):
     model = family_fakes.make_classifier_model(0, 7)
     model.export(str(tmp_path / "saved"), verbose=False)
@@ -237,6 +242,7 @@ def softmax(logits):
     return tf.nn.softmax(logits).numpy()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "change", "scale"),
     [
@@ -283,6 +289,7 @@ class DyingBox(Box):
         return super().__call__(images)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [6, 19], ids=lambda n: f"image {n}")
 def test_a_black_box_is_sent_nothing_that_it_answered(
     run_dir, inputs, tmp_path, serve, no_sheets, monkeypatch, number
@@ -340,6 +347,7 @@ def die_in_call(number, function):
     return dying
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("removed", "module", "name", "number"),
     [
@@ -365,6 +373,7 @@ def test_a_killed_run_resumed_ends_with_the_same_results(
     assert without_folder(results_of(folder)) == without_folder(results_of(run_dir))
 
 
+@pytest.mark.long
 def test_a_finished_run_resumed_asks_nobody(
     run_dir, inputs, tmp_path, monkeypatch, no_sheets
 ):
@@ -380,6 +389,7 @@ def test_a_finished_run_resumed_asks_nobody(
     assert without_folder(results_of(folder)) == without_folder(results_of(run_dir))
 
 
+@pytest.mark.long
 def test_what_to_compare_may_be_left_out_and_asked_for_later(
     run_dir, inputs, tmp_path, serve, no_sheets
 ):
@@ -410,6 +420,7 @@ def paid_for(folder):
     return {n for n in files_of(folder) if n.startswith(("aips/", "answers/"))}
 
 
+@pytest.mark.long
 def test_another_metamodel_makes_only_what_is_missing(
     run_dir, inputs, tmp_path, monkeypatch, no_sheets
 ):
@@ -428,6 +439,7 @@ def test_another_metamodel_makes_only_what_is_missing(
     assert results["pairings"] == results_of(run_dir)["pairings"]
 
 
+@pytest.mark.long
 def test_another_black_box_in_the_same_folder_is_refused(run_dir, inputs, tmp_path):
     with pytest.raises(UserError, match="holds the same run, finished. Say --resume"):
         attack_black_box(make_config(inputs, run_dir, compare=True))

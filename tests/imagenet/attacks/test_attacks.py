@@ -86,6 +86,7 @@ def test_momentum_adds_up_directions():
     np.testing.assert_allclose(direction, -ones)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_step_does_not_depend_on_the_place_in_the_batch(method, norm):
@@ -107,6 +108,7 @@ def test_a_step_does_not_depend_on_the_place_in_the_batch(method, norm):
             np.testing.assert_array_equal(values, own[places])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("method", METHODS)
 def test_laws_of_attacks(method, norm, linear, images):
@@ -131,6 +133,7 @@ def test_laws_of_attacks(method, norm, linear, images):
     np.testing.assert_array_equal(again, perturbed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_larger_epsilon_never_helps_the_target_and_0_changes_nothing(
@@ -148,6 +151,7 @@ def test_a_larger_epsilon_never_helps_the_target_and_0_changes_nothing(
     assert wrong[0] == 0 and wrong[-1] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("combination", COMBINATIONS)
 @pytest.mark.parametrize("method", ["gaman", "i-fgsm"])
 def test_an_ensemble_climbs_what_it_says(combination, method, classifiers, images):
@@ -188,6 +192,7 @@ def test_losses_and_gradients_agree_with_finite_differences(
     np.testing.assert_allclose(rise, expected, rtol=0.05, atol=0.02)
 
 
+@pytest.mark.long
 def test_only_pgd_depends_on_the_seed_of_an_image(linear, images):
     labels = labels_of(linear, images)
     for method in METHODS:

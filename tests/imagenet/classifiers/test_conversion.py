@@ -70,6 +70,7 @@ def check_golden(name, logits):
         np.testing.assert_allclose(summary[key], wanted, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", EACH)
 def test_logits_are_torchvisions_golden_ones(name):
     images = random_weights.make_images().astype(np.float32)
@@ -121,6 +122,7 @@ def test_every_classifier_has_a_published_file():
     assert tuple(sorted(conversion.PUBLISHED)) == tuple(sorted(CLASSIFIERS))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_variable_is_filled(family):
     model = architectures.build(FAMILIES[family][0], TINY)
@@ -144,6 +146,7 @@ def tiny_densenet(unfilled):
     return model, dict(tensors)
 
 
+@pytest.mark.long
 def test_names_of_before_and_counters_are_understood(unfilled):
     model, tensors = architectures.build("densenet121", TINY), unfilled[1]
     conversion.fill(model, tensors)
@@ -163,6 +166,7 @@ def test_names_of_before_and_counters_are_understood(unfilled):
         np.testing.assert_array_equal(value, same)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["weight", "bias", "running_mean", "running_var"])
 def test_a_missing_tensor_is_named(suffix, tiny_densenet):
     model, tensors = tiny_densenet
@@ -171,6 +175,7 @@ def test_a_missing_tensor_is_named(suffix, tiny_densenet):
         conversion.fill(model, tensors)
 
 
+@pytest.mark.long
 def test_a_tensor_too_many_is_named(tiny_densenet):
     model, tensors = tiny_densenet
     tensors["features.norm6.weight"] = np.ones(3)
@@ -178,6 +183,7 @@ def test_a_tensor_too_many_is_named(tiny_densenet):
         conversion.fill(model, tensors)
 
 
+@pytest.mark.long
 def test_a_tensor_of_another_shape_is_named_and_nothing_is_filled(tiny_densenet):
     model, tensors = tiny_densenet
     tensors["classifier.weight"] = tensors["classifier.weight"].T
@@ -266,6 +272,7 @@ def find(folder, name):
     return {c.name: c for classifiers in families.values() for c in classifiers}[name]
 
 
+@pytest.mark.long
 def test_a_converted_classifier_is_the_papers_and_has_torchvisions_logits(converted):
     classifier = find(converted, "squeezenet1_1")
     check_golden("squeezenet1_1", classifier.open()(random_weights.make_images()))
@@ -280,6 +287,7 @@ def test_a_converted_classifier_is_the_papers_and_has_torchvisions_logits(conver
     assert "commit" in record["provenance"]
 
 
+@pytest.mark.long
 def test_a_changed_or_unrecorded_file_is_refused(converted):
     path = converted / "squeezenet1_1.keras"
     with open(path, "ab") as file:

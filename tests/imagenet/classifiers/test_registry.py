@@ -109,9 +109,9 @@ def test_a_registry_is_opened_by_name_or_path(tmp_path):
 
 
 def test_the_sentence_about_weights_says_which_from_where_and_where_to():
-    error = weights.missing_weights("a.h5", "https://b/a.h5", "/c")
+    error = weights.missing_weights("a.h5", "https://b/a.h5", "/c", "are damaged")
     assert isinstance(error, UserError)
-    assert "a.h5 are needed" in str(error) and "https://b/a.h5 and put it into /c" in (
+    assert "a.h5 are damaged" in str(error) and "https://b/a.h5 and put it into /c" in (
         str(error)
     )
 

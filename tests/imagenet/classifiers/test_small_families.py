@@ -64,6 +64,7 @@ def test_every_family_of_the_paper_has_two_to_four_classifiers():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != "squeezenet"])
 def test_classifiers_differ_in_depth_as_in_the_paper(family):
     depths = []
@@ -73,6 +74,7 @@ def test_classifiers_differ_in_depth_as_in_the_paper(family):
     assert depths == sorted(set(depths))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("classifier", small_families.CLASSIFIERS, ids=lambda c: c.name)
 def test_classifiers_take_the_digits_and_give_ten_logits(classifier):
     model = build(classifier)
@@ -108,18 +110,26 @@ def accuracy(model, images):
     return np.mean(np.argmax(logits, axis=1) == images.test_labels)
 
 
-def test_training_learns_and_follows_the_seed(images):
+@pytest.mark.long
+def test_training_learns_and_follows_the_seed(images, monkeypatch):
+    seen = []
+    make_step = small_families._make_step
+
+    def make_counting_step(*args):
+        step = make_step(*args)
+        return lambda batch: seen.append(batch.numpy()) or step(batch)
+
+    monkeypatch.setattr(small_families, "_make_step", make_counting_step)
+
     def train(seed, epochs):
-        steps = []
+        seen.clear()
         model = small_families.train(
-            TINY[0],
-            images,
-            epochs=epochs,
-            batch_size=25,
-            seed=seed,
-            on_step=lambda: steps.append(1),
+            TINY[0], images, epochs=epochs, batch_size=25, seed=seed
         )
-        assert len(steps) == epochs * 500 // 25
+        # Each epoch, every digit once, in another order.
+        orders = np.concatenate(seen).reshape(epochs, 500)
+        assert (np.sort(orders) == np.arange(500)).all()
+        assert len({order.tobytes() for order in orders}) == epochs
         return model
 
     first, other = train(0, epochs=10), train(1, epochs=1)

@@ -330,12 +330,14 @@ def score_in_worlds_without_structure(twins):
     return scoring.score_guesses(guesses, list(registry.families), seed=0)
 
 
+@pytest.mark.long
 def test_families_with_nothing_in_common_are_named_at_chance():
     for score in score_in_worlds_without_structure(twins=False):
         lower, upper = score.interval
         assert lower < score.chance < upper < 0.5, score
 
 
+@pytest.mark.long
 def test_this_control_would_find_a_classifier_that_is_trained_on():
     """Here, each is: as its twin."""
     for score in score_in_worlds_without_structure(twins=True):

@@ -44,6 +44,7 @@ def test_near_chance_by_hand(num_right, count, num_classes, is_near):
     assert plausibility.is_near_chance(accuracy, count, num_classes) == is_near
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_classes", [2, 10, 1000])
 def test_guesses_are_called_out_and_good_answers_are_not(num_classes):
     rng = np.random.default_rng(0)
@@ -158,6 +159,7 @@ def run(request, inputs, tmp_path, monkeypatch, caplog, capsys):
     return run
 
 
+@pytest.mark.long
 def test_labels_off_by_one_are_called_out(run):
     warned, printed, written = run(images="shifted")
     assert written and set(written) <= set(warned)
@@ -168,6 +170,7 @@ def test_labels_off_by_one_are_called_out(run):
     assert any("all that were asked" in note for note in written)
 
 
+@pytest.mark.long
 def test_wrong_pixels_in_a_manifest_are_called_out(run):
     warned, printed, written = run(classifiers="unit")
     [note] = written
@@ -176,6 +179,7 @@ def test_wrong_pixels_in_a_manifest_are_called_out(run):
     assert "With labels" not in note
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", [attack_black_box], indirect=True)
 def test_wrong_pixels_of_the_black_box_alone_are_called_out(run):
     warned, printed, written = run(pixels="unit")
@@ -184,12 +188,14 @@ def test_wrong_pixels_of_the_black_box_alone_are_called_out(run):
     assert "for the black box. " in note and "(--pixels)" in note
 
 
+@pytest.mark.long
 def test_plausible_classifiers_are_not_called_out(run):
     warned, printed, written = run()
     assert warned == written == []
     assert "Near chance" not in printed
 
 
+@pytest.mark.long
 def test_what_is_wrong_with_the_first_is_known_before_the_others_are_asked(
     inputs, tmp_path, monkeypatch, caplog
 ):

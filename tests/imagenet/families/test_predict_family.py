@@ -89,6 +89,7 @@ def without_provenance(results):
     return {**results, "config": config}
 
 
+@pytest.mark.long
 def test_a_run_leaves_outputs_figures_and_results(run_dir):
     assert files_of(run_dir) == sorted(
         [
@@ -103,6 +104,7 @@ def test_a_run_leaves_outputs_figures_and_results(run_dir):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_results_hold_scores_of_every_metamodel_and_number_of_queries(run_dir):
     results = results_of(run_dir)
     # There are not 13 images, nor 1,000.
@@ -124,6 +126,7 @@ def test_results_hold_scores_of_every_metamodel_and_number_of_queries(run_dir):
     assert results["provenance"]["versions"]["tensorflow"]
 
 
+@pytest.mark.long
 def test_results_hold_the_classifiers_accuracy(run_dir):
     accuracy = results_of(run_dir)["classifier_accuracy"]
     pixels = image_fakes.make_images(NUM_IMAGES)
@@ -136,6 +139,7 @@ def test_results_hold_the_classifiers_accuracy(run_dir):
     assert all(accuracy["top5"][name] >= accuracy["top1"][name] for name in NAMES)
 
 
+@pytest.mark.long
 def test_tables_are_printed(run_dir, inputs, tmp_path, capsys, no_drawing):
     folder = shutil.copytree(run_dir, tmp_path / "run")
     predict_family(make_config(inputs, folder, metamodel="all", resume=True))
@@ -146,6 +150,7 @@ def test_tables_are_printed(run_dir, inputs, tmp_path, capsys, no_drawing):
     assert "figures in figures, numbers in results.json" in printed
 
 
+@pytest.mark.long
 def test_the_metamodel_asked_for_is_the_only_one(run_dir, inputs, tmp_path, no_drawing):
     predict_family(make_config(inputs, tmp_path / "run", metamodel="mlp"))
     names = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
@@ -167,6 +172,7 @@ def die_in_call(number, function):
     return dying
 
 
+@pytest.mark.long
 def test_a_run_killed_between_classifiers_goes_on(
     run_dir, inputs, tmp_path, monkeypatch, no_drawing
 ):
@@ -187,6 +193,7 @@ def test_a_run_killed_between_classifiers_goes_on(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("module", "name", "number"),
     [
@@ -214,6 +221,7 @@ def test_a_run_killed_after_all_outputs_goes_on(
     )
 
 
+@pytest.mark.long
 def test_metamodels_of_any_zoo_read_the_outputs(run_dir, tmp_path):
     """Of each family that has two, one is held out, and named rightly."""
     config = MetamodelConfig(
@@ -234,6 +242,7 @@ def test_metamodels_of_any_zoo_read_the_outputs(run_dir, tmp_path):
     np.testing.assert_array_equal(named, labels["family"])
 
 
+@pytest.mark.long
 def test_outputs_are_not_computed_twice(
     run_dir, inputs, tmp_path, monkeypatch, no_drawing
 ):
@@ -252,6 +261,7 @@ def test_outputs_are_not_computed_twice(
     )
 
 
+@pytest.mark.long
 def test_outputs_are_read_in_another_way_but_not_computed_again(
     run_dir, inputs, tmp_path, monkeypatch, no_drawing
 ):
@@ -269,11 +279,13 @@ def test_outputs_are_read_in_another_way_but_not_computed_again(
     assert files_of(folder) == files_of(fresh)
 
 
+@pytest.mark.long
 def test_the_same_folder_without_resume_is_refused(run_dir, inputs):
     with pytest.raises(UserError, match="holds the same run, finished. Say --resume"):
         predict_family(make_config(inputs, run_dir, metamodel="all"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
