@@ -21,7 +21,7 @@ from kennen_tf.export_metamodel import export_metamodel
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.queries import representations
 from kennen_tf.revealing import exporting
-from kennen_tf.revealing.exporting import ExportedMetamodel
+from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 
@@ -275,7 +275,7 @@ def test_an_export_of_before_it_had_other_signatures_is_loaded(
         return FormerModule(model, pixels, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(exporting, "_Module", make)
+        patch.setattr(exporting, "SavedModule", make)
         folder = export(tmp_path / "former")
     loaded = ExportedMetamodel.load(folder)
     assert loaded.table == PAPERS and loaded.num_classes == 10
