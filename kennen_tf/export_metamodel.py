@@ -2,10 +2,11 @@
 
     python -m kennen_tf.export_metamodel --metamodel_dir=runs/o --export_dir=exported/o
 
-Writes exported/o with the signature "reveal", from outputs of a black box to a
-probability for every value of every attribute that the metamodel names, and with the
-query images and the attribute table inside. Run evaluate_metamodel before, and the
-export also knows how often each attribute is named rightly.
+Writes exported/o with the signatures "queries", which tells what to send to a black
+box; "reveal", from its outputs to a probability for every value of every attribute
+that the metamodel names; and "values", which tells the values in that order. Run
+evaluate_metamodel before, and the export also knows how often each attribute is named
+rightly.
 """
 
 import pathlib

@@ -40,7 +40,7 @@ def reveal_black_box(config: RevealConfig) -> None:
     from kennen_tf.black_boxes.forms import Form
     from kennen_tf.black_boxes.opening import open_black_box
     from kennen_tf.revealing import naming
-    from kennen_tf.revealing.exporting import ExportedMetamodel
+    from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
     from kennen_tf.zoo.store import Zoo
 
     metamodel = ExportedMetamodel.load(config.metamodel)

@@ -1,5 +1,6 @@
 """Zoos, query outputs and digits made up for tests, controls and benchmarks."""
 
+import functools
 import gzip
 import itertools
 import pathlib
@@ -29,6 +30,8 @@ TABLE = mnist_table.TABLE
 NUM_COMBINATIONS = mnist_net.DESIGN.num_combinations
 
 
+# The attributes that decide layers and shapes.
+LAYERS = ("act", "drop", "pool", "ks", "conv", "fc")
 # Of one classifier of mnist_net.
 SPEC = {
     "act": "relu",
@@ -281,6 +284,14 @@ def make_betraying_zoo(
     return folder
 
 
+@functools.cache
+def _build_layers(*values) -> keras.Model:
+    """Builds a classifier of these `LAYERS`, whose weights are to be set."""
+    return build_classifier(
+        read_spec({**SPEC, **dict(zip(LAYERS, values, strict=True))})
+    )
+
+
 def add_classifier(
     zoo_dir: Path,
     spec: ClassifierSpec,
@@ -291,7 +302,7 @@ def add_classifier(
 
     `bias`, `(10,)`, is added to its logits.
     """
-    model = build_classifier(spec)
+    model = _build_layers(*(spec[name] for name in LAYERS))
     random = np.random.default_rng([spec.combination_index, spec.seed])
     # Large enough for different answers, small enough not to saturate.
     model.set_weights([random.normal(0, 0.1, w.shape) for w in model.get_weights()])

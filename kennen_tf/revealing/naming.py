@@ -18,7 +18,7 @@ from kennen_tf.zoo import store
 
 if TYPE_CHECKING:
     from kennen_tf.black_boxes.black_box import BlackBox
-    from kennen_tf.revealing.exporting import ExportedMetamodel
+    from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
     from kennen_tf.zoo.store import Zoo
 
 _NONE = "-"

@@ -88,7 +88,12 @@ def test_figures_of_results_without_scores_are_drawn(results, tmp_path):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "table",
-    [tables.SMALL, PAPERS, tables.EIGHTEEN, PAPERS.select(["pool"])],
+    [
+        tables.SMALL,
+        PAPERS,
+        pytest.param(tables.EIGHTEEN, marks=pytest.mark.long),
+        PAPERS.select(["pool"]),
+    ],
     ids=len,
 )
 def test_figures_of_any_table_are_readable(table):

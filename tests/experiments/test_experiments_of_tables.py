@@ -193,6 +193,7 @@ def test_on_another_table_all_is_said_and_nothing_of_the_paper(name, table, make
             ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_many_attributes_with_long_names_are_drawn(name, make_runs):
     _, drawn, _ = run(catalog.BY_NAME[name], make_runs(tables.EIGHTEEN))

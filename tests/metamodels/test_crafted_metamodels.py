@@ -23,7 +23,7 @@ from kennen_tf.metamodels.crafting import descent
 from kennen_tf.metamodels.crafting.gradients import GradientBank
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.recipes import checkpoints
-from kennen_tf.queries import query_outputs as query_outputs_lib
+from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
@@ -133,8 +133,8 @@ def write_random_labels(planted, query_dir, seed):
         dataclasses.replace(entry, values={**entry.values, "alg": str(alg)})
         for entry, alg in zip(info.entries, drawn, strict=True)
     ]
-    with query_outputs_lib.work_folder(query_dir) as work:
-        query_outputs_lib.write(
+    with output_folder.work_folder(query_dir) as work:
+        writing.write(
             work,
             QueryConfig(query_dir=str(query_dir), num_queries=info.num_queries),
             info.query_inputs,

@@ -23,7 +23,7 @@ from kennen_tf.evaluation.results import read_results
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.recipes import checkpoints, fitting
-from kennen_tf.queries import query_outputs as query_outputs_lib
+from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.train_metamodel import train_metamodel
 from kennen_tf.vocabulary.errors import UserError
@@ -309,8 +309,8 @@ def write_with_missing_values(query_dir):
     ]
     whole = {entry.id: entry for entry in fakes.make_entries(120)}
     config = QueryConfig(zoo_dir="none", query_dir=str(query_dir), num_queries=24)
-    with query_outputs_lib.work_folder(query_dir) as work:
-        query_outputs_lib.write(
+    with output_folder.work_folder(query_dir) as work:
+        writing.write(
             work,
             config,
             fakes.make_query_inputs(24),

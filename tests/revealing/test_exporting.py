@@ -16,12 +16,13 @@ from tables import PAPERS, SMALL
 from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
+from kennen_tf.evaluation import figures, result_figures
 from kennen_tf.evaluation.results import RESULTS_NAME
 from kennen_tf.export_metamodel import export_metamodel
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.queries import representations
 from kennen_tf.revealing import exporting
-from kennen_tf.revealing.exporting import ExportedMetamodel
+from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 
@@ -275,7 +276,7 @@ def test_an_export_of_before_it_had_other_signatures_is_loaded(
         return FormerModule(model, pixels, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(exporting, "_Module", make)
+        patch.setattr(exporting, "SavedModule", make)
         folder = export(tmp_path / "former")
     loaded = ExportedMetamodel.load(folder)
     assert loaded.table == PAPERS and loaded.num_classes == 10
@@ -438,7 +439,13 @@ def test_the_binary_exports_what_the_metamodel_says(runs, tmp_path, probabilitie
     assert "test_accuracy" not in loaded.description
 
 
-def test_an_export_after_the_evaluation_knows_the_test_accuracy(runs, tmp_path):
+def test_an_export_after_the_evaluation_knows_the_test_accuracy(
+    runs, tmp_path, monkeypatch
+):
+    # Figures are not the point.
+    for name in ("accuracy_figure", "confusion_sheet"):
+        monkeypatch.setattr(result_figures, name, lambda *_: None)
+    monkeypatch.setattr(figures, "save_png", lambda *_: None)
     config = ExportConfig(metamodel_dir=str(runs / "o"), export_dir=str(tmp_path / "o"))
     export_metamodel(config)
     evaluate_metamodel(EvaluationConfig(metamodel_dir=str(runs / "o")))

@@ -28,7 +28,7 @@ from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.revealing import naming
-from kennen_tf.revealing.exporting import ExportedMetamodel
+from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store

@@ -21,7 +21,7 @@ from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.revealing import exporting, naming
-from kennen_tf.revealing.exporting import ExportedMetamodel
+from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import asking, store
 
@@ -33,7 +33,7 @@ DIGITS = Form.of((28, 28, 1), 10)
 def folder(tmp_path_factory):
     """A zoo where black images betray the optimizer, and a metamodel that knows."""
     folder = tmp_path_factory.mktemp("crafted")
-    specs = fakes.make_small_specs(6)
+    specs = fakes.make_small_specs(8)
     biases = {spec: 2.0 * np.eye(10)[ALG.label(spec["alg"])] for spec in specs}
     fakes.make_zoo(folder / "zoo", specs, biases=biases)
     query_zoo(
