@@ -31,9 +31,9 @@ from absl import app
 from absl import flags as absl_flags
 
 from kennen_tf.configs import aips
-from kennen_tf.imagenet.attacks import attacks, objectives
+from kennen_tf.imagenet.attacks import methods, objectives
 from kennen_tf.imagenet.attacks.ascent import Ascent
-from kennen_tf.imagenet.attacks.attacks import Attack
+from kennen_tf.imagenet.attacks.methods import Attack
 from kennen_tf.imagenet.classifiers import registry
 from kennen_tf.keras_models.pixel_models import PixelModel
 
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> None:
         norm=_NORM.value,
         epsilon=4.0 if _NORM.value == aips.LINF else 1000.0,
     )
-    attack = attacks.make_attack(config, size)
+    attack = methods.make_attack(config, size)
     singles = [objectives.JointLoss(attack, [c], aips.LOSSES) for c in classifiers]
     yardsticks = {
         _MEMBERS: _member_passes(attack, classifiers, images, labels),
@@ -180,7 +180,7 @@ def _in_turn(works: Sequence[Work]) -> Work:
 
 
 def _open_manifest() -> list[PixelModel]:
-    return [m.open() for m in registry.open_registry(_MANIFEST.value).members]
+    return [m.open() for m in registry.open_registry(_MANIFEST.value).classifiers]
 
 
 def _make_classifiers() -> list[PixelModel]:

@@ -71,7 +71,7 @@ def make_panel() -> list[ClassifierSpec]:
 def make_zoo(folder: str) -> store.Zoo:
     """Makes a zoo of untrained classifiers: what they answer takes as long."""
     header = store.ZooHeader(
-        config=ZooConfig(zoo_dir=folder, compute_dtype="float32"),
+        config=ZooConfig(num_models=1, zoo_dir=folder, compute_dtype="float32"),
         attributes=mnist_table.TABLE,
         image_shape=mnist_net.IMAGE_SHAPE,
         num_classes=mnist_net.NUM_CLASSES,

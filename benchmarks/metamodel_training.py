@@ -32,7 +32,7 @@ def write_query_outputs(
     from kennen_tf.configs.queries import QueryConfig
     from kennen_tf.designs.mnist_net import DESIGN, NUM_CLASSES
     from kennen_tf.designs.mnist_table import TABLE
-    from kennen_tf.queries import query_outputs
+    from kennen_tf.queries import output_folder, writing
     from kennen_tf.queries.query_inputs import QueryInputs
     from kennen_tf.zoo.entries import QueriedEntry
     from kennen_tf.zoo.specs import sample_specs
@@ -58,8 +58,8 @@ def write_query_outputs(
         labels=random.integers(0, 10, num_queries, np.int32),
         indices=np.arange(num_queries, dtype=np.int32),
     )
-    with query_outputs.work_folder(folder) as work:
-        query_outputs.write(
+    with output_folder.work_folder(folder) as work:
+        writing.write(
             work,
             QueryConfig(query_dir=str(folder), num_queries=num_queries),
             queries,

@@ -43,6 +43,7 @@ def main(argv: list[str]) -> None:
         table.add_column(name, justify="right")
     with tempfile.TemporaryDirectory() as folder:
         config = ZooConfig(
+            num_models=_NUM_MODELS.value,
             zoo_dir=folder,
             epochs=1,
             min_accuracy=0.0,

@@ -75,6 +75,7 @@ def time_zoo(panel: list[ClassifierSpec], epochs: int) -> tuple[Cost, list[float
 
     with tempfile.TemporaryDirectory() as folder:
         config = ZooConfig(
+            num_models=len(panel),
             zoo_dir=folder,
             epochs=epochs,
             min_accuracy=0.0,

@@ -1,1 +1,1 @@
-"""Command-line flags of the binaries: names, help and types. Never TensorFlow."""
+"""Command-line flags, made from the configs, and running a binary. Never TensorFlow."""

@@ -1,3 +1,3 @@
 """kennen_tf: reverse-engineering black-box classifiers from their outputs."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -18,7 +18,6 @@ no better than chance, that is called out before AIPs are made.
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from flags import attacking as attacking_flags
 from flags import common
 from kennen_tf.configs.aips import AttackConfig
 from kennen_tf.vocabulary.errors import UserError
@@ -58,7 +57,7 @@ def attack_black_box(config: AttackConfig) -> None:
     twin = archives.fingerprint(config.black_box)
     families = known.without([identity, twin])
     _check_families(config, known, families)
-    num_classes = families.members[0].num_classes
+    num_classes = families.classifiers[0].num_classes
     form = Form(noun="images", shapes=((None, None, 3),), num_classes=num_classes)
     box = open_black_box(
         config.black_box, outputs_kind=config.outputs, pixels=config.pixels, form=form
@@ -73,7 +72,7 @@ def attack_black_box(config: AttackConfig) -> None:
     made_from = {
         "black_box": identity,
         "images": images.fingerprint,
-        "classifiers": {m.name: m.identity for m in families.members},
+        "classifiers": {c.name: c.identity for c in families.classifiers},
     }
     with run_folder.open_run(
         "attack_black_box", config.to_json(), made_from, free_fields=_CHOOSING
@@ -89,17 +88,18 @@ def _attack(
     made_from: dict[str, Any],
     folder: pathlib.Path,
 ) -> None:
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
     from kennen_tf.imagenet import run_folder
     from kennen_tf.imagenet.aips import (
         aip_reporting,
         aip_run,
-        aip_sheets,
         attacked_box,
         box_answers,
         generator_sets,
+        results,
+        sheets,
     )
-    from kennen_tf.imagenet.families import family_prediction, plausibility
+    from kennen_tf.imagenet.families import plausibility, prediction
     from kennen_tf.vocabulary import artifacts
 
     # First, so that a black box that does not fit is found out at once.
@@ -107,13 +107,13 @@ def _attack(
     clean = answers.probabilities(images.pixels)
     warnings = plausibility.check_black_box(clean, images.labels)
     outputs, others = plausibility.collect(
-        families.members,
+        families.classifiers,
         images,
         folder / "outputs",
         config.batch_size,
     )
     warnings += others
-    scores = family_prediction.predict(
+    scores = prediction.predict(
         *(config.metamodel, outputs, families, clean, config.num_queries, config.seed)
     )
     predicted = max(scores, key=scores.__getitem__)
@@ -129,8 +129,8 @@ def _attack(
         lambda _, pixels: answers.probabilities(pixels),
     )
     sizes = run.measure(sets)
-    aip_sheets.write_sheets(run, graded, config, folder / "figures")
-    reporting.print_table(
+    sheets.write_sheets(run, graded, config, folder / "figures")
+    printing.print_table(
         aip_reporting.families_table(scores, "the black box"),
         [
             *warnings,
@@ -139,7 +139,7 @@ def _attack(
         ],
     )
     title = aip_reporting.describe_attack(config, run.budget, len(images))
-    reporting.print_table(
+    printing.print_table(
         aip_reporting.grades_table(graded, title),
         [
             *warnings,
@@ -149,7 +149,7 @@ def _attack(
             "of them in this run.",
         ],
     )
-    document = aip_reporting.results_document(
+    document = results.make_document(
         config, run.budget, graded, sizes, run.batch_sizes, made_from
     )
     document |= {
@@ -166,7 +166,9 @@ def _check_families(config: AttackConfig, known: "Registry", left: "Registry") -
     """Says which classifier is the black box itself; checks that there are families."""
     from absl import logging
 
-    left_out = " and ".join(m.name for m in known.members if m not in left.members)
+    left_out = " and ".join(
+        c.name for c in known.classifiers if c not in left.classifiers
+    )
     if left_out:
         logging.info("%s is the black box itself and takes no part.", left_out)
     if len(left.families) < 2:
@@ -177,5 +179,10 @@ def _check_families(config: AttackConfig, known: "Registry", left: "Registry") -
         )
 
 
+def main() -> None:
+    """Runs `attack_black_box` with the flags of the command line."""
+    common.run(attack_black_box, AttackConfig)
+
+
 if __name__ == "__main__":
-    common.run(attack_black_box, attacking_flags.define)
+    main()

@@ -10,7 +10,6 @@ ones of seconds, --design=module:NAME for your own.
 Presets: --flagfile=flags/presets/laptop.flags
 """
 
-import collections
 import dataclasses
 import functools
 import pathlib
@@ -18,7 +17,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flags import common
-from flags import zoo as zoo_flags
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.vocabulary.errors import UserError
 
@@ -135,27 +133,17 @@ def _train(
     config: ZooConfig,
     load_images: "workers.LoadImages",
 ) -> None:
-    """Trains and records what is missing, under a bar with both counts."""
-    import tqdm
+    """Trains and records what is missing, under a bar."""
     from absl import logging
 
     from kennen_tf.zoo import store, workers
+    from kennen_tf.zoo.build_bar import BuildBar
 
-    counts = dict.fromkeys((store.ACCEPTED, store.REJECTED), 0)
-    counts |= collections.Counter(record.status for record in there)
     num_failed = 0
-    with tqdm.tqdm(
-        total=len(missing) + len(there),
-        initial=len(there),
-        desc="build_zoo",
-        unit="classifier",
-        smoothing=0.02,
-    ) as bar:
-        for record in workers.train_all(missing, config, load_images):
+    with BuildBar(len(missing) + len(there), [r.status for r in there]) as bar:
+        for record in workers.train_all(missing, config, load_images, bar.show):
             store.add_record(config.zoo_dir, record)
-            counts[record.status] = counts.get(record.status, 0) + 1
-            bar.set_postfix(counts, refresh=False)
-            bar.update()
+            bar.count(record.status)
             if record.status == store.FAILED:
                 logging.warning("%s failed: %s", record.id, record.reason)
                 num_failed += 1
@@ -168,5 +156,10 @@ def _train(
                 )
 
 
+def main() -> None:
+    """Runs `build_zoo` with the flags of the command line."""
+    common.run(build_zoo, ZooConfig)
+
+
 if __name__ == "__main__":
-    common.run(build_zoo, zoo_flags.define)
+    main()

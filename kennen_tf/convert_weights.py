@@ -10,7 +10,6 @@ nothing else does.
 """
 
 from flags import common
-from flags import conversion as conversion_flags
 from kennen_tf.configs.conversion import ConversionConfig
 
 
@@ -41,5 +40,10 @@ def convert_weights(config: ConversionConfig) -> None:
     print(f"{path}: {config.classifier}, {model.count_params():,} parameters.")
 
 
+def main() -> None:
+    """Runs `convert_weights` with the flags of the command line."""
+    common.run(convert_weights, ConversionConfig)
+
+
 if __name__ == "__main__":
-    common.run(convert_weights, conversion_flags.define)
+    main()

@@ -13,7 +13,6 @@ import pathlib
 from typing import Any
 
 from flags import common
-from flags import evaluation as evaluation_flags
 from kennen_tf.configs.evaluation import EvaluationConfig
 
 
@@ -24,7 +23,8 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
         UserError: If there is no whole metamodel, or the query outputs or the zoo are
             missing or not those that the metamodel was trained on.
     """
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing, seed_summaries
+    from kennen_tf.evaluation.results_table import results_notes, results_table
     from kennen_tf.machine import startup
     from kennen_tf.vocabulary import artifacts
 
@@ -44,32 +44,40 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
         document = scoring.score(metamodel, opened[query_dir], config.zoo_dir)
         _write(document, pathlib.Path(metamodel_dir))
         documents.append(document)
-    summaries = reporting.summarize(documents)
+    summaries = seed_summaries.summarize(documents)
     if config.output:
         artifacts.make_folder(pathlib.Path(config.output).absolute().parent)
-        artifacts.write_json(config.output, reporting.summary_document(summaries))
+        artifacts.write_json(config.output, seed_summaries.summary_document(summaries))
     if len(documents) == 1:
-        table = reporting.results_table(documents[0])
-        notes = reporting.results_notes(documents[0])
+        table = results_table(documents[0])
+        notes = results_notes(documents[0])
     else:
-        table = reporting.summary_table(summaries)
-        notes = reporting.summary_notes(summaries)
-    reporting.print_table(table, notes)
+        table = seed_summaries.summary_table(summaries)
+        notes = seed_summaries.summary_notes(summaries)
+    printing.print_table(table, notes)
 
 
 def _write(document: dict[str, Any], metamodel_dir: pathlib.Path) -> None:
     """Writes the figures and then results.json."""
-    from kennen_tf.evaluation import figures, reporting
-    from kennen_tf.evaluation.scores import Results
+    from kennen_tf.evaluation import describing, figures, result_figures
+    from kennen_tf.evaluation.results import RESULTS_NAME, Results
     from kennen_tf.vocabulary import artifacts
 
     folder = artifacts.make_folder(metamodel_dir / "figures")
     results = Results.from_json(document)
-    title = f"{reporting.describe(document)}, seed {document['seed']}"
-    figures.save_png(figures.accuracy_figure(results, title), folder / "accuracy.png")
-    figures.save_png(figures.confusion_sheet(results, title), folder / "confusion.png")
-    artifacts.write_json(metamodel_dir / reporting.RESULTS_NAME, document)
+    title = f"{describing.describe(document)}, seed {document['seed']}"
+    for name, draw in (
+        ("accuracy", result_figures.accuracy_figure),
+        ("confusion", result_figures.confusion_sheet),
+    ):
+        figures.save_png(draw(results, title), folder / f"{name}.png")
+    artifacts.write_json(metamodel_dir / RESULTS_NAME, document)
+
+
+def main() -> None:
+    """Runs `evaluate_metamodel` with the flags of the command line."""
+    common.run(evaluate_metamodel, EvaluationConfig)
 
 
 if __name__ == "__main__":
-    common.run(evaluate_metamodel, evaluation_flags.define)
+    main()

@@ -2,17 +2,17 @@
 
     python -m kennen_tf.export_metamodel --metamodel_dir=runs/o --export_dir=exported/o
 
-Writes exported/o with the signature "reveal", from outputs of a black box to a
-probability for every value of every attribute that the metamodel names, and with the
-query images and the attribute table inside. Run evaluate_metamodel before, and the
-export also knows how often each attribute is named rightly.
+Writes exported/o with the signatures "queries", which tells what to send to a black
+box; "reveal", from its outputs to a probability for every value of every attribute
+that the metamodel names; and "values", which tells the values in that order. Run
+evaluate_metamodel before, and the export also knows how often each attribute is named
+rightly.
 """
 
 import pathlib
 from typing import Any
 
 from flags import common
-from flags import exporting as exporting_flags
 from kennen_tf.configs.exporting import ExportConfig
 
 
@@ -32,7 +32,8 @@ def export_metamodel(config: ExportConfig) -> None:
     logging.set_verbosity(logging.WARNING)
 
     from kennen_tf.attributes import AttributeTable
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
+    from kennen_tf.evaluation.results import read_results
     from kennen_tf.metamodels import folder as folder_lib
     from kennen_tf.metamodels.metamodel import Metamodel
     from kennen_tf.revealing import exporting
@@ -47,7 +48,7 @@ def export_metamodel(config: ExportConfig) -> None:
         "config": metamodel.config.to_json(),
         "fingerprints": dict(metamodel.fingerprints),
     }
-    results = reporting.read_results(config.metamodel_dir)
+    results = read_results(config.metamodel_dir)
     # Results of a metamodel that was trained anew since are not this one's.
     if results and results["fingerprints"] == metamodel.fingerprints:
         description["test_accuracy"] = {
@@ -65,9 +66,14 @@ def export_metamodel(config: ExportConfig) -> None:
         export_dir=config.export_dir,
         overwrite=config.overwrite,
     )
-    count = reporting.count_queries(len(metamodel.query_inputs))
+    count = printing.count_queries(len(metamodel.query_inputs))
     print(f"{folder}: {metamodel.config.method}, {count}.")
 
 
+def main() -> None:
+    """Runs `export_metamodel` with the flags of the command line."""
+    common.run(export_metamodel, ExportConfig)
+
+
 if __name__ == "__main__":
-    common.run(export_metamodel, exporting_flags.define)
+    main()

@@ -24,7 +24,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flags import aips as aip_flags
 from flags import common
 from kennen_tf.configs.aips import FAMILIES, AipConfig
 
@@ -49,7 +48,7 @@ def generate_aips(config: AipConfig) -> None:
         UserError: If a classifier or the images cannot be had, they do not fit
             together, or `output_dir` holds another run.
     """
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
     from kennen_tf.machine import startup
     from kennen_tf.vocabulary import artifacts
 
@@ -59,8 +58,9 @@ def generate_aips(config: AipConfig) -> None:
     from kennen_tf.imagenet.aips import (
         aip_reporting,
         aip_run,
-        aip_sheets,
         generator_sets,
+        results,
+        sheets,
     )
     from kennen_tf.imagenet.classifiers import registry
     from kennen_tf.imagenet.families import family_outputs, plausibility
@@ -70,21 +70,23 @@ def generate_aips(config: AipConfig) -> None:
     families = registry.open_registry(config.classifiers, config.weights_dir)
     pairings = _pair(config, families)
     sets = generator_sets.distinct_sets(pairings)
-    generators = {m.name: m for s in sets for m in s.members}
+    generators = {c.name: c for s in sets for c in s.classifiers}
     targets = {p.target.name: p.target for p in pairings}
     is_matrix = config.generators == FAMILIES
-    everybody = families.members if is_matrix else [*(generators | targets).values()]
+    everybody = (
+        families.classifiers if is_matrix else [*(generators | targets).values()]
+    )
     images = image_sets.load_image_set(
         config.images,
-        image_size=config.image_size or max(m.image_size for m in everybody),
+        image_size=config.image_size or max(c.image_size for c in everybody),
         num_images=config.num_images,
         seed=config.seed,
     )
     query_images = _load_query_images(config, images) if is_matrix else images
-    for member in everybody:
-        image_set.check_labels(images, member.num_classes)
-        image_set.check_labels(query_images, member.num_classes)
-    identities = {m.name: m.identity for m in everybody}
+    for classifier in everybody:
+        image_set.check_labels(images, classifier.num_classes)
+        image_set.check_labels(query_images, classifier.num_classes)
+    identities = {c.name: c.identity for c in everybody}
     # What AIPs are made from; grades are kept with the identity of their target.
     kept = identities if is_matrix else {n: identities[n] for n in generators}
     with run_folder.open_run(
@@ -103,7 +105,7 @@ def generate_aips(config: AipConfig) -> None:
         run.generate(sets)
         graded = run.grade(pairings, outputs.probabilities)
         sizes = run.measure(sets)
-        document = aip_reporting.results_document(
+        document = results.make_document(
             config,
             run.budget,
             graded,
@@ -112,7 +114,7 @@ def generate_aips(config: AipConfig) -> None:
             {"images": images.fingerprint, "classifiers": identities},
         )
         document["warnings"] = warnings
-        aip_sheets.write_sheets(run, graded, config, folder / "figures")
+        sheets.write_sheets(run, graded, config, folder / "figures")
         title = aip_reporting.describe_attack(config, run.budget, len(images))
         if is_matrix:
             if query_images is not images:
@@ -126,7 +128,7 @@ def generate_aips(config: AipConfig) -> None:
                 config, families, outputs, graded, title, folder, warnings
             )
         else:
-            reporting.print_table(
+            printing.print_table(
                 aip_reporting.grades_table(graded, title),
                 [
                     *warnings,
@@ -144,11 +146,11 @@ def _load_query_images(config: AipConfig, images: "ImageSet") -> "ImageSet":
     AIPs take so long that they are made of few images. From these few, draws of queries
     would be much the same, so more are drawn, if there are more.
     """
-    from kennen_tf.imagenet.families import family_prediction
+    from kennen_tf.imagenet.families import prediction
     from pipelines import image_sets
 
     wanted = min(
-        family_prediction.NUM_DRAWS * config.num_queries,
+        prediction.NUM_DRAWS * config.num_queries,
         config.num_queries + _MOST_SPARE,
     )
     if len(images) >= wanted:
@@ -171,7 +173,7 @@ def _pair(config: AipConfig, families: "Registry") -> "list[Pairing]":
         pairings = generator_sets.pair_all(families, config.seed)
         return [p for p in pairings if not wanted or p.target in wanted]
     generators = generator_sets.make_set(families.select(config.generator_names))
-    targets = wanted or generators.members
+    targets = wanted or generators.classifiers
     return [
         generator_sets.Pairing(target, generators.name, generators)
         for target in targets
@@ -193,9 +195,9 @@ def _report_transfer(
     """
     import dataclasses
 
-    from kennen_tf.evaluation import figures, reporting
+    from kennen_tf.evaluation import figures, printing
     from kennen_tf.imagenet.aips import aip_figures, aip_reporting, transfer
-    from kennen_tf.imagenet.families import family_prediction
+    from kennen_tf.imagenet.families import prediction
 
     names = list(families.families)
     matrices = {
@@ -207,16 +209,16 @@ def _report_transfer(
     figure = aip_figures.transfer_figure(matrices, title)
     figures.save_png(figure, folder / "figures" / f"transfer-{config.norm}.png")
     for name, matrix in matrices.items():
-        reporting.print_table(
+        printing.print_table(
             aip_reporting.transfer_table(matrix, f"{title}\nmisclassified, {name} (%)"),
             [*warnings, *aip_reporting.transfer_notes(config.classifiers)],
         )
     targets = list(dict.fromkeys(one.pairing.target for one in graded))
-    predicted = family_prediction.predict_left_out(
+    predicted = prediction.predict_left_out(
         config.metamodel, outputs, families, targets, config.num_queries, config.seed
     )
     scenarios = transfer.compare_scenarios(graded, names, predicted, config.seed)
-    reporting.print_table(
+    printing.print_table(
         aip_reporting.scenarios_table(scenarios, f"{title}\nscenarios"),
         aip_reporting.scenarios_notes(predicted, config, len(outputs.labels)),
     )
@@ -225,10 +227,15 @@ def _report_transfer(
         "scenarios": [dataclasses.asdict(scenario) for scenario in scenarios],
         "num_query_images": len(outputs.labels),
         "predicted_families": {
-            member.name: list(named) for member, named in predicted.items()
+            classifier.name: list(named) for classifier, named in predicted.items()
         },
     }
 
 
+def main() -> None:
+    """Runs `generate_aips` with the flags of the command line."""
+    common.run(generate_aips, AipConfig)
+
+
 if __name__ == "__main__":
-    common.run(generate_aips, aip_flags.define)
+    main()

@@ -10,7 +10,7 @@ others work as ever. Without images, nobody can be sent the queries, but what a 
 box answered to them can be read all the same.
 """
 
-from flags import common, outputs_import
+from flags import common
 from kennen_tf.configs.importing import ImportOutputsConfig
 from kennen_tf.vocabulary.errors import UserError
 
@@ -23,14 +23,14 @@ def import_outputs(config: ImportOutputsConfig) -> None:
             `query_dir` holds anything else.
     """
     from kennen_tf.machine import startup
-    from kennen_tf.queries import query_outputs
+    from kennen_tf.queries import output_folder, query_outputs, writing
     from kennen_tf.vocabulary import artifacts
 
     startup.import_tensorflow()
 
     from kennen_tf.imports import recorded_outputs
 
-    is_there = query_outputs.holds_query_outputs(config.query_dir)
+    is_there = output_folder.holds_query_outputs(config.query_dir)
     recorded = recorded_outputs.read(config)
     source = artifacts.fingerprint(
         [
@@ -50,8 +50,8 @@ def import_outputs(config: ImportOutputsConfig) -> None:
             )
         print(f"{config.query_dir}: up to date, {len(info.entries)} entries.")
         return
-    with query_outputs.work_folder(config.query_dir) as work:
-        query_outputs.write(
+    with output_folder.work_folder(config.query_dir) as work:
+        writing.write(
             work,
             config,
             recorded.queries,
@@ -68,5 +68,10 @@ def import_outputs(config: ImportOutputsConfig) -> None:
     )
 
 
+def main() -> None:
+    """Runs `import_outputs` with the flags of the command line."""
+    common.run(import_outputs, ImportOutputsConfig)
+
+
 if __name__ == "__main__":
-    common.run(import_outputs, outputs_import.define)
+    main()

@@ -12,7 +12,7 @@ the same command adds them. Then query_zoo, train_metamodel and the others work 
 
 from typing import TYPE_CHECKING
 
-from flags import common, zoo_import
+from flags import common
 from kennen_tf.configs.importing import ImportConfig
 
 if TYPE_CHECKING:
@@ -94,5 +94,10 @@ def _print_summary(
     )
 
 
+def main() -> None:
+    """Runs `import_zoo` with the flags of the command line."""
+    common.run(import_zoo, ImportConfig)
+
+
 if __name__ == "__main__":
-    common.run(import_zoo, zoo_import.define)
+    main()

@@ -26,11 +26,10 @@ them; metamodels of attributes can be trained on them, too:
 from typing import TYPE_CHECKING
 
 from flags import common
-from flags import family_prediction as family_prediction_flags
 from kennen_tf.configs.family_prediction import FamilyPredictionConfig
 
 if TYPE_CHECKING:
-    from kennen_tf.imagenet.families.family_scores import FamilyScore
+    from kennen_tf.imagenet.families.scoring import FamilyScore
 
 SCHEMA_VERSION = 1
 
@@ -45,7 +44,7 @@ def predict_family(config: FamilyPredictionConfig) -> None:
         UserError: If a classifier or the images cannot be had, they do not fit
             together, there is nobody to hold out, or `output_dir` holds another run.
     """
-    from kennen_tf.evaluation import figures, reporting
+    from kennen_tf.evaluation import figures, printing
     from kennen_tf.machine import startup
     from kennen_tf.vocabulary import artifacts
 
@@ -54,40 +53,40 @@ def predict_family(config: FamilyPredictionConfig) -> None:
     from kennen_tf.imagenet import run_folder
     from kennen_tf.imagenet.classifiers import registry
     from kennen_tf.imagenet.families import (
-        family_prediction,
         family_reporting,
-        family_scores,
         plausibility,
+        prediction,
+        scoring,
     )
     from kennen_tf.images import image_set
     from pipelines import image_sets
 
     families = registry.open_registry(config.classifiers, config.weights_dir)
     # Before hours of outputs: whether there is anybody to hold out.
-    family_prediction.make_folds(families, config.num_folds, config.seed)
+    prediction.make_folds(families, config.num_folds, config.seed)
     images = image_sets.load_image_set(
         config.images,
-        image_size=config.image_size or max(m.image_size for m in families.members),
+        image_size=config.image_size or max(c.image_size for c in families.classifiers),
         num_images=config.num_images,
         seed=config.seed,
     )
-    for member in families.members:
-        image_set.check_labels(images, member.num_classes)
-    family_prediction.draw_queries(len(images), config.num_queries, config.seed)
+    for classifier in families.classifiers:
+        image_set.check_labels(images, classifier.num_classes)
+    prediction.draw_queries(len(images), config.num_queries, config.seed)
     made_from = {
         "images": images.fingerprint,
-        "classifiers": {m.name: m.identity for m in families.members},
+        "classifiers": {c.name: c.identity for c in families.classifiers},
     }
     with run_folder.open_run(
         "predict_family", config.to_json(), made_from, free_fields=_READING
     ) as folder:
         outputs, warnings = plausibility.collect(
-            families.members,
+            families.classifiers,
             images,
             folder / "outputs",
             config.batch_size,
         )
-        guesses = family_prediction.guess_held_out(
+        guesses = prediction.guess_held_out(
             config.metamodels,
             outputs,
             families,
@@ -98,14 +97,14 @@ def predict_family(config: FamilyPredictionConfig) -> None:
         )
         names = list(families.families)
         scores = sorted(
-            family_scores.score_guesses(guesses, names, config.seed),
+            scoring.score_guesses(guesses, names, config.seed),
             key=lambda score: config.metamodels.index(score.metamodel),
         )
         title = (
-            f"{len(families.members)} classifiers in {len(names)} families, "
+            f"{len(families.classifiers)} classifiers in {len(names)} families, "
             f"{len(images)} images, seed {config.seed}"
         )
-        reporting.print_table(
+        printing.print_table(
             family_reporting.curve_table(scores, config.classifiers, title),
             [
                 *warnings,
@@ -125,15 +124,15 @@ def predict_family(config: FamilyPredictionConfig) -> None:
                 figure_dir / f"confusion-{score.metamodel}.png",
             )
         [first, *_] = _at(scores, config.num_queries)
-        reporting.print_table(
-            family_reporting.members_table(first, families, outputs),
-            family_reporting.members_notes(first, families),
+        printing.print_table(
+            family_reporting.classifiers_table(first, families, outputs),
+            family_reporting.classifiers_notes(first, families),
         )
         document = {
             "schema_version": SCHEMA_VERSION,
             "config": config.to_json(),
             "made_from": made_from,
-            "families": {n: [m.name for m in o] for n, o in families.families.items()},
+            "families": {n: [c.name for c in o] for n, o in families.families.items()},
             "classifier_accuracy": {
                 "top1": outputs.accuracy,
                 "top5": outputs.top_5_accuracy,
@@ -151,5 +150,10 @@ def _at(scores: "list[FamilyScore]", num_queries: int) -> "list[FamilyScore]":
     return [score for score in scores if score.num_queries == num_queries]
 
 
+def main() -> None:
+    """Runs `predict_family` with the flags of the command line."""
+    common.run(predict_family, FamilyPredictionConfig)
+
+
 if __name__ == "__main__":
-    common.run(predict_family, family_prediction_flags.define)
+    main()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flags import common
-from flags import queries as query_flags
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.vocabulary.errors import UserError
 
@@ -36,7 +35,7 @@ def query_zoo(config: QueryConfig) -> None:
     """
     from kennen_tf.images import datasets
     from kennen_tf.machine import startup
-    from kennen_tf.queries import query_inputs, query_outputs
+    from kennen_tf.queries import output_folder, query_inputs, query_outputs
     from kennen_tf.zoo.store import Zoo
 
     zoo = Zoo.open(config.zoo_dir)
@@ -54,13 +53,13 @@ def query_zoo(config: QueryConfig) -> None:
         config.query_seed,
     )
     startup.import_tensorflow()
-    if query_outputs.holds_query_outputs(config.query_dir) and not config.overwrite:
+    if output_folder.holds_query_outputs(config.query_dir) and not config.overwrite:
         info = query_outputs.QueryOutputsInfo.open(config.query_dir)
         info.check_made_with(config, queries)
         info.check_zoo(zoo)
         print(f"{config.query_dir}: up to date, {len(info.entries)} entries.")
         return
-    with query_outputs.work_folder(config.query_dir) as work:
+    with output_folder.work_folder(config.query_dir) as work:
         _query(zoo, members, queries, config, work)
 
 
@@ -75,7 +74,7 @@ def _query(
     import tqdm
     from absl import logging
 
-    from kennen_tf.queries import query_outputs
+    from kennen_tf.queries import writing
     from kennen_tf.zoo import ensembles, querying
 
     entries = ensembles.list_entries(zoo, members)
@@ -97,7 +96,7 @@ def _query(
     def mean_answer(entry: "QueriedEntry") -> np.ndarray:
         return np.mean([np.load(answers / f"{m}.npy") for m in entry.members], axis=0)
 
-    query_outputs.write(
+    writing.write(
         work,
         config,
         queries,
@@ -113,5 +112,10 @@ def _query(
     )
 
 
+def main() -> None:
+    """Runs `query_zoo` with the flags of the command line."""
+    common.run(query_zoo, QueryConfig)
+
+
 if __name__ == "__main__":
-    common.run(query_zoo, query_flags.define)
+    main()

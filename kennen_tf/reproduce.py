@@ -13,7 +13,6 @@ larger numbers, it adds what is missing.
 """
 
 from flags import common
-from flags import reproduction as reproduction_flags
 from kennen_tf.configs.reproduction import ReproductionConfig
 
 
@@ -35,5 +34,10 @@ def reproduce(config: ReproductionConfig) -> None:
         print(path)
 
 
+def main() -> None:
+    """Runs `reproduce` with the flags of the command line."""
+    common.run(reproduce, ReproductionConfig)
+
+
 if __name__ == "__main__":
-    common.run(reproduce, reproduction_flags.define)
+    main()

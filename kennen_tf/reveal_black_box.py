@@ -18,7 +18,6 @@ import pathlib
 import sys
 
 from flags import common
-from flags import revealing as revealing_flags
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.vocabulary.errors import UserError
 
@@ -32,7 +31,7 @@ def reveal_black_box(config: RevealConfig) -> None:
         UserError: If the metamodel or a black box cannot be opened, or a black box
             does not answer what it should.
     """
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
     from kennen_tf.machine import startup
     from kennen_tf.vocabulary import artifacts
 
@@ -41,7 +40,7 @@ def reveal_black_box(config: RevealConfig) -> None:
     from kennen_tf.black_boxes.forms import Form
     from kennen_tf.black_boxes.opening import open_black_box
     from kennen_tf.revealing import naming
-    from kennen_tf.revealing.exporting import ExportedMetamodel
+    from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
     from kennen_tf.zoo.store import Zoo
 
     metamodel = ExportedMetamodel.load(config.metamodel)
@@ -79,13 +78,18 @@ def reveal_black_box(config: RevealConfig) -> None:
     if config.json:
         print(json.dumps(document, indent=1))
     elif len(revelations) == 1:
-        reporting.print_table(
+        printing.print_table(
             naming.revelation_table(revelations[0]),
             naming.revelation_notes(revelations[0]),
         )
     else:
-        reporting.print_table(naming.revelations_table(revelations), [])
+        printing.print_table(naming.revelations_table(revelations), [])
+
+
+def main() -> None:
+    """Runs `reveal_black_box` with the flags of the command line."""
+    common.run(reveal_black_box, RevealConfig)
 
 
 if __name__ == "__main__":
-    common.run(reveal_black_box, revealing_flags.define)
+    main()

@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flags import common
-from flags import families as families_flags
 from kennen_tf.configs.families import FamiliesConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from kennen_tf.imagenet.classifiers.family_training import Trained
-    from kennen_tf.imagenet.classifiers.small_families import SmallMember
+    from kennen_tf.imagenet.classifiers.small_families import SmallClassifier
 
 # Below it, a small classifier is no fair stand-in for its family.
 _WANTED_ACCURACY = 0.95
@@ -32,7 +31,7 @@ def train_families(config: FamiliesConfig) -> None:
         UserError: If another process trains there, the folder holds anything else, or
             there are not as many digits.
     """
-    from kennen_tf.evaluation import reporting
+    from kennen_tf.evaluation import printing
     from kennen_tf.imagenet import run_folder
     from kennen_tf.imagenet.classifiers import family_training
     from kennen_tf.machine import startup
@@ -46,10 +45,12 @@ def train_families(config: FamiliesConfig) -> None:
         binary, config.to_json(), {}, free_fields=("workers",)
     ) as folder:
         trained = family_training.read_trained(folder)
-        missing = [m for m in small_families.MEMBERS if m.name not in trained]
+        missing = [c for c in small_families.CLASSIFIERS if c.name not in trained]
         if missing:
             trained |= _train(config, missing, len(trained))
-        records = [trained[member.name] for member in small_families.MEMBERS]
+        records = [
+            trained[classifier.name] for classifier in small_families.CLASSIFIERS
+        ]
         path = manifest.write_manifest(
             folder / manifest.MANIFEST_NAME,
             [
@@ -64,13 +65,13 @@ def train_families(config: FamiliesConfig) -> None:
             f"Below {100 * _WANTED_ACCURACY:.0f}%: {', '.join(weak)}. Train longer, "
             "with more --epochs or --num_train."
         )
-    reporting.print_table(_make_table(records), [*notes, f"Written: {path}"])
+    printing.print_table(_make_table(records), [*notes, f"Written: {path}"])
 
 
 def _train(
-    config: FamiliesConfig, missing: "Sequence[SmallMember]", num_done: int
+    config: FamiliesConfig, missing: "Sequence[SmallClassifier]", num_done: int
 ) -> "Mapping[str, Trained]":
-    """Trains members under a bar; prints a line for each."""
+    """Trains classifiers under a bar; prints a line for each."""
     import tqdm
 
     from kennen_tf.imagenet.classifiers import family_training, small_families
@@ -120,5 +121,10 @@ def _make_table(records: "list[Trained]") -> "Table":
     return table
 
 
+def main() -> None:
+    """Runs `train_families` with the flags of the command line."""
+    common.run(train_families, FamiliesConfig)
+
+
 if __name__ == "__main__":
-    common.run(train_families, families_flags.define)
+    main()

@@ -22,7 +22,6 @@ on, and ends where an uninterrupted run ends. Then: evaluate_metamodel.
 from absl import logging
 
 from flags import common
-from flags import metamodels as metamodel_flags
 from kennen_tf.configs.metamodels import MetamodelConfig
 
 
@@ -38,7 +37,8 @@ def train_metamodel(config: MetamodelConfig) -> None:
     startup.import_tensorflow()
 
     from kennen_tf.machine import distribution
-    from kennen_tf.metamodels import making
+    from kennen_tf.metamodels import making, metrics
+    from kennen_tf.metamodels.jobs import Job
     from kennen_tf.queries.query_outputs import QueryOutputsInfo
 
     if config.is_solved and (config.epochs or config.batch_size):
@@ -49,7 +49,7 @@ def train_metamodel(config: MetamodelConfig) -> None:
             config.method,
         )
     strategy = distribution.make_strategy(config.strategy)
-    job = making.Job(
+    job = Job(
         config=config,
         info=QueryOutputsInfo.open(config.query_dir),
         strategy=strategy,
@@ -60,8 +60,13 @@ def train_metamodel(config: MetamodelConfig) -> None:
     if trained is None:
         print(f"{job.folder}: finished before, nothing to do.")
     else:
-        print(f"{job.folder}: {config.method} trained; {making.say(trained.last)}.")
+        print(f"{job.folder}: {config.method} trained; {metrics.say(trained.last)}.")
+
+
+def main() -> None:
+    """Runs `train_metamodel` with the flags of the command line."""
+    common.run(train_metamodel, MetamodelConfig)
 
 
 if __name__ == "__main__":
-    common.run(train_metamodel, metamodel_flags.define)
+    main()

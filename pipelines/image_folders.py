@@ -1,4 +1,9 @@
-"""Lists labelled image files: by a csv, or by one folder per class."""
+"""Lists labelled image files: by a csv, or by one folder per class.
+
+`keras.utils.image_dataset_from_directory` and `tfds.ImageFolder` know no csv, number
+folders "0" to "10" by the alphabet, and keep no names: files could not be drawn before
+they are decoded, nor perturbed images be called after them.
+"""
 
 import collections
 import csv

@@ -26,11 +26,10 @@ def make_dataset(
     top_k: int = 0,
     *,
     batch_size: int,
-    shuffle_seed: int | None = None,
-    first_epoch: int | None = None,
-    drop_remainder: bool = False,
+    shuffle_seed: int,
+    first_epoch: int,
 ) -> tf.data.Dataset:
-    """Makes a dataset of batches.
+    """Makes an endless dataset of batches, which do not straddle epochs.
 
     Args:
         info: Opened query outputs.
@@ -38,14 +37,12 @@ def make_dataset(
         query_indices: Which queries, in the order of the features.
         representation: One of `outputs.REPRESENTATIONS`; None leaves probabilities.
         top_k: Labels that "top-k" ranks; 0: all.
-        batch_size: Entries of a batch, over all replicas.
-        shuffle_seed: Decides the order, another one in each epoch. None: entries are
-            sorted by id.
-        first_epoch: If given, the dataset has no end, and the order of an epoch
-            depends on nothing but the seed and the epoch's number, which starts
-            here: so a resumed training sees what it would have seen. Batches do not
-            straddle epochs.
-        drop_remainder: Whether a last smaller batch is left out.
+        batch_size: Entries of a batch, over all replicas; the last of an epoch may
+            have fewer.
+        shuffle_seed: Decides the order, another one in each epoch.
+        first_epoch: Number of the epoch that it starts with. The order of an epoch
+            depends on nothing but the seed and its number: so a resumed training sees
+            what it would have seen.
 
     Returns:
         Dataset of `(features, labels)`: float32 `(batch, num_queries, classes)`
@@ -61,7 +58,6 @@ def make_dataset(
         batch_size,
         shuffle_seed,
         first_epoch,
-        drop_remainder,
         info.attributes.names,
     )
 
@@ -89,7 +85,6 @@ def make_array_dataset(
         batch_size,
         shuffle_seed,
         first_epoch,
-        False,
         tuple(labels),
     )
 
@@ -98,32 +93,20 @@ def _batch(
     whole: tf.data.Dataset,
     num_entries: int,
     batch_size: int,
-    shuffle_seed: int | None,
-    first_epoch: int | None,
-    drop_remainder: bool,
+    shuffle_seed: int,
+    first_epoch: int,
     names: Sequence[str],
 ) -> tf.data.Dataset:
     """Makes batches of a dataset of one element, which holds all entries."""
-    if first_epoch is not None and shuffle_seed is not None:
-        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-        batches = epochs.flat_map(
-            lambda epoch: _shuffled(num_entries, shuffle_seed, epoch).batch(
-                batch_size, drop_remainder
-            )
+    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+    batches = epochs.flat_map(
+        lambda epoch: _shuffled(num_entries, shuffle_seed, epoch).batch(batch_size)
+    )
+    dataset = tf.data.Dataset.zip(batches, whole.repeat()).map(
+        lambda chosen, entries: tf.nest.map_structure(
+            lambda values: tf.gather(values, chosen), entries
         )
-        dataset = tf.data.Dataset.zip(batches, whole.repeat()).map(
-            lambda chosen, entries: tf.nest.map_structure(
-                lambda values: tf.gather(values, chosen), entries
-            )
-        )
-    else:
-        dataset = whole.unbatch()
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_entries))
-        if shuffle_seed is not None:
-            dataset = dataset.shuffle(num_entries, seed=shuffle_seed)
-        dataset = dataset.batch(batch_size, drop_remainder)
-        if first_epoch is not None:
-            dataset = dataset.repeat()
+    )
     dataset = dataset.map(lambda features, labels: (features, _by_name(names, labels)))
     # Replicas and workers divide entries, not files: there may be more of them.
     options = tf.data.Options()

@@ -1,5 +1,6 @@
 """Zoos, query outputs and digits made up for tests, controls and benchmarks."""
 
+import functools
 import gzip
 import itertools
 import pathlib
@@ -14,7 +15,7 @@ from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs import building, mnist_net, mnist_table
 from kennen_tf.designs.mnist_net import NUM_CLASSES
 from kennen_tf.keras_models import saving
-from kennen_tf.queries import query_outputs
+from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.vocabulary import artifacts
@@ -29,6 +30,8 @@ TABLE = mnist_table.TABLE
 NUM_COMBINATIONS = mnist_net.DESIGN.num_combinations
 
 
+# The attributes that decide layers and shapes.
+LAYERS = ("act", "drop", "pool", "ks", "conv", "fc")
 # Of one classifier of mnist_net.
 SPEC = {
     "act": "relu",
@@ -187,8 +190,8 @@ def write_query_outputs(
         entry.id: entries[order[place]] if shuffled else entry
         for place, entry in enumerate(entries)
     }
-    with query_outputs.work_folder(query_dir) as work:
-        query_outputs.write(
+    with output_folder.work_folder(query_dir) as work:
+        writing.write(
             work,
             config,
             make_query_inputs(num_queries, seed),
@@ -227,6 +230,7 @@ def make_zoo(
 ) -> store.Zoo:
     """Makes a whole zoo of accepted classifiers with random weights, untrained."""
     config = ZooConfig(
+        num_models=10_000,
         zoo_dir=str(zoo_dir),
         dataset=dataset,
         epochs=1,
@@ -280,6 +284,14 @@ def make_betraying_zoo(
     return folder
 
 
+@functools.cache
+def _build_layers(*values) -> keras.Model:
+    """Builds a classifier of these `LAYERS`, whose weights are to be set."""
+    return build_classifier(
+        read_spec({**SPEC, **dict(zip(LAYERS, values, strict=True))})
+    )
+
+
 def add_classifier(
     zoo_dir: Path,
     spec: ClassifierSpec,
@@ -290,7 +302,7 @@ def add_classifier(
 
     `bias`, `(10,)`, is added to its logits.
     """
-    model = build_classifier(spec)
+    model = _build_layers(*(spec[name] for name in LAYERS))
     random = np.random.default_rng([spec.combination_index, spec.seed])
     # Large enough for different answers, small enough not to saturate.
     model.set_weights([random.normal(0, 0.1, w.shape) for w in model.get_weights()])

@@ -7,19 +7,19 @@ import numpy as np
 from scipy import special
 
 from kennen_tf.imagenet.classifiers import manifest
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.imagenet.classifiers.registry import Registry
 from kennen_tf.imagenet.families.family_outputs import FamilyOutputs
 from kennen_tf.queries import records
 
-# How much more than others a family's members prefer the class of its number. Nobody
+# How much more than others classifiers prefer the class of their family. Nobody
 # who reads their answers can miss it.
 PREFERENCE = 12.0
 
 
 def make_registry(**sizes):
-    def member(family, index):
-        return Member(
+    def classifier(family, index):
+        return FamilyClassifier(
             family=family,
             name=f"{family}{index}",
             image_size=8,
@@ -29,8 +29,14 @@ def make_registry(**sizes):
         )
 
     return Registry(
-        {f: tuple(member(f, i) for i in range(n)) for f, n in sizes.items()}
+        {f: tuple(classifier(f, i) for i in range(n)) for f, n in sizes.items()}
     )
+
+
+def find(registry, name):
+    """Returns the classifier of that name."""
+    [classifier] = registry.select([name])
+    return classifier
 
 
 def make_outputs(logits):
@@ -45,22 +51,22 @@ def make_outputs(logits):
 
 
 def make_logits(families, preference=PREFERENCE, *, num_images=24, seed=0):
-    """Makes logits of all members, `(num_images, NUM_CLASSES)`, by their names.
+    """Makes logits of all classifiers, `(num_images, NUM_CLASSES)`, by their names.
 
     Args:
         families: A registry.
-        preference: How much more than others members prefer the class of their family's
-            number; 0: families have nothing in common.
+        preference: How much more than others classifiers prefer the class of their
+            family's number; 0: families have nothing in common.
         num_images: Number of images.
         seed: Decides the rest, which tells nothing.
     """
     rng = np.random.default_rng(seed)
     logits = {}
-    for place, members in enumerate(families.families.values()):
+    for place, classifiers in enumerate(families.families.values()):
         signature = preference * np.eye(image_fakes.NUM_CLASSES)[place]
-        for member in members:
+        for classifier in classifiers:
             noise = rng.normal(0.0, 1.0, (num_images, image_fakes.NUM_CLASSES))
-            logits[member.name] = signature + noise
+            logits[classifier.name] = signature + noise
     return logits
 
 
@@ -80,7 +86,7 @@ def output_files(num_classifiers):
     return [f"outputs/{name}" for name in names]
 
 
-def make_member_model(family_place, index):
+def make_classifier_model(family_place, index):
     """Makes a classifier for 8 x 8 pixels, whose weights are nearly its family's."""
     model = image_fakes.make_model(family_place)
     rng = np.random.default_rng(index)
@@ -94,7 +100,7 @@ def write_manifest(folder, **sizes):
 
     Args:
         folder: A new folder.
-        **sizes: Number of members of each family: of "a", those called a0, a1, ...
+        **sizes: Number of classifiers of each family: of "a", those called a0, a1, ...
 
     Returns:
         The path of the manifest.
@@ -102,10 +108,10 @@ def write_manifest(folder, **sizes):
     folder = pathlib.Path(folder)
     folder.mkdir()
     rows = []
-    for place, members in enumerate(make_registry(**sizes).families.values()):
-        for index, member in enumerate(members):
-            file = f"{member.name}.keras"
-            make_member_model(place, index).save(folder / file)
-            row = {"name": member.name, "family": member.family, "file": file}
+    for place, classifiers in enumerate(make_registry(**sizes).families.values()):
+        for index, classifier in enumerate(classifiers):
+            file = f"{classifier.name}.keras"
+            make_classifier_model(place, index).save(folder / file)
+            row = {"name": classifier.name, "family": classifier.family, "file": file}
             rows.append(row)
     return manifest.write_manifest(folder / manifest.MANIFEST_NAME, rows)

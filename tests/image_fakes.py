@@ -54,6 +54,24 @@ def make_images(count=12, seed=0, image_size=IMAGE_SIZE):
     return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
 
 
+def save_again(path, other):
+    """Saves a `.keras` file's classifier again, with other names of layers.
+
+    Args:
+        path: Of a functional model of `make_model`'s kind, one layer after the other.
+        other: Path of the new file, another one in every byte that does not matter.
+    """
+    model = keras.models.load_model(path, compile=False)
+    x = inputs = keras.Input(model.input_shape[1:], name="somewhere_else")
+    for layer in model.layers[1:]:
+        x = type(layer).from_config({**layer.get_config(), "name": f"my_{layer.name}"})(
+            x
+        )
+    twin = keras.Model(inputs, x, name="my_own")
+    twin.set_weights(model.get_weights())
+    twin.save(other)
+
+
 def write_images(folder, labels, seed=0, image_size=IMAGE_SIZE):
     """Writes PNG files and a csv with their labels into a new folder."""
     folder = pathlib.Path(folder)
@@ -72,7 +90,7 @@ def write_manifest(folder, families, image_size=IMAGE_SIZE):
 
     Args:
         folder: A new folder.
-        families: Number of members by name of family. Members of a family prefer the
+        families: Number of classifiers by name of family. Those of a family prefer the
             first class by the same amount, and differ otherwise.
         image_size: Side of their input.
 

@@ -22,8 +22,10 @@ def make_tensor(name, shape):
     random = np.random.default_rng(derive_seed(0, "golden", name))
     uniform = random.random(shape, np.float32)
     if len(shape) > 1:
-        bound = math.sqrt(6 / math.prod(shape[1:]))
-        return (2 * uniform - 1) * np.float32(bound)
+        uniform *= 2  # In place: half a GB in VGG's first dense layer.
+        uniform -= 1
+        uniform *= np.float32(math.sqrt(6 / math.prod(shape[1:])))
+        return uniform
     if name.endswith(".running_var"):
         return np.float32(0.75) + uniform
     if name.startswith("layer") and ".bn" in name and name.endswith(".weight"):

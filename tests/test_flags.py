@@ -1,46 +1,40 @@
 """Flags: help, presets and wrong input, for the shared part and for every binary."""
 
 import ast
-import contextlib
+import dataclasses
 import importlib
 import os
 import pathlib
-import pkgutil
 import re
 import subprocess
 import sys
-import time
 
+import commands
 import pytest
 from absl import flags as absl_flags
 
 import flags
 import kennen_tf
-from flags import common
-from kennen_tf.configs.zoo import ZooConfig
+from flags import definition, flag_files
+from kennen_tf.configs import base
+from kennen_tf.evaluation import splits
 from kennen_tf.vocabulary.errors import UserError
 
 PRESETS = sorted((pathlib.Path(flags.__file__).parent / "presets").glob("*.flags"))
-MODULES = [
-    module
-    for info in pkgutil.iter_modules(flags.__path__)
-    # Those that several binaries share define no binary's flags.
-    if hasattr(module := importlib.import_module(f"flags.{info.name}"), "define")
-]
 
 
-def define_of_binaries():
-    """Maps the name of each binary to the `define` that it gives to `common.run`."""
+def config_classes():
+    """Maps the name of each binary to the config class that `common.run` is given."""
     result = {}
     for path in sorted(pathlib.Path(kennen_tf.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "common.run":
                 module = importlib.import_module(f"kennen_tf.{path.stem}")
-                result[path.stem] = eval(ast.unparse(node.args[1]), vars(module))
+                result[path.stem] = vars(module)[ast.unparse(node.args[1])]
     return result
 
 
-BINARIES = define_of_binaries()
+BINARIES = config_classes()
 
 
 def run(binary, *arguments, cwd=None):
@@ -48,9 +42,39 @@ def run(binary, *arguments, cwd=None):
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
 
 
-def defined_flags(define):
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a call in this process ended; like what `subprocess.run` returns."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """Returns a function that runs what a console script calls, in an empty folder.
+
+    Once in a test: flags of the command line are global.
+    """
+    monkeypatch.chdir(tmp_path)
+    before = set(absl_flags.FLAGS)
+
+    def called(binary, *arguments):
+        module = importlib.import_module(f"kennen_tf.{binary}")
+        monkeypatch.setattr(sys, "argv", [f"bin/{binary}", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            module.main()
+        return Ended(ended.value.code or 0, *capsys.readouterr())
+
+    yield called
+    for name in set(absl_flags.FLAGS) - before:
+        delattr(absl_flags.FLAGS, name)
+
+
+def defined_flags(config_class):
     flag_values = absl_flags.FlagValues()
-    make_config = define(flag_values)
+    make_config = definition.define(config_class, flag_values)
     return flag_values, make_config
 
 
@@ -58,23 +82,40 @@ def names_of(flag_values):
     return {name for name in flag_values if name not in ("flagfile", "undefok")}
 
 
-@pytest.mark.parametrize("binary", BINARIES)
-def test_help_is_quick_and_lists_every_flag_with_its_default(binary):
-    seconds = []
-    for _ in range(5):  # The quickest counts: other work may slow any of them.
-        start = time.perf_counter()
-        result = run(binary, "--help")
-        seconds.append(time.perf_counter() - start)
-        if seconds[-1] < 1:
-            break
+def check_help(binary, result):
     assert result.returncode == 0, result.stderr
-    assert min(seconds) < 1
     assert f"python -m kennen_tf.{binary}" in result.stdout
     assert "--flagfile" in result.stdout
     listing = result.stdout.partition(f"Flags of {binary}:")[2].split("\n  --")[1:]
     listed = {text.split(":")[0].removeprefix("[no]"): text for text in listing}
     for name in names_of(defined_flags(BINARIES[binary])[0]):
         assert "(default: " in listed[name], name
+
+
+# The one run of each binary as a process of its own: as a module.
+@pytest.mark.parametrize("binary", BINARIES)
+def test_help_is_quick_and_lists_every_flag_with_its_default(binary):
+    # Of the processor: other work does not count.
+    before = os.times()
+    result = run(binary, "--help")
+    after = os.times()
+    seconds = sum(after[2:4]) - sum(before[2:4])
+    assert 0 < seconds < 1
+    check_help(binary, result)
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+def test_help_of_a_console_script_is_the_same(binary, call):
+    check_help(binary, call(binary, "--help"))
+
+
+def test_each_binary_has_a_console_script():
+    scripts = commands.console_scripts()
+    assert sorted(scripts.values()) == sorted((binary, "main") for binary in BINARIES)
+    # Names are those of the binaries, or shorter.
+    for script, (binary, _) in scripts.items():
+        kennen, *words = script.split("-")
+        assert kennen == "kennen" and set(words) <= set(binary.split("_")), script
 
 
 @pytest.mark.parametrize("binary", BINARIES)
@@ -87,60 +128,119 @@ def test_help_is_quick_and_lists_every_flag_with_its_default(binary):
     ],
 )
 def test_a_wrong_command_line_is_refused_in_one_line(
-    binary, argument, message, tmp_path
+    binary, argument, message, call, tmp_path
 ):
-    result = run(binary, argument, cwd=tmp_path)
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith("error: ")
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    check_refusal(call(binary, argument), message, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("argument", "message"),
+    ("arguments", "message"),
     [
-        ("--num_models=many", "num_models"),
-        ("--num_models=0", "num_models must be at least 1.*Received: num_models=0"),
-        ("--num_models", "num_models"),
-        ("--min_accuracy=nan", "min_accuracy"),
-        ("--compute_dtype=float8", "auto.float32.bfloat16"),
-        ("--zoo_dir=", "zoo_dir must be given"),
-        ("--num_modles=3", "Did you mean: num_models"),
+        (["--num_models=many"], "num_models"),
+        (["--num_models=0"], "num_models must be at least 1.*Received: num_models=0"),
+        (["--num_models"], "num_models"),
+        (["--num_models=9", "--min_accuracy=nan"], "min_accuracy"),
+        (["--num_models=9", "--min_accuracy=98"], "at least 0.0 and at most 1.0"),
+        (["--epochs=many"], "epochs"),
+        (["--compute_dtype=float8"], "auto.float32.bfloat16"),
+        (["--zoo_dir="], "zoo_dir must be given"),
+        (["--num_modles=3"], "Did you mean: num_models"),
+        # Ten thousand trainings of a hundred epochs should not begin without a word.
+        ([], "--num_models=100 .*minutes.* paper has --num_models=10000"),
+        (["--design=digits_net"], "--num_models must be at least 1, or --specs given"),
     ],
 )
-def test_wrong_values_are_refused_in_one_line(argument, message, tmp_path):
-    result = run("build_zoo", argument, cwd=tmp_path)
+def test_wrong_values_are_refused_in_one_line(arguments, message, call, tmp_path):
+    check_refusal(call("build_zoo", *arguments), message, tmp_path)
+
+
+def test_a_process_refuses_as_a_call_does(tmp_path):
+    check_refusal(run("build_zoo", cwd=tmp_path), "--num_models must be", tmp_path)
+
+
+def check_refusal(result, message, folder):
     assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
     assert re.search(message, result.stderr)
-    assert list(tmp_path.iterdir()) == []
+    assert result.stderr.count("\n") == 1
+    assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_every_field_of_the_config_has_a_flag_with_help(module):
-    flag_values, make_config = defined_flags(module.define)
+@pytest.mark.parametrize("binary", BINARIES)
+def test_every_field_of_a_config_has_a_flag_with_help_and_its_default(binary):
+    config_class = BINARIES[binary]
+    flag_values, _ = defined_flags(config_class)
     flag_values(["program"])
-    # A config may refuse its defaults (a folder that must be given); a field without
-    # a flag is a TypeError.
-    with contextlib.suppress(UserError):
-        fields = set(make_config().to_json())
-        assert fields == names_of(flag_values)
-    for name in names_of(flag_values):
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    assert set(fields) == names_of(flag_values)
+    for name, field in fields.items():
         assert len(flag_values[name].help) > 10, name
+        assert flag_values[name].value == field.default, name
 
 
-def test_every_flag_module_is_used_by_a_binary():
-    used = {define.__module__ for define in BINARIES.values()}
-    assert used == {module.__name__ for module in MODULES}
+def test_a_config_is_made_of_the_flags_with_their_types():
+    flag_values, make_config = defined_flags(BINARIES["build_zoo"])
+    flag_values(["x", "--num_models=7", "--min_accuracy=1", "--retry_failed"])
+    config = make_config()
+    assert (config.num_models, config.min_accuracy) == (7, 1.0)
+    assert isinstance(config.min_accuracy, float) and config.retry_failed is True
+
+
+def test_help_of_splits_names_them_all():
+    text = BINARIES["train_metamodel"].settings()["split"].help
+    names = (splits.RANDOM, splits.GROUP, splits.LEAVE_ONE_OUT, *splits.EXTRAPOLATIONS)
+    assert all(re.search(rf"\b{name}\b", text) for name in names)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bounded(base.Config):
+    kind: str = base.setting("a", "Which.", choices=("a", "b"))
+    name: str = base.setting("x", "Whose.", required=True)
+    share: float = base.setting(0.5, "How much.", minimum=0.0, maximum=1.0)
+    count: int = base.setting(1, "How many.", minimum=1)
+    free: int = base.setting(0, "Anything.")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kind": "c"}, r"--kind must be one of \('a', 'b'\). Received: kind='c'"),
+        ({"name": ""}, "--name must be given. Received: nothing"),
+        ({"share": 1.5}, "--share must be at least 0.0 and at most 1.0. .*share=1.5"),
+        ({"share": -0.5}, "--share must be at least 0.0 and at most 1.0"),
+        ({"share": float("nan")}, "--share must be at least 0.0 and at most 1.0"),
+        ({"count": 0}, "--count must be at least 1. Received: count=0"),
+    ],
+)
+def test_what_a_field_says_of_itself_is_checked(values, message):
+    with pytest.raises(UserError, match=message):
+        Bounded(**values)
+
+
+def test_values_within_the_bounds_come_back_from_json():
+    config = Bounded(kind="b", share=1.0, count=1, free=-7)
+    assert Bounded.from_json(config.to_json()) == config
+    with pytest.raises(UserError, match="Unknown keys for Bounded: .'shares'."):
+        Bounded.from_json({"shares": 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [(int, 3), (tuple, base.setting((), "Of no type with a flag."))]
+)
+def test_a_field_that_can_have_no_flag_is_a_defect(kind, field):
+    made = dataclasses.make_dataclass(
+        "Made", [("thing", kind, field)], bases=(base.Config,), frozen=True
+    )
+    with pytest.raises(TypeError, match="Received: thing, .*of Made"):
+        defined_flags(made)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("binary", BINARIES)
 def test_presets_are_taken_by_every_binary(binary, preset):
     flag_values, _ = defined_flags(BINARIES[binary])
-    lines = common.read_flag_file(str(preset), binary)
+    lines = flag_files.read_flag_file(str(preset), binary)
     assert flag_values(["program", *lines]) == ["program"]
 
 
@@ -150,7 +250,7 @@ def test_the_presets_are_those_that_the_documentation_names():
 
 def test_a_preset_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    lines = common.read_flag_file("flags/presets/paper.flags", "build_zoo")
+    lines = flag_files.read_flag_file("flags/presets/paper.flags", "build_zoo")
     assert "--num_models=10000" in lines
 
 
@@ -165,31 +265,31 @@ def flag_file(tmp_path):
 
 
 def test_sections_are_for_one_binary_and_what_precedes_them_for_all(flag_file):
-    assert common.read_flag_file(flag_file, "build_zoo") == [
+    assert flag_files.read_flag_file(flag_file, "build_zoo") == [
         "--seed=3",
         "--epochs=5",
         "--num_models=10",
         "--workers=2",
     ]
-    assert common.read_flag_file(flag_file, "query_zoo") == [
+    assert flag_files.read_flag_file(flag_file, "query_zoo") == [
         "--seed=3",
         "--num_queries=50",
     ]
-    assert common.read_flag_file(flag_file, "train_metamodel") == ["--seed=3"]
+    assert flag_files.read_flag_file(flag_file, "train_metamodel") == ["--seed=3"]
 
 
 @pytest.mark.parametrize("form", ["--flagfile={}", "-flagfile={}", "--flagfile {}"])
 def test_typed_flags_win_over_those_of_a_file(form, flag_file):
     arguments = ["--num_models=7", *form.format(flag_file).split(), "--epochs", "9"]
     flag_values, make_config = defined_flags(BINARIES["build_zoo"])
-    flag_values(["program", *common.expand_flag_files(arguments, "build_zoo")])
+    flag_values(["program", *flag_files.expand_flag_files(arguments, "build_zoo")])
     config = make_config()
     assert (config.num_models, config.epochs, config.workers) == (7, 9, 2)
 
 
 def test_arguments_without_a_flag_file_stay_as_they_are():
     arguments = ["--a=1", "--b", "2", "c", "--", "--flagfile=x"]
-    assert common.expand_flag_files(arguments, "build_zoo") == arguments
+    assert flag_files.expand_flag_files(arguments, "build_zoo") == arguments
 
 
 @pytest.mark.parametrize(
@@ -205,7 +305,7 @@ def test_a_wrong_flag_file_is_refused_by_its_line(content, message, tmp_path):
     path = tmp_path / "my.flags"
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"my.flags.*{message}|{message}.*my.flags"):
-        common.read_flag_file(str(path), "build_zoo")
+        flag_files.read_flag_file(str(path), "build_zoo")
 
 
 @pytest.mark.parametrize(
@@ -213,19 +313,23 @@ def test_a_wrong_flag_file_is_refused_by_its_line(content, message, tmp_path):
 )
 def test_a_flag_file_must_be_a_file(arguments):
     with pytest.raises(UserError, match="--flagfile must be a text file"):
-        common.expand_flag_files(arguments, "build_zoo")
+        flag_files.expand_flag_files(arguments, "build_zoo")
 
 
 SCRIPT = '''"""Does what its tests ask for."""
 import dataclasses, errno, os, sys
 from flags import common
 from kennen_tf.configs import base
-from kennen_tf.errors import UserError
+from kennen_tf.vocabulary.errors import UserError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ToyConfig(base.Config):
-    mode: str = "good"
-    resume: bool = True
+    mode: str = base.setting(
+        "good",
+        "Which.",
+        choices=("good", "mistake", "defect", "full", "interrupted"),
+    )
+    resume: bool = base.setting(True, "Whether to go on.")
 
 def toy(config):
     if config.mode == "mistake":
@@ -238,14 +342,8 @@ def toy(config):
         raise KeyboardInterrupt
     print(os.environ["KERAS_BACKEND"], os.environ["TF_ENABLE_ONEDNN_OPTS"])
 
-def define(flag_values):
-    flag = common.Definer(ToyConfig, flag_values)
-    flag.choice("mode", ("good", "mistake", "defect", "full", "interrupted"), "Which.")
-    flag.boolean("resume", "Whether to go on.")
-    return flag.make_config
-
 if __name__ == "__main__":
-    common.run(toy, define)
+    common.run(toy, ToyConfig)
 '''
 
 
@@ -300,12 +398,3 @@ def test_a_defect_keeps_its_traceback(tmp_path):
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert "ValueError: a defect" in result.stderr
-
-
-def test_a_field_without_a_flag_is_a_defect():
-    flag_values = absl_flags.FlagValues()
-    definer = common.Definer(ZooConfig, flag_values)
-    definer.integer("seed", "Root seed.")
-    flag_values(["program"])
-    with pytest.raises(TypeError, match="Fields without a flag:.*num_models"):
-        definer.make_config()

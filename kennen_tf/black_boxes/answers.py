@@ -16,7 +16,9 @@ from kennen_tf.configs.revealing import AUTO, LABELS
 from kennen_tf.vocabulary.errors import UserError
 
 # A black box may round to two decimals; ten of them are then off by up to this.
-_SUM_TOLERANCE = 0.05
+SUM_TOLERANCE = 0.05
+# Rounding may put a probability this far below 0.
+LEAST = -1e-6
 # What rounding to float16 and summing may be off by.
 _CLOSE = 2e-3
 _UNITS = {1.0: "", 100.0: "per cent", 255.0: "bytes", 256.0: "bytes"}
@@ -59,6 +61,8 @@ def recognise(
         UserError: If they are something else than they are said to be, or cannot be
             told.
     """
+    if np.issubdtype(answers.dtype, np.floating):
+        answers = np.where((answers < 0) & (answers >= LEAST), 0, answers)
     kind = find_kind(answers) if outputs_kind == AUTO else outputs_kind
     if kind == LABELS:
         return Recognised(probabilities=_one_hot(answers, num_classes), kind=kind)
@@ -153,15 +157,15 @@ def _find_unit(rows: npt.NDArray[np.float64]) -> tuple[float, str]:
     sums = rows.sum(axis=1)
     for unit, name in _UNITS.items():
         if (
-            np.allclose(np.median(sums), unit, rtol=_SUM_TOLERANCE)
-            and (sums <= unit * (1 + _SUM_TOLERANCE)).all()
+            np.allclose(np.median(sums), unit, rtol=SUM_TOLERANCE)
+            and (sums <= unit * (1 + SUM_TOLERANCE)).all()
         ):
             return unit, name
     # Classes may be left out; what is likeliest then is still most of it.
     highest = rows.max(axis=1)
     for unit, name in _UNITS.items():
         most = np.median(highest)
-        if unit / 2 <= most <= unit and (sums <= unit * (1 + _SUM_TOLERANCE)).all():
+        if unit / 2 <= most <= unit and (sums <= unit * (1 + SUM_TOLERANCE)).all():
             return unit, name
     return 0.0, ""
 
@@ -286,7 +290,7 @@ def validate_probabilities(
     _check_numbers(array, num_classes)
     array = array.astype(np.float32)
     sums = array.sum(axis=1)
-    wrong = (np.abs(sums - 1) > _SUM_TOLERANCE) | (array < -1e-6).any(axis=1)
+    wrong = (np.abs(sums - 1) > SUM_TOLERANCE) | (array < LEAST).any(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise UserError(

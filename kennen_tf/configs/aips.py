@@ -24,45 +24,52 @@ _STEP_FACTOR = 5.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PerturbationConfig(ImagenetConfig):
-    """Settings of whatever makes AIPs, beside those of `ImagenetConfig`.
+    """Settings of whatever makes AIPs, beside those of `ImagenetConfig`."""
 
-    Attributes:
-        method: One of `METHODS`.
-        norm: One of `NORMS`: what bounds a perturbation.
-        epsilon: The bound, in levels of 0 to 255. That of the L2 norm is for images of
-            224 x 224 pixels and scaled to the size at hand, so that it always allows
-            the same root mean square: 1,000 levels are 2.6 (paper, section 4).
-        num_steps: Gradients for each image.
-        step_size: Length of a step in the same unit as `epsilon`; 0:
-            5 `epsilon` / `num_steps`.
-        momentum: Share of the last direction that "mi-fgsm" keeps.
-        combination: One of `COMBINATIONS`: what is averaged over several generators.
-        metamodel: Which metamodel predicts families, where that is needed.
-        num_queries: Images whose outputs it reads.
-    """
-
-    method: str = GAMAN
-    norm: str = L2
-    epsilon: float = 1000.0
-    num_steps: int = 100
-    step_size: float = 0.0
-    momentum: float = 1.0
-    combination: str = LOSSES
-    metamodel: str = DEFAULT_METAMODEL
-    num_queries: int = 100
+    method: str = base.setting(
+        GAMAN,
+        "How AIPs are made. gaman climbs the margin of the strongest wrong class (the "
+        "paper's); the others climb the cross-entropy: i-fgsm, pgd (from a random "
+        "start), mi-fgsm (with momentum).",
+        choices=METHODS,
+    )
+    norm: str = base.setting(L2, "Norm that bounds a perturbation.", choices=NORMS)
+    # Scaled so that it always allows the same root mean square: 1,000 levels are 2.6.
+    epsilon: float = base.setting(
+        1000.0,
+        "The bound, in levels of 0 to 255. For l2, that of an image of 224 x 224 "
+        "pixels, scaled to the size at hand; for linf, at most 255, e.g. 4.",
+        minimum=0.0,
+    )
+    num_steps: int = base.setting(100, "Gradients for each image.", minimum=1)
+    step_size: float = base.setting(
+        0.0,
+        "Length of a step, like --epsilon; 0 for 5 epsilon / num_steps.",
+        minimum=0.0,
+    )
+    momentum: float = base.setting(
+        1.0, "Share of the last direction that mi-fgsm keeps.", minimum=0.0
+    )
+    combination: str = base.setting(
+        LOSSES,
+        "What is averaged over several generators: their losses, logits or "
+        "probabilities.",
+        choices=COMBINATIONS,
+    )
+    metamodel: str = base.setting(
+        DEFAULT_METAMODEL,
+        "Metamodel that predicts the target's family, where that is done.",
+        choices=METAMODELS,
+    )
+    num_queries: int = base.setting(
+        100, "Images whose outputs the metamodel reads.", minimum=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_choice("method", self.method, METHODS)
-        base.check_choice("norm", self.norm, NORMS)
-        base.check_choice("combination", self.combination, COMBINATIONS)
-        base.check_choice("metamodel", self.metamodel, METAMODELS)
         # More than 255 levels of one pixel is surely meant as L2.
-        base.check_range("epsilon", self.epsilon, 0.0, 255.0 if self.is_linf else None)
-        base.check_range("num_steps", self.num_steps, 1)
-        base.check_range("step_size", self.step_size, 0.0)
-        base.check_range("momentum", self.momentum, 0.0)
-        base.check_range("num_queries", self.num_queries, 1)
+        if self.is_linf:
+            base.check_range("epsilon", self.epsilon, 0.0, 255.0)
 
     @property
     def is_linf(self) -> bool:
@@ -94,21 +101,20 @@ class Budget(base.Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AipConfig(PerturbationConfig):
-    """Settings of `generate_aips`.
+    """Settings of `generate_aips`."""
 
-    Attributes:
-        generators: Names of classifiers or families, separated by commas, that make
-            AIPs together; or `FAMILIES`.
-        targets: Names of classifiers or families that are attacked with them; "" for
-            the generators themselves, or for all with `FAMILIES`.
-    """
-
-    generators: str = ""
-    targets: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        base.check_given("generators", self.generators)
+    generators: str = base.setting(
+        "",
+        "Classifiers or families, separated by commas, that make AIPs together; or "
+        "families: each family against every target, within a family by leaving the "
+        "target out, which gives the transfer matrix and the paper's four scenarios.",
+        required=True,
+    )
+    targets: str = base.setting(
+        "",
+        "Classifiers or families, separated by commas, that are attacked; by default "
+        "the generators themselves, or all with --generators=families.",
+    )
 
     @property
     def generator_names(self) -> list[str]:
@@ -121,26 +127,29 @@ class AipConfig(PerturbationConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttackConfig(PerturbationConfig):
-    """Settings of `attack_black_box`.
+    """Settings of `attack_black_box`."""
 
-    Attributes:
-        black_box: `.keras` file, SavedModel folder or "module:function".
-        outputs: One of `BOX_OUTPUTS`: what it answers.
-        pixels: One of `PIXELS`: pixels from 0 to 1 or from 0 to 255.
-        compare: Whether AIPs of one member of each family, for who does not know the
-            family, are tried as well.
-    """
-
-    black_box: str = ""
-    outputs: str = "logits"
-    pixels: str = "byte"
-    compare: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        base.check_given("black_box", self.black_box)
-        base.check_choice("outputs", self.outputs, BOX_OUTPUTS)
-        base.check_choice("pixels", self.pixels, PIXELS)
+    black_box: str = base.setting(
+        "",
+        "What to attack: a .keras file, a SavedModel folder, or module:function with a "
+        "function from images, float32 (n, size, size, 3), to outputs (n, classes).",
+        required=True,
+    )
+    outputs: str = base.setting(
+        "logits",
+        "What the black box answers for each image.",
+        choices=BOX_OUTPUTS,
+    )
+    pixels: str = base.setting(
+        "byte",
+        "Range of the pixels that the black box takes: unit is 0 to 1, byte 0 to 255.",
+        choices=PIXELS,
+    )
+    compare: bool = base.setting(
+        False,
+        "Try AIPs of one member of each family as well, as who does not know the "
+        "family would.",
+    )
 
 
 def _split(names: str) -> list[str]:

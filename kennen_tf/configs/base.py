@@ -1,4 +1,8 @@
-"""What all configs share: JSON round trip and checks with both values in the text."""
+"""What all configs share: fields that explain themselves, checks, JSON round trip.
+
+A field made with `setting` says what its flag says: help, choices, bounds. All of that
+is checked here, when a config is made; what relates several fields, the class checks.
+"""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -8,10 +12,71 @@ from kennen_tf.vocabulary.errors import UserError
 
 ConfigType = TypeVar("ConfigType", bound="Config")
 
+_KEY = "setting"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a field says of itself, beside its type and default.
+
+    Attributes:
+        help: What it is, with its unit: the help of its flag.
+        choices: The only values; empty if there are others.
+        minimum, maximum: Bounds of a number, both included; None: no bound.
+        required: Whether a text must not be empty.
+    """
+
+    help: str
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = False
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises `UserError` if a value is not allowed."""
+        if self.required:
+            check_given(name, value)
+        if self.choices:
+            check_choice(name, value, self.choices)
+        check_range(name, value, self.minimum, self.maximum)
+
+
+def setting(
+    default: Any,
+    help_text: str,
+    *,
+    choices: Iterable[str] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    required: bool = False,
+) -> Any:
+    """Makes a field with a `Setting`; arguments are those of one, and the default."""
+    said = Setting(
+        help=help_text,
+        choices=tuple(choices),
+        minimum=minimum,
+        maximum=maximum,
+        required=required,
+    )
+    return dataclasses.field(default=default, metadata={_KEY: said})
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """Base of the configs: plain values, checked when made."""
+
+    def __post_init__(self) -> None:
+        for name, said in self.settings().items():
+            said.check(name, getattr(self, name))
+
+    @classmethod
+    def settings(cls) -> dict[str, Setting]:
+        """Returns what each field that was made with `setting` says, by its name."""
+        return {
+            field.name: field.metadata[_KEY]
+            for field in dataclasses.fields(cls)
+            if _KEY in field.metadata
+        }
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

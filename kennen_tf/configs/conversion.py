@@ -17,20 +17,24 @@ CLASSIFIERS = tuple(name for names in FAMILIES.values() for name in names)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConversionConfig(base.Config):
-    """Settings of `convert_weights`.
+    """Settings of `convert_weights`."""
 
-    Attributes:
-        classifier: One of `CLASSIFIERS`.
-        state_dict: Path of the file that torchvision publishes for it.
-        weights_dir: Folder for the converted classifier; "" for the folder kennen_tf
-            in Keras's own, where `--classifiers=paper` looks by default.
-    """
-
-    classifier: str = ""
-    state_dict: str = ""
-    weights_dir: str = ""
+    classifier: str = base.setting(
+        "",
+        "Which of the paper's 19 the weights are of, by torchvision's name: "
+        "squeezenet1_0, vgg11, vgg11_bn, resnet18, densenet121, ...",
+        required=True,
+    )
+    state_dict: str = base.setting(
+        "", "Path of the file that torchvision publishes for it.", required=True
+    )
+    weights_dir: str = base.setting(
+        "",
+        "Folder for the converted classifier; by default kennen_tf in Keras's own "
+        "folder, where --classifiers=paper looks for it by default.",
+    )
 
     def __post_init__(self) -> None:
-        base.check_given("classifier", self.classifier)
+        super().__post_init__()
+        # Not a flag of choices: nineteen names would fill the help.
         base.check_choice("classifier", self.classifier, CLASSIFIERS)
-        base.check_given("state_dict", self.state_dict)

@@ -7,24 +7,31 @@ from kennen_tf.configs import base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationConfig(base.Config):
-    """Settings of `evaluate_metamodel`.
+    """Settings of `evaluate_metamodel`."""
 
-    Attributes:
-        metamodel_dir: Folder that `train_metamodel` wrote; several are separated by
-            commas.
-        query_dir: Folder of the query outputs; "" is the one used in training.
-        zoo_dir: Folder of the zoo, for crafted queries; "" is the one used in
-            training.
-        output: Path of a JSON file for what several metamodels have in common; ""
-            writes none.
-    """
-
-    metamodel_dir: str = ""
-    query_dir: str = ""
-    zoo_dir: str = ""
-    output: str = ""
+    metamodel_dir: str = base.setting(
+        "",
+        "Folder that train_metamodel wrote; several, separated by commas, are "
+        "compared, and those that differ only in the seed are summarised together.",
+    )
+    query_dir: str = base.setting(
+        "",
+        "Folder of the query outputs, if they were moved; by default the one recorded "
+        "in training.",
+    )
+    zoo_dir: str = base.setting(
+        "",
+        "Folder of the zoo, if it was moved; only metamodels with crafted queries need "
+        "it. By default the one recorded in training.",
+    )
+    output: str = base.setting(
+        "",
+        "Path of a JSON file for the comparison (means and spreads over seeds); by "
+        "default none is written.",
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         base.check_given("metamodel_dir", ",".join(self.metamodel_dirs))
 
     @property

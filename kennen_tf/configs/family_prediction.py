@@ -14,32 +14,36 @@ ALL_METAMODELS = "all"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FamilyPredictionConfig(ImagenetConfig):
-    """Settings of `predict_family`.
+    """Settings of `predict_family`."""
 
-    Attributes:
-        num_images: As for `ImagenetConfig`. Queries are drawn from these: the more,
-            the less draws overlap.
-        metamodel: One of `METAMODELS`, or `ALL_METAMODELS` to compare them.
-        num_queries: Images whose outputs the metamodel reads, for the table.
-        curve: The same for each point of the curve, separated by commas; those above
-            the number of images are left out.
-        num_folds: Times that a random member of each family is held out.
-        num_draws: Times that queries are drawn for each fold.
-    """
-
-    num_images: int = 2000
-    metamodel: str = DEFAULT_METAMODEL
-    num_queries: int = 100
-    curve: str = "1,10,100,1000"
-    num_folds: int = 10
-    num_draws: int = 10
+    num_images: int = base.setting(
+        2000,
+        "Images to use, drawn at random if there are more; 0 for all. Queries are "
+        "drawn from these: the more, the less draws overlap.",
+        minimum=0,
+    )
+    metamodel: str = base.setting(
+        DEFAULT_METAMODEL,
+        "What reads the outputs; mlp is the paper's, all compares them.",
+        choices=(*METAMODELS, ALL_METAMODELS),
+    )
+    num_queries: int = base.setting(
+        100, "Images whose outputs the metamodel reads, for the table.", minimum=1
+    )
+    curve: str = base.setting(
+        "1,10,100,1000",
+        "Numbers of queries of the curve, separated by commas; those above the number "
+        "of images are left out.",
+    )
+    num_folds: int = base.setting(
+        10, "Times that a random member of each family is held out.", minimum=2
+    )
+    num_draws: int = base.setting(
+        10, "Times that queries are drawn for each fold.", minimum=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.check_choice("metamodel", self.metamodel, (*METAMODELS, ALL_METAMODELS))
-        base.check_range("num_queries", self.num_queries, 1)
-        base.check_range("num_folds", self.num_folds, 2)
-        base.check_range("num_draws", self.num_draws, 1)
         if self.num_images:
             base.check_range("num_queries", self.num_queries, 1, self.num_images)
         self.curve_counts  # noqa: B018 - It checks.

@@ -12,39 +12,43 @@ PAPER_IMAGE_SIZE = 224
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImagenetConfig(base.Config):
-    """Settings that predict_family, generate_aips and attack_black_box share.
+    """Settings that predict_family, generate_aips and attack_black_box share."""
 
-    Attributes:
-        classifiers: `KERAS_APPLICATIONS`, `PAPER`, or the path of a manifest.json.
-        weights_dir: Folder that weights are looked for in first, and converted weights
-            of `PAPER` always; "" for Keras's own cache.
-        images: Folder with a csv of labels or with one folder per class,
-            "tfds:<name>", or "mnist".
-        num_images: Images to use, drawn at random; all if there are no more, or for 0.
-        image_size: Side in pixels that images are resized to, once; classifiers with
-            another input size resize within. 0: the largest input size among them.
-        batch_size: Images at once; 0: as many as memory allows and speed asks for. AIPs
-            depend on it in the last digits of floats, and so in some pixels.
-        output_dir: Folder for all that is written.
-        seed: Root seed.
-        resume: Whether to go on in an `output_dir` that a run was stopped in.
-    """
-
-    classifiers: str = KERAS_APPLICATIONS
-    weights_dir: str = ""
-    images: str = ""
-    num_images: int = 0
-    image_size: int = 0
-    batch_size: int = 0
-    output_dir: str = ""
-    seed: int = 0
-    resume: bool = False
-
-    def __post_init__(self) -> None:
-        base.check_given("classifiers", self.classifiers)
-        base.check_given("images", self.images)
-        base.check_given("output_dir", self.output_dir)
-        base.check_range("num_images", self.num_images, 0)
-        base.check_range("image_size", self.image_size, 0)
-        base.check_range("batch_size", self.batch_size, 0)
-        base.check_range("seed", self.seed, 0)
+    classifiers: str = base.setting(
+        KERAS_APPLICATIONS,
+        "Classifiers whose families are known: keras_applications, paper (the paper's "
+        "19), or the path of a manifest.json that names .keras files of your own.",
+        required=True,
+    )
+    weights_dir: str = base.setting(
+        "",
+        "Folder that weights are looked for in; by default Keras's own cache, which "
+        "Keras downloads into.",
+    )
+    images: str = base.setting(
+        "",
+        "Labelled images: a folder with a csv (columns file, label) or one folder per "
+        "class, tfds:<name>, or mnist.",
+        required=True,
+    )
+    num_images: int = base.setting(
+        0, "Images to use, drawn at random if there are more; 0 for all.", minimum=0
+    )
+    image_size: int = base.setting(
+        0,
+        "Side, in pixels, that images are resized to; classifiers with another input "
+        "size resize within. 0 for the largest input size among them.",
+        minimum=0,
+    )
+    batch_size: int = base.setting(
+        0,
+        "Images at once; 0 for as many as memory allows and speed asks for. AIPs are "
+        "made in batches of just this size, filled up if need be, and depend on it a "
+        "little, so a run that is resumed keeps its own.",
+        minimum=0,
+    )
+    output_dir: str = base.setting("", "Folder for all that is written.", required=True)
+    seed: int = base.setting(0, "Root seed of every draw.", minimum=0)
+    resume: bool = base.setting(
+        False, "Go on in an --output_dir that a run was stopped in."
+    )

@@ -1,4 +1,4 @@
-"""Settings of `train_metamodel`, and the recipes by which kennen-o is trained."""
+"""Settings of `train_metamodel`."""
 
 import dataclasses
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs import base, crafting
 from kennen_tf.configs.crafting import CraftingRecipe
+from kennen_tf.configs.recipes import RECIPES, AnyRecipe, Recipe
 from kennen_tf.vocabulary.errors import UserError
 
 METHODS = ("kennen-o", "kennen-s", "kennen-i", "kennen-io", "linear")
@@ -16,316 +17,143 @@ MADE = ("kennen-s", *CRAFTED)
 ALL_ATTRIBUTES = "all"
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 REPRESENTATIONS = ("probabilities", "ranking", "top-k", "top-1", "bottom-1")
-OPTIMIZERS = ("sgd", "adamw")
-SCHEDULES = ("constant", "cosine")
-# In a recipe's groups: every attribute that there is.
-EVERY = "*"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe(base.Config):
-    """How the MLP of kennen-o is made and trained.
-
-    What it reads:
-        center: Whether each output's mean over the classes is taken off.
-        separate_scale: Whether each output's root mean square over the classes is
-            divided off, and its logarithm read beside.
-        standardize: Whether each feature gets mean 0 and deviation 1 in training.
-        deviation_floor: Least deviation to divide by, as a share of the root mean
-            square of all features' deviations; features that hardly vary in training
-            would explode in testing.
-
-    The networks:
-        groups: Names of the attributes that share a network, or `EVERY`; each is in one
-            group at most. See `for_table`.
-        members: Networks of each group, whose probabilities are averaged.
-        hidden_units: Width of each hidden layer.
-        activation: Of the hidden layers; any name that Keras knows.
-        input_noise: Deviation of Gaussian noise on the features, in training only.
-        dropout: Share of each hidden layer's units dropped, in training only.
-
-    The loss:
-        balance: Weight of an entry's value is (its number of entries) ** -balance: 0
-            counts entries alike, 1 counts values alike, as the evaluation does.
-        max_weight: Largest weight, the mean over entries being 1.
-        label_smoothing: Share of the target spread evenly over all values.
-
-    The optimizer:
-        optimizer: One of `OPTIMIZERS`.
-        momentum: Of "sgd".
-        learning_rate: At the start.
-        schedule: One of `SCHEDULES`; "cosine" falls to 0 over all epochs.
-        weight_decay: Share of the weights taken off at each step, times the learning
-            rate.
-        batch_size: Entries of a step, over all replicas.
-        epochs: Passes over the training entries.
-        compile_with_xla: Whether XLA compiles the step of a long training on one
-            device: it pays for small layers, not for large ones.
-    """
-
-    center: bool = False
-    separate_scale: bool = False
-    standardize: bool = False
-    deviation_floor: float = 0.1
-    groups: tuple[tuple[str, ...], ...] = ((EVERY,),)
-    members: int = 1
-    hidden_units: tuple[int, ...]
-    activation: str = "relu"
-    input_noise: float = 0.0
-    dropout: float = 0.0
-    balance: float = 0.0
-    max_weight: float = 10.0
-    label_smoothing: float = 0.0
-    optimizer: str
-    momentum: float = 0.0
-    learning_rate: float
-    schedule: str = "constant"
-    weight_decay: float
-    batch_size: int
-    epochs: int
-    compile_with_xla: bool = False
-
-    def __post_init__(self) -> None:
-        # JSON makes lists of them.
-        object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
-        object.__setattr__(self, "groups", tuple(map(tuple, self.groups)))
-        named = sorted(name for group in self.groups for name in group)
-        if len(set(named)) < len(named):
-            raise UserError(
-                f"groups must name an attribute once. Received: groups={self.groups}."
-            )
-        base.check_range("members", self.members, 1)
-        base.check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        base.check_choice("schedule", self.schedule, SCHEDULES)
-        base.check_range("dropout", self.dropout, 0.0, 0.99)
-        base.check_range("batch_size", self.batch_size, 1)
-        base.check_range("epochs", self.epochs, 1)
-
-    def for_table(self, table: AttributeTable) -> "Recipe":
-        """Returns the recipe with groups that have each attribute of a table once.
-
-        Attributes that the table lacks fall away; those that no group names share a
-        network with the others of their `Attribute.group`.
-        """
-        groups = [
-            table.names if EVERY in group else tuple(n for n in group if n in table)
-            for group in self.groups
-        ]
-        named = {name for group in groups for name in group}
-        others: dict[str, tuple[str, ...]] = {}
-        for attribute in table:
-            if attribute.name not in named:
-                own = others.get(attribute.group, ())
-                others[attribute.group] = (*own, attribute.name)
-        return dataclasses.replace(
-            self, groups=tuple(filter(None, [*groups, *others.values()]))
-        )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class KernelRecipe(base.Config):
-    """How a metamodel in closed form reads; see `metamodels/kernel.py`.
-
-    What it reads:
-        center, separate_scale, deviation_floor: As those of `Recipe`; features always
-            get mean 0 and deviation 1.
-        power: What a second regression reads: probabilities to this power. Answers are
-            the mean of both regressions'.
-
-    What is solved for:
-        steepness: How fast likeness falls: it is 1 / sqrt(1 + steepness * the mean over
-            features of the squared difference), which tells more here than a Gaussian.
-        ridge: Strength of the regularisation; likeness of an entry to itself is 1.
-        balance, max_weight: As those of `Recipe`.
-    """
-
-    center: bool = False
-    separate_scale: bool = False
-    deviation_floor: float = 0.1
-    power: float
-    steepness: float
-    ridge: float
-    balance: float = 0.0
-    max_weight: float = 10.0
-
-    @property
-    def views(self) -> tuple[dict[str, Any], ...]:
-        """What `features.relate` takes for each of the regressions."""
-        related = {"center": self.center, "separate_scale": self.separate_scale}
-        return related, {"power": self.power}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SvmRecipe(base.Config):
-    """How support vector machines are fitted; see `metamodels/planes.py`.
-
-    Attributes:
-        cost: Of an entry on the wrong side of the margin, the mean square length of
-            entries being 1.
-        balance: Values always count alike, as with a `balance` of 1 in `Recipe`.
-    """
-
-    cost: float
-    balance: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RidgeRecipe(base.Config):
-    """How ridge regressions are fitted; see `metamodels/planes.py`.
-
-    Attributes:
-        penalty: Strength of the regularisation, the mean square length of entries being
-            1.
-        balance: As that of `SvmRecipe`.
-    """
-
-    penalty: float
-    balance: float = 1.0
-
-
-PlanesRecipe = SvmRecipe | RidgeRecipe
-SolvedRecipe = KernelRecipe | PlanesRecipe
-AnyRecipe = Recipe | SolvedRecipe
-
-KERNEL = KernelRecipe(
-    center=True,
-    separate_scale=True,
-    # Two views of the same outputs tell over a point more than either.
-    power=0.05,
-    steepness=0.3,
-    ridge=0.1,
-    balance=1.0,
-)
-RECIPES: dict[str, AnyRecipe] = {
-    "kernel": KERNEL,
-    "mlp": Recipe(
-        center=True,
-        separate_scale=True,
-        standardize=True,
-        # What a network is made of, where its weights lie, how it was trained, on what:
-        # one network for all tells over a point less.
-        groups=(
-            ("act", "drop", "pool", "ks"),
-            ("conv", "fc", "par"),
-            ("ens", "alg", "bs"),
-            ("size", "split"),
-        ),
-        members=2,
-        hidden_units=(256, 256),
-        dropout=0.5,
-        balance=1.0,
-        optimizer="adamw",
-        learning_rate=3e-3,
-        schedule="cosine",
-        weight_decay=0.1,
-        batch_size=128,
-        epochs=60,
-        compile_with_xla=True,
-    ),
-    # From 1 to 100, a cost makes no difference of more than two points on the small
-    # families of classifiers: with few entries, the margin is as good as hard.
-    "svm": SvmRecipe(cost=10.0),
-    "ridge": RidgeRecipe(penalty=1.0),
-    # Paper, section 4, and where it is silent its code; but the heads are trained.
-    "paper": Recipe(
-        hidden_units=(1000, 1000),
-        optimizer="sgd",
-        learning_rate=1e-4,
-        weight_decay=0.01,
-        batch_size=100,
-        epochs=200,
-    ),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetamodelConfig(base.Config):
-    """Settings of `train_metamodel`.
+    """Settings of `train_metamodel`."""
 
-    What to train:
-        method: One of `METHODS`.
-        attribute: Which attribute kennen-i crafts an image for; `ALL_ATTRIBUTES`: one
-            image for each.
-        recipe: Key of `RECIPES`; "linear" does not use it.
-        start: Where crafted images begin: some of `crafting.STARTS`, separated by
-            commas; "" is the recipe's.
-        epochs: Passes over the training entries, in each phase of the metamodel; 0 is
-            the recipe's number. "linear" and the recipes "kernel", "svm" and "ridge"
-            are solved for at once, without epochs and batches.
-        image_epochs: Passes over the training entries in each phase of the images; 0
-            is the recipe's number.
-        batch_size: Entries of a step, over all replicas; 0 is the recipe's number.
-        seed: Root seed of the split, the choice of queries, and the training.
-        query_seed: Root seed of the choice of queries alone, so that it can vary while
-            the split stays; -1: `seed`.
-
-    What it reads:
-        query_dir: Folder of the query outputs.
-        zoo_dir: Folder of the zoo that was queried; for crafted queries only.
-        num_queries: How many of the stored queries, or to craft. kennen-i has one for
-            each of its attributes, whatever is said here.
-        representation: One of `REPRESENTATIONS`; kennen-i reads "top-1" always.
-        top_k: Labels that "top-k" ranks; 0 is all.
-        split: Who is held out; see `splits.py`.
-        num_train: Entries to train on; 0 is all that the test leaves.
-        num_test: Entries to test on; 0 is a fifth, or what the split says.
-
-    How and where:
-        metamodel_dir: Folder to write.
-        resume: Whether to go on with a training that was stopped.
-        checkpoint_every: Epochs between checkpoints.
-        evaluate_every: Epochs between evaluations on training and test entries.
-        strategy: One of `STRATEGIES`; "auto" is "mirrored" with several GPUs, else
-            "one_device".
-        max_memory_mb: Bound on what crafting keeps of the zoo's classifiers, in MB.
-    """
-
-    method: str = "kennen-o"
-    attribute: str = ALL_ATTRIBUTES
-    recipe: str = "kernel"
-    start: str = ""
-    epochs: int = 0
-    image_epochs: int = 0
-    batch_size: int = 0
-    seed: int = 0
-    query_seed: int = -1
-    query_dir: str = "queries"
-    zoo_dir: str = ""
-    num_queries: int = 100
-    representation: str = "probabilities"
-    top_k: int = 0
-    split: str = "R"
-    num_train: int = 0
-    num_test: int = 0
-    metamodel_dir: str = "runs/metamodel"
-    resume: bool = False
-    checkpoint_every: int = 10
-    evaluate_every: int = 10
-    strategy: str = "auto"
-    max_memory_mb: int = 4096
+    method: str = base.setting(
+        "kennen-o",
+        "kennen-o reads outputs for validation images; kennen-s chooses the "
+        "images that tell most; kennen-i crafts an image for each attribute and reads "
+        "its label; kennen-io crafts images whose outputs are read; linear is logistic "
+        "regression on kennen-o's features, a yardstick.",
+        choices=METHODS,
+    )
+    attribute: str = base.setting(
+        ALL_ATTRIBUTES,
+        "What kennen-i crafts an image for: the name of an attribute of the zoo, which "
+        "has at most as many values as classifiers have classes; or all, an image for "
+        "each.",
+    )
+    recipe: str = base.setting(
+        "kernel",
+        "How the metamodel is trained and images are crafted: this project's way, by a "
+        "kernel regression that is solved for or by MLPs; by linear support vector "
+        "machines (svm) or ridge regressions, for few classifiers of many classes; or "
+        "the paper's.",
+        choices=RECIPES,
+    )
+    start: str = base.setting(
+        "",
+        f"Where crafted images begin: some of {', '.join(crafting.STARTS)}, separated "
+        "by commas. kennen-io deals its images out to them, kennen-i tries each. By "
+        "default, what the recipe says.",
+    )
+    epochs: int = base.setting(
+        0,
+        "Passes over the training entries, in each phase that trains MLPs; 0 is the "
+        "recipe's number. --recipe=kernel, svm and ridge have none.",
+        minimum=0,
+    )
+    image_epochs: int = base.setting(
+        0,
+        "Passes over the training entries in each phase that crafts images; 0 is the "
+        "recipe's number.",
+        minimum=0,
+    )
+    batch_size: int = base.setting(
+        0,
+        "Number of entries of a training step, over all devices; 0 is the recipe's. "
+        "--recipe=kernel, svm and ridge have none.",
+        minimum=0,
+    )
+    seed: int = base.setting(
+        0, "Root seed of split, choice of queries and training.", minimum=0
+    )
+    query_seed: int = base.setting(
+        -1,
+        "Root seed of the choice of queries alone, or of where crafted ones begin, so "
+        "that it can vary while the split stays; -1 is --seed.",
+        minimum=-1,
+    )
+    query_dir: str = base.setting(
+        "queries", "Folder of the query outputs that query_zoo wrote.", required=True
+    )
+    zoo_dir: str = base.setting(
+        "",
+        "Folder of the zoo that was queried; kennen-i and kennen-io descend through "
+        "its training classifiers.",
+    )
+    num_queries: int = base.setting(
+        100,
+        "Number of queries to read, of those stored, or to craft; kennen-i has one for "
+        "each attribute that it names.",
+        minimum=1,
+    )
+    representation: str = base.setting(
+        "probabilities",
+        "How much of an output is read: its probabilities, the ranking of all labels "
+        "or of the first --top_k, the likeliest label, or the least likely one.",
+        choices=REPRESENTATIONS,
+    )
+    top_k: int = base.setting(
+        0, "Number of labels that top-k ranks; 0 is all.", minimum=0
+    )
+    split: str = base.setting(
+        "R",
+        "Who is held out: R (random combinations, a fifth of all entries), group (a "
+        "fifth of the combinations, of whatever size), leave-one-out:ATTRIBUTE (one of "
+        "each value with two combinations or more; with the next --seed, the next "
+        "one), the paper's E-conv, E-conv-fc, E-alg, E-alg-bs, E-split, E-size, or "
+        "training values > test values, e.g. 'pool:no>yes' or "
+        "'conv:2,3>4;bs:64,128>256'. Entries whose value is unknown are on neither "
+        "side.",
+        required=True,
+    )
+    num_train: int = base.setting(
+        0,
+        "Number of entries to train on; 0 is all that the test leaves.",
+        minimum=0,
+    )
+    num_test: int = base.setting(
+        0,
+        "Number of entries to test on; 0 is a fifth, or what --split says.",
+        minimum=0,
+    )
+    metamodel_dir: str = base.setting(
+        "runs/metamodel", "Folder to write the metamodel to.", required=True
+    )
+    resume: bool = base.setting(
+        False, "Whether to go on with a training that was stopped."
+    )
+    checkpoint_every: int = base.setting(
+        10, "Number of epochs between checkpoints.", minimum=1
+    )
+    evaluate_every: int = base.setting(
+        10,
+        "Number of epochs between evaluations, on training and test entries, for "
+        "TensorBoard and metrics.jsonl.",
+        minimum=1,
+    )
+    strategy: str = base.setting(
+        "auto",
+        "Devices to train on: auto is mirrored with several GPUs, else one_device; "
+        "multi_worker takes its cluster from TF_CONFIG.",
+        choices=STRATEGIES,
+    )
+    max_memory_mb: int = base.setting(
+        4096,
+        "Bound, in MB, on what crafting keeps of the zoo's classifiers in memory; what "
+        "does not fit is read and computed again at each use.",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
-        base.check_choice("method", self.method, METHODS)
-        base.check_choice("recipe", self.recipe, RECIPES)
+        super().__post_init__()
         for start in self.starts:
             base.check_choice("start", start, crafting.STARTS)
-        base.check_range("epochs", self.epochs, 0)
-        base.check_range("image_epochs", self.image_epochs, 0)
-        base.check_range("batch_size", self.batch_size, 0)
-        base.check_range("seed", self.seed, 0)
-        base.check_range("query_seed", self.query_seed, -1)
-        base.check_given("query_dir", self.query_dir)
-        base.check_range("num_queries", self.num_queries, 1)
-        base.check_choice("representation", self.representation, REPRESENTATIONS)
-        base.check_range("top_k", self.top_k, 0)
-        base.check_given("split", self.split)
-        base.check_range("num_train", self.num_train, 0)
-        base.check_range("num_test", self.num_test, 0)
-        base.check_given("metamodel_dir", self.metamodel_dir)
-        base.check_range("checkpoint_every", self.checkpoint_every, 1)
-        base.check_range("evaluate_every", self.evaluate_every, 1)
-        base.check_choice("strategy", self.strategy, STRATEGIES)
-        base.check_range("max_memory_mb", self.max_memory_mb, 0)
         if self.attribute != ALL_ATTRIBUTES and self.method != "kennen-i":
             raise UserError(
                 "--attribute is for --method=kennen-i; other metamodels name all "

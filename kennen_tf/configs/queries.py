@@ -8,36 +8,36 @@ from kennen_tf.configs import base
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QueryConfig(base.Config):
-    """Settings of `query_zoo`.
+    """Settings of `query_zoo`."""
 
-    What to send, and to whom:
-        num_queries: Validation images that every classifier is sent.
-        query_seed: Root seed of their draw.
-        min_accuracy: Accepted classifiers below this validation accuracy, in [0, 1],
-            are left out; an ensemble needs all its members.
-
-    Where:
-        zoo_dir: Folder of the zoo.
-        query_dir: Folder of the query outputs.
-        num_shards: Files that the outputs are divided among.
-        overwrite: Whether other query outputs in `query_dir` are replaced.
-    """
-
-    zoo_dir: str = "zoo"
-    query_dir: str = "queries"
-    num_queries: int = 1000
-    query_seed: int = 0
-    min_accuracy: float = 0.0
-    num_shards: int = 4
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        base.check_given("zoo_dir", self.zoo_dir)
-        base.check_given("query_dir", self.query_dir)
-        base.check_range("num_queries", self.num_queries, 1)
-        base.check_range("query_seed", self.query_seed, 0)
-        base.check_range("min_accuracy", self.min_accuracy, 0.0, 1.0)
-        base.check_range("num_shards", self.num_shards, 1, 99_999)
+    zoo_dir: str = base.setting(
+        "zoo", "Folder of the zoo, as build_zoo made it.", required=True
+    )
+    query_dir: str = base.setting(
+        "queries",
+        "Folder for the query outputs; new, empty, or theirs already.",
+        required=True,
+    )
+    num_queries: int = base.setting(
+        1000, "Number of validation images that every classifier is sent.", minimum=1
+    )
+    query_seed: int = base.setting(
+        0, "Root seed of the draw of these images.", minimum=0
+    )
+    min_accuracy: float = base.setting(
+        0.0,
+        "Validation accuracy, in [0, 1], below which an accepted classifier is left "
+        "out; an ensemble needs all its members.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    num_shards: int = base.setting(
+        4,
+        "Number of files that the outputs are divided among.",
+        minimum=1,
+        maximum=99_999,
+    )
+    overwrite: bool = base.setting(False, "Replace other query outputs in the folder.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -30,68 +30,92 @@ _FREE_FIELDS = ("experiment", "zoo_dir", "query_dir", "report_dir", "max_memory_
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReproductionConfig(base.Config):
-    """Settings of `reproduce`.
+    """Settings of `reproduce`."""
 
-    What to run, and where:
-        experiment: One of `EXPERIMENTS`, or `ALL`.
-        zoo_dir: Folder of the zoo.
-        query_dir: Folder of its query outputs.
-        report_dir: Folder to write.
-
-    How often:
-        num_seeds: Seeds of split, queries and training, for metamodels that read
-            stored outputs.
-        num_crafted_seeds: The same for kennen-i and kennen-io, which take far longer.
-        query_draws: Draws of queries of query-choice.
-        curve_draws: Draws of queries at each point of num-queries.
-        curve_crafted_draws: The same for metamodels that choose or craft queries.
-
-    How large:
-        num_queries: Queries of all experiments but num-queries.
-        num_train: Entries to train on; 0 is all that the test leaves.
-        num_test: Entries to test on; 0 is a fifth.
-        train_sizes: Points of num-train, separated by commas; all training entries
-            are one more.
-        query_counts: Points of num-queries, separated by commas.
-        crafted_query_counts: The same for metamodels that choose or craft queries.
-        epochs, image_epochs: Passes over the training entries in each phase; 0 is the
-            recipe's number.
-        max_memory_mb: Bound on what crafting keeps of the zoo's classifiers, in MB.
-    """
-
-    experiment: str = ALL
-    zoo_dir: str = "zoo"
-    query_dir: str = "queries"
-    report_dir: str = "report"
-    num_seeds: int = 3
-    num_crafted_seeds: int = 1
-    query_draws: int = 100
-    curve_draws: int = 5
-    curve_crafted_draws: int = 1
-    num_queries: int = 100
-    num_train: int = 0
-    num_test: int = 0
-    train_sizes: str = "100,200,500,1000,2000"
-    query_counts: str = "1,3,10,30,100,300,1000"
-    crafted_query_counts: str = "1,3,10,30,100"
-    epochs: int = 0
-    image_epochs: int = 0
-    max_memory_mb: int = 4096
+    experiment: str = base.setting(
+        ALL,
+        "Which of the paper's tables and figures.",
+        choices=(*EXPERIMENTS, ALL),
+    )
+    zoo_dir: str = base.setting(
+        "zoo", "Folder of the zoo that build_zoo made.", required=True
+    )
+    query_dir: str = base.setting(
+        "queries", "Folder of the query outputs that query_zoo wrote.", required=True
+    )
+    report_dir: str = base.setting(
+        "report",
+        "Folder of the report and of the runs; runs that are there are used again.",
+        required=True,
+    )
+    num_seeds: int = base.setting(
+        3,
+        "Number of seeds of split, queries and training, for metamodels that read "
+        "stored outputs.",
+        minimum=1,
+    )
+    num_crafted_seeds: int = base.setting(
+        1,
+        "Number of seeds for kennen-i and kennen-io, which take far longer.",
+        minimum=1,
+    )
+    query_draws: int = base.setting(
+        100, "Number of draws of queries of query-choice.", minimum=1
+    )
+    curve_draws: int = base.setting(
+        5, "Number of draws of queries at each point of num-queries.", minimum=1
+    )
+    curve_crafted_draws: int = base.setting(
+        1,
+        "Number of draws at each point of num-queries of metamodels that choose or "
+        "craft queries.",
+        minimum=1,
+    )
+    num_queries: int = base.setting(
+        100, "Number of queries of all experiments but num-queries.", minimum=1
+    )
+    num_train: int = base.setting(
+        0,
+        "Number of entries to train on; 0 is all that the test leaves.",
+        minimum=0,
+    )
+    num_test: int = base.setting(
+        0, "Number of entries to test on; 0 is a fifth.", minimum=0
+    )
+    train_sizes: str = base.setting(
+        "100,200,500,1000,2000",
+        "Points of num-train, separated by commas; all training entries are one more.",
+    )
+    query_counts: str = base.setting(
+        "1,3,10,30,100,300,1000", "Points of num-queries, separated by commas."
+    )
+    crafted_query_counts: str = base.setting(
+        "1,3,10,30,100",
+        "Points of num-queries of metamodels that choose or craft queries, separated "
+        "by commas.",
+    )
+    epochs: int = base.setting(
+        0,
+        "Passes over the training entries, in each phase that trains an MLP; 0 is the "
+        "recipe's number.",
+        minimum=0,
+    )
+    image_epochs: int = base.setting(
+        0,
+        "Passes over the training entries in each phase that crafts images; 0 is the "
+        "recipe's number.",
+        minimum=0,
+    )
+    max_memory_mb: int = base.setting(
+        4096,
+        "Bound, in MB, on what crafting keeps of the zoo's classifiers in memory.",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
-        base.check_choice("experiment", self.experiment, (*EXPERIMENTS, ALL))
-        for name in ("zoo_dir", "query_dir", "report_dir"):
-            base.check_given(name, getattr(self, name))
-        for name in (
-            *("num_seeds", "num_crafted_seeds", "query_draws", "curve_draws"),
-            *("curve_crafted_draws", "num_queries"),
-        ):
-            base.check_range(name, getattr(self, name), 1)
-        for name in ("num_train", "num_test", "epochs", "image_epochs"):
-            base.check_range(name, getattr(self, name), 0)
+        super().__post_init__()
         for name in ("train_sizes", "query_counts", "crafted_query_counts"):
             _parse_counts(name, getattr(self, name))
-        base.check_range("max_memory_mb", self.max_memory_mb, 0)
 
     @property
     def experiments(self) -> tuple[str, ...]:

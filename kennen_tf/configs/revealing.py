@@ -3,6 +3,7 @@
 import dataclasses
 
 from kennen_tf.configs import base
+from kennen_tf.vocabulary.errors import UserError
 
 LABELS = "labels"
 OUTPUTS = ("probabilities", "logits", "log-probabilities", LABELS)
@@ -14,38 +15,94 @@ AUTO = "auto"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RevealConfig(base.Config):
-    """Settings of `reveal_black_box`.
+    """Settings of `reveal_black_box`."""
 
-    What to ask and with what:
-        metamodel: Folder that `export_metamodel` wrote.
-        black_box: `.keras` file, SavedModel folder or "module:function"; several are
-            separated by commas.
-        outputs: One of `OUTPUTS`: what the black box answers. `LABELS` are enough for
-            metamodels that read one label, as kennen-i does.
-        pixels: One of `PIXELS`: pixels from 0 to 1 or from 0 to 255.
-
-    What to write:
-        zoo_dir: Folder of the zoo that the black boxes are from, so that the truth
-            is shown beside; "" if they are from anywhere.
-        json: Print JSON with all probabilities instead of a table.
-        output: Path of a file for the same JSON; "" writes none.
-    """
-
-    metamodel: str = ""
-    black_box: str = ""
-    outputs: str = AUTO
-    pixels: str = AUTO
-    zoo_dir: str = ""
-    json: bool = False
-    output: str = ""
+    metamodel: str = base.setting(
+        "", "Folder that export_metamodel wrote.", required=True
+    )
+    black_box: str = base.setting(
+        "",
+        "What to reveal; several are separated by commas: a file (.keras, .h5, TFLite, "
+        "ONNX, TorchScript, a frozen graph), a SavedModel folder, the URL of a model "
+        "on a server (http://HOST/v1/models/NAME of TF Serving, "
+        "http://HOST/v2/models/NAME of the Open Inference Protocol), answers had "
+        "before (NAME.answers.npz), or module:function with a function from images, "
+        "float32 (n, 28, 28, 1), to outputs (n, 10).",
+    )
+    black_boxes: str = base.setting(
+        "",
+        "Path of a CSV with a line for each black box: a column black_box, and, if "
+        "need be, columns named as these flags, whose values count for that line.",
+    )
+    outputs: str = base.setting(
+        AUTO,
+        "What the black box answers for each image: a number for each class, or with "
+        "labels only the one that it sees, outputs (n,). Labels are enough for "
+        "metamodels that read no more of an output (kennen-i). auto is told by the "
+        "answers.",
+        choices=(AUTO, *OUTPUTS),
+    )
+    pixels: str = base.setting(
+        AUTO,
+        "Range of the pixels that the black box takes: unit is 0 to 1, byte 0 to 255, "
+        "signed -1 to 1, standardised less MNIST's mean and over its deviation, "
+        "inverted black on white. auto finds out, by images whose classes are known.",
+        choices=(AUTO, *PIXELS),
+    )
+    signature: str = base.setting(
+        "",
+        "Of a SavedModel, or of TF Serving, which to ask; by default the one that fits.",
+    )
+    answers: str = base.setting(
+        "",
+        "Path of a file to keep the answers in: what is in it is not asked for again. "
+        "By default, NAME.answers.npz in the current folder for a URL, and none for "
+        "a file.",
+    )
+    queries_only: str = base.setting(
+        "",
+        "Folder to write the images to send into, as PNG files and in queries.npz, for "
+        "a black box that has to be sent them in another way; nothing is asked.",
+    )
+    headers: str = base.setting(
+        "", "Path of a file with HTTP headers to send, a line each: `Name: value`."
+    )
+    token_variable: str = base.setting(
+        "", "Name of an environment variable with a token to send (Bearer)."
+    )
+    timeout: float = base.setting(
+        60.0, "Seconds that an answer over HTTP may take.", minimum=0.001
+    )
+    batch_size: int = base.setting(
+        0, "Number of images to send at once; 0 is as many as it takes.", minimum=0
+    )
+    max_queries_per_second: float = base.setting(
+        0.0, "Number of images to send in a second; 0 is any number.", minimum=0.0
+    )
+    zoo_dir: str = base.setting(
+        "",
+        "Folder of the zoo that the black boxes are classifiers of: then the true "
+        "values are shown beside; by default they are from anywhere.",
+    )
+    json: bool = base.setting(
+        False, "Print JSON with the probability of every value instead of a table."
+    )
+    output: str = base.setting(
+        "",
+        "Path of a file for the same as JSON, or as a table with a line for each black "
+        "box if it ends in .csv; by default none is written.",
+    )
 
     def __post_init__(self) -> None:
-        base.check_given("metamodel", self.metamodel)
-        base.check_given("black_box", ",".join(self.black_boxes))
-        base.check_choice("outputs", self.outputs, (AUTO, *OUTPUTS))
-        base.check_choice("pixels", self.pixels, (AUTO, *PIXELS))
+        super().__post_init__()
+        wanted = [self.black_box, self.black_boxes, self.queries_only]
+        if sum(map(bool, wanted)) != 1:
+            raise UserError(
+                "One of --black_box, --black_boxes and --queries_only must be given. "
+                f"Received: {sum(map(bool, wanted))} of them."
+            )
 
     @property
-    def black_boxes(self) -> tuple[str, ...]:
-        """The black boxes, each by itself."""
+    def wheres(self) -> tuple[str, ...]:
+        """The black boxes of --black_box, each by itself."""
         return tuple(part.strip() for part in self.black_box.split(",") if part.strip())

@@ -3,6 +3,7 @@
 import dataclasses
 
 from kennen_tf.configs import base
+from kennen_tf.vocabulary.errors import UserError
 
 # Each in a module of its name, in `designs`.
 DESIGNS = ("mnist_net", "digits_net", "wild_net")
@@ -11,59 +12,83 @@ COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ZooConfig(base.Config):
-    """Settings of `build_zoo`.
+    """Settings of `build_zoo`."""
 
-    What to train:
-        design: What is varied: one of `DESIGNS`, or "module:NAME".
-        num_models: Classifiers to train, accepted or not.
-        replicas: Seeds drawn for each combination of attributes, so that small zoos
-            have ensembles too.
-        specs: Path of a JSON-lines file; if given, exactly its specs are trained.
-        seed: Root seed of the draw and of all training.
-
-    How:
-        dataset: Name of a dataset; "" is the design's images.
-        epochs: Passes over a classifier's training data; 0 is what the design says.
-        min_accuracy: Validation accuracy, in [0, 1], below which a classifier is
-            rejected; -1 is what the design says.
-        compute_dtype: One of `COMPUTE_DTYPES`; "auto" is bfloat16 where the
-            processor has instructions for it. Weights are float32 always.
-
-    Where:
-        zoo_dir: Folder of the zoo.
-        workers: Processes, each with `threads` threads; 0 is one per core.
-        threads: Threads of a worker. Sums of more threads round differently, so that
-            weights differ, too.
-        max_failures: Classifiers whose training may raise an error before the build
-            ends; each is recorded as failed.
-        retry_failed: Whether what failed before is trained again.
-    """
-
-    design: str = "mnist_net"
-    num_models: int = 10_000
-    replicas: int = 1
-    specs: str = ""
-    seed: int = 0
-    dataset: str = ""
-    epochs: int = 0
-    min_accuracy: float = -1.0
-    compute_dtype: str = "auto"
-    zoo_dir: str = "zoo"
-    workers: int = 0
-    threads: int = 1
-    max_failures: int = 10
-    retry_failed: bool = False
+    design: str = base.setting(
+        "mnist_net",
+        f"What the classifiers differ in: {', '.join(DESIGNS)}, or module:NAME for a "
+        "design of your own.",
+        required=True,
+    )
+    num_models: int = base.setting(
+        0,
+        "Number of classifiers to train, accepted or not; needed unless --specs is "
+        "given.",
+    )
+    replicas: int = base.setting(
+        1,
+        "Number of seeds drawn for each combination of attributes; with more than one, "
+        "small zoos have ensembles too.",
+        minimum=1,
+        maximum=1000,
+    )
+    specs: str = base.setting(
+        "",
+        "Path of a JSON-lines file; exactly its specs are trained, and --num_models "
+        "and --replicas are not used.",
+    )
+    seed: int = base.setting(0, "Root seed of the draw and of all training.", minimum=0)
+    dataset: str = base.setting(
+        "",
+        "Images to train on: mnist (inside the package), digits (8x8, of "
+        "scikit-learn), tfds:<name>, idx:<folder> with the four IDX files, or a .npz "
+        "file with the arrays train_images, train_labels, test_images and test_labels. "
+        "By default, those of the design; others have its shape and classes.",
+    )
+    epochs: int = base.setting(
+        0,
+        "Passes over a classifier's training data; 0 is what the design says: 100 for "
+        "mnist_net.",
+        minimum=0,
+    )
+    min_accuracy: float = base.setting(
+        -1.0,
+        "Validation accuracy, in [0, 1], below which a classifier is rejected; -1 is "
+        "what the design says: 0.98 for mnist_net.",
+    )
+    compute_dtype: str = base.setting(
+        "auto",
+        "Number format of the training arithmetic; auto takes bfloat16 where the "
+        "processor has instructions for it. Weights are float32 always.",
+        choices=COMPUTE_DTYPES,
+    )
+    zoo_dir: str = base.setting(
+        "zoo", "Folder of the zoo; if it holds one, it is continued.", required=True
+    )
+    workers: int = base.setting(0, "Number of processes; 0 is one per core.", minimum=0)
+    # Sums of more threads round differently.
+    threads: int = base.setting(
+        1,
+        "Number of threads of each worker; weights depend on it, slightly.",
+        minimum=1,
+    )
+    max_failures: int = base.setting(
+        10,
+        "Number of classifiers whose training may raise an error before the build "
+        "ends; they are recorded as failed.",
+        minimum=0,
+    )
+    retry_failed: bool = base.setting(False, "Train again what failed before.")
 
     def __post_init__(self) -> None:
-        base.check_given("design", self.design)
-        base.check_range("num_models", self.num_models, 1)
-        base.check_range("replicas", self.replicas, 1, 1000)
-        base.check_range("seed", self.seed, 0)
-        base.check_range("epochs", self.epochs, 0)
+        super().__post_init__()
         if self.min_accuracy != -1:
             base.check_range("min_accuracy", self.min_accuracy, 0.0, 1.0)
-        base.check_choice("compute_dtype", self.compute_dtype, COMPUTE_DTYPES)
-        base.check_given("zoo_dir", self.zoo_dir)
-        base.check_range("workers", self.workers, 0)
-        base.check_range("threads", self.threads, 1)
-        base.check_range("max_failures", self.max_failures, 0)
+        if self.num_models < 1 and not self.specs:
+            raise UserError(
+                "--num_models must be at least 1, or --specs given. For a first zoo: "
+                "--num_models=100 --epochs=1 --min_accuracy=0.8, five to ten minutes "
+                "on two cores (or --design=digits_net --num_models=100, two). The "
+                "paper has --num_models=10000, of 100 epochs each: weeks on two cores. "
+                f"Received: num_models={self.num_models}."
+            )

@@ -141,6 +141,14 @@ class Design:
         return self.subset(values, num_images)
 
 
+# Where designs written for version 0.1 find what they import; their zoos still open.
+_MOVED = {
+    "kennen_tf.labeled_images": "kennen_tf.vocabulary.labeled_images",
+    "kennen_tf.seeds": "kennen_tf.vocabulary.seeds",
+    "pipelines.images": "kennen_tf.images.datasets",
+}
+
+
 def load_design(name: str) -> Design:
     """Returns a design by its name.
 
@@ -163,6 +171,8 @@ def load_design(name: str) -> Design:
     if colon:
         # Most import Keras; what it says at its start would stand above the bar.
         startup.import_tensorflow()
+        for old, new in _MOVED.items():
+            sys.modules.setdefault(old, importlib.import_module(new))
         if folder not in sys.path:
             sys.path.insert(0, folder)
     try:

@@ -6,7 +6,8 @@ from typing import Any
 
 from absl import logging
 
-from kennen_tf.configs import crafting, metamodels
+from kennen_tf.configs import crafting
+from kennen_tf.configs.recipes import RECIPES
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.experiments import (
     attribute_counts,
@@ -109,7 +110,7 @@ def _show(document: dict[str, Any]) -> Section:
 def _made_from(config: ReproductionConfig, info: QueryOutputsInfo) -> dict[str, Any]:
     """Returns all that decides what an experiment finds."""
     recipes = {
-        "metamodels": {n: r.to_json() for n, r in metamodels.RECIPES.items()},
+        "metamodels": {n: r.to_json() for n, r in RECIPES.items()},
         "crafting": {
             method: {name: recipe.to_json() for name, recipe in own.items()}
             for method, own in crafting.RECIPES.items()

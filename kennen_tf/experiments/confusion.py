@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.evaluation import figures, paper
+from kennen_tf.evaluation import figures, paper, result_figures
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Refused, Runs
 from kennen_tf.experiments.shared.sections import Picture, Section
@@ -54,7 +54,7 @@ class Confusion(Experiment):
                 place += 1
                 own = found["attributes"][attribute.name]
                 axes = figure.add_subplot(num_rows, columns, place)
-                figures.draw_confusion(axes, own["confusion"], attribute)
+                result_figures.draw_confusion(axes, own["confusion"], attribute)
                 accuracy = own["accuracy"]
                 text = "not scored" if accuracy is None else f"{100 * accuracy:.0f}%"
                 code = figures.shorten(attribute.code)

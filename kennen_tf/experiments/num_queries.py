@@ -8,7 +8,7 @@ from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.reproduction import NUM_QUERIES_METHODS
 from kennen_tf.evaluation import paper
-from kennen_tf.experiments.shared import curves
+from kennen_tf.experiments.shared import curve_figures, curves
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
 from kennen_tf.experiments.shared.sections import Section
@@ -52,7 +52,7 @@ class NumQueries(Experiment):
 
     def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         title = "Accuracy against the number of queries"
-        return {"curves": curves.draw(result["curves"], _LABEL, title, table)}
+        return {"curves": curve_figures.draw(result["curves"], _LABEL, title, table)}
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         found = ""

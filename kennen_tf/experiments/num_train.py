@@ -7,8 +7,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.evaluation import paper, scores, splits
-from kennen_tf.experiments.shared import curves, summaries
+from kennen_tf.evaluation import paper, splits
+from kennen_tf.evaluation.accuracy import normalized_accuracy
+from kennen_tf.experiments.shared import curve_figures, curves, summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
 from kennen_tf.experiments.shared.sections import Section
@@ -57,7 +58,7 @@ class NumTrain(Experiment):
         title = "Accuracy against the number of training classifiers"
         own = result["curves"]
         beside = _paper_points(own, table)
-        figure = curves.draw(own, _LABEL, title, table, beside=beside)
+        figure = curve_figures.draw(own, _LABEL, title, table, beside=beside)
         return {"curves": figure}
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
@@ -87,7 +88,7 @@ def _row(method: str, table: AttributeTable) -> paper.Row | None:
 
 def _paper_points(
     own: Mapping[str, Any], table: AttributeTable
-) -> list[curves.PaperPoint]:
+) -> list[curve_figures.PaperPoint]:
     """Returns the paper's numbers, the average over what is scored here."""
     scored = {
         name
@@ -102,11 +103,11 @@ def _paper_points(
         for name in scored:
             accuracy = row.accuracy(name) if row else None
             if accuracy is not None:
-                scaled[name] = scores.normalized_accuracy(
-                    accuracy / 100, table[name].chance
-                )
+                scaled[name] = normalized_accuracy(accuracy / 100, table[name].chance)
         if scaled:
             scaled[summaries.AVERAGE] = sum(scaled.values()) / len(scaled)
-            point = curves.PaperPoint(method=method, x=paper.NUM_TRAIN, scaled=scaled)
+            point = curve_figures.PaperPoint(
+                method=method, x=paper.NUM_TRAIN, scaled=scaled
+            )
             found.append(point)
     return found

@@ -17,9 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from kennen_tf.attributes import MISSING, AttributeTable
-from kennen_tf.configs.metamodels import KERNEL, MetamodelConfig
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.recipes import KERNEL
 from kennen_tf.evaluation import figures
-from kennen_tf.evaluation import scores as evaluation
+from kennen_tf.evaluation.accuracy import class_balanced_accuracy
 from kennen_tf.experiments.shared import summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Run, Runs
@@ -35,6 +36,7 @@ _METAMODELS = {
     "kennen-o, paper's recipe": {"method": "kennen-o", "recipe": "paper"},
 }
 _OURS = "kennen-o"
+_NUM_TREES = 400
 
 
 def _make_readers(seed: int) -> dict[str, ClassifierMixin]:
@@ -47,7 +49,7 @@ def _make_readers(seed: int) -> dict[str, ClassifierMixin]:
         ),
         "support vector machine": SVC(class_weight="balanced"),
         "extra trees": ExtraTreesClassifier(
-            400,
+            _NUM_TREES,
             class_weight="balanced",
             n_jobs=-1,
             random_state=derive_seed(seed, "extra trees"),
@@ -63,7 +65,7 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
     """
     train, test = runs.load_sides(config)
     views = [
-        features.make_reader(
+        features.make_standardizer(
             train.features, deviation_floor=KERNEL.deviation_floor, **how
         )
         for how in KERNEL.views
@@ -86,9 +88,7 @@ def _read(runs: Runs, config: MetamodelConfig) -> dict[str, dict[str, float]]:
                 if min(len(_known(own)), len(_known(true))) < 2:
                     continue
                 named = estimator.fit(x[is_known], own[is_known]).predict(x_test)
-                score = evaluation.class_balanced_accuracy(
-                    true, named, len(attribute.values)
-                )
+                score = class_balanced_accuracy(true, named, len(attribute.values))
                 scores[attribute.name] = score or 0.0
             if scores:
                 scores[summaries.AVERAGE] = float(np.mean(list(scores.values())))

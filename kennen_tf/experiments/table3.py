@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.evaluation import figures, paper, splits
-from kennen_tf.evaluation.scores import Results
+from kennen_tf.evaluation.results import Results
 from kennen_tf.experiments.shared import summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Refused, Run, Runs

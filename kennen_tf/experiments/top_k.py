@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.evaluation import paper
-from kennen_tf.experiments.shared import curves
+from kennen_tf.experiments.shared import curve_figures, curves
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
 from kennen_tf.experiments.shared.sections import Section
@@ -39,7 +39,7 @@ class TopK(Experiment):
 
     def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         title = "Accuracy of kennen-o against k of the top-k ranking"
-        figure = curves.draw(result["curves"], _LABEL, title, table, log=False)
+        figure = curve_figures.draw(result["curves"], _LABEL, title, table, log=False)
         return {"curves": figure}
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:

@@ -4,7 +4,8 @@ import math
 import os
 import pathlib
 
-_CONTAINER = pathlib.Path("/sys/fs/cgroup/cpu.max")
+# Inside a container, its own.
+_CONTROL_GROUPS = pathlib.Path("/sys/fs/cgroup")
 _CPU_INFO = pathlib.Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
@@ -26,8 +27,20 @@ def available_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:  # Elsewhere than on Linux.
         cores = os.cpu_count() or 1
-    # "max 100000", or microseconds of processor time in a period, and the period.
-    limit = _CONTAINER.read_text().split() if _CONTAINER.exists() else ["max"]
-    if limit[0] != "max":
-        cores = min(cores, math.ceil(int(limit[0]) / int(limit[1])))
-    return max(cores, 1)
+    return max(1, math.ceil(min(cores, _container_limit())))
+
+
+def _container_limit() -> float:
+    """Returns how many cores the container may use; infinity if it is not limited."""
+    both = _CONTROL_GROUPS / "cpu.max"
+    version_1 = [
+        _CONTROL_GROUPS / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period")
+    ]
+    if both.exists():
+        limit, period = both.read_text().split()
+    elif all(path.exists() for path in version_1):
+        limit, period = (path.read_text().strip() for path in version_1)
+    else:
+        return math.inf
+    # Microseconds of processor time in a period; "max" and -1 are no limit.
+    return math.inf if limit in ("max", "-1") else int(limit) / int(period)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from kennen_tf.attributes import MISSING, AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
-from kennen_tf.evaluation import figures
+from kennen_tf.evaluation import figures, training_figures
 from kennen_tf.evaluation.splits import Split
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.crafting.gradients import GradientBank
@@ -37,8 +37,8 @@ Pixels = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
-    """What entries answered.
+class LabeledAnswers:
+    """What entries answered, and what they are.
 
     Attributes:
         probabilities: float32 `(entries, n, classes)`.
@@ -142,17 +142,17 @@ class CraftedRun:
             max_memory_mb=self.config.max_memory_mb,
         )
 
-    def represent(self, answers: Answers, representation: str) -> Side:
+    def represent(self, answers: LabeledAnswers, representation: str) -> Side:
         """Returns answers as a metamodel reads them."""
         features = representations.represent(
             answers.probabilities, representation, self.config.top_k
         )
         return Side(features.numpy(), answers.labels)
 
-    def ask_test_entries(self, pixels: Pixels) -> Answers:
+    def ask_test_entries(self, pixels: Pixels) -> LabeledAnswers:
         """Sends images to the entries to test on, as black boxes."""
         probabilities = asking.ask(self.zoo, self.test_entries, pixels)
-        return Answers(probabilities, self.info.labels(self.test_entries))
+        return LabeledAnswers(probabilities, self.info.labels(self.test_entries))
 
     def open_log(self, last_epoch: int) -> MetricsLog:
         """Opens the log; what it has of later epochs is forgotten."""
@@ -181,7 +181,7 @@ class CraftedRun:
             captions: One for each image.
         """
         title = f"{self._title}, after epoch {epoch}"
-        sheet = figures.contact_sheet(images, starts, captions, title)
+        sheet = training_figures.contact_sheet(images, starts, captions, title)
         figures.save_png(sheet, self._figures_folder() / CONTACT_SHEET)
         log.add_image("crafted queries", epoch, figures.png_bytes(sheet))
 
@@ -199,7 +199,7 @@ class CraftedRun:
         values = [set(labels[n].tolist()) - {MISSING} for n in sorted(names)]
         chances = [1 / len(found) for found in values if len(found) > 1]
         chance = float(np.mean(chances)) if chances else None
-        figure = figures.curves_figure(log.rows, phases, chance, self._title)
+        figure = training_figures.curves_figure(log.rows, phases, chance, self._title)
         figures.save_png(figure, self._figures_folder() / CURVES)
 
     @property

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tqdm
 
 from kennen_tf.attributes import Attribute, AttributeTable
-from kennen_tf.evaluation.scores import class_balanced_accuracy
+from kennen_tf.evaluation.accuracy import class_balanced_accuracy
 from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
 from kennen_tf.metamodels.crafting import start_images
 from kennen_tf.metamodels.crafting.descent import Descent, ask, round_to_bytes
@@ -81,7 +81,7 @@ class _Training:
 
     def run(self) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
         descent, config = self._descent, self._run.config
-        objective = NamedClasses(self._labels, self._names)
+        named_classes = NamedClasses(self._labels, self._names)
         [(phase, num_epochs)] = self._recipe.phases
         if not self._log.rows:
             self._evaluate()
@@ -93,7 +93,7 @@ class _Training:
             leave=None,
         ) as bar:
             while descent.epoch < num_epochs:
-                loss = descent.run_epoch(objective)
+                loss = descent.run_epoch(named_classes)
                 bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
                 bar.update()
                 is_last = descent.epoch == num_epochs

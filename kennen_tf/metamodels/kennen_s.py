@@ -14,7 +14,7 @@ import tqdm
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.metamodels.recipes import features as features_lib
-from kennen_tf.metamodels.recipes import heads, missing
+from kennen_tf.metamodels.recipes import heads, joint_loss, missing
 from kennen_tf.vocabulary.seeds import derive_seed
 
 # Strength of the regularisation, for features of variance 1. With a thousand entries,
@@ -143,13 +143,13 @@ class _Fold:
 
 def _standardize(outputs: Array) -> Array:
     """Returns features `(queries, entries, d)`, of mean 0 and variance 1."""
-    reader = features_lib.make_reader(
+    standardizer = features_lib.make_standardizer(
         outputs,
         center=True,
         separate_scale=True,
         deviation_floor=_DEVIATION_FLOOR,
     )
-    features = features_lib.call(reader, outputs)
+    features = features_lib.call(standardizer, outputs)
     by_entry = features.reshape(*outputs.shape[:2], -1)
     return np.ascontiguousarray(by_entry.transpose(1, 0, 2))
 
@@ -159,7 +159,7 @@ def _make_targets(table: AttributeTable, labels: heads.Labels) -> tuple[Array, A
 
     Both are `(entries, sum of values)`, and 0 where there is no value.
     """
-    balanced = heads.make_targets(
+    balanced = joint_loss.make_targets(
         table, labels, balance=1.0, max_weight=10, label_smoothing=0
     )
     targets, weights = [], []
@@ -170,7 +170,7 @@ def _make_targets(table: AttributeTable, labels: heads.Labels) -> tuple[Array, A
         one_hot[is_known] = np.eye(len(attribute.values))[own[is_known]]
         if is_known.any():
             one_hot[is_known] -= one_hot[is_known].mean(axis=0)
-        weight = heads.weigh(balanced, own, index)[:, np.newaxis]
+        weight = joint_loss.weigh(balanced, own, index)[:, np.newaxis]
         targets.append(one_hot)
         weights.append(np.broadcast_to(weight, one_hot.shape))
     return np.concatenate(targets, axis=1), np.concatenate(weights, axis=1)

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.evaluation import figures, scores
+from kennen_tf.evaluation import figures, result_figures
+from kennen_tf.evaluation.accuracy import class_balanced_accuracy, confusion_matrix
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.recipes import heads
 from kennen_tf.vocabulary import artifacts
@@ -66,12 +67,20 @@ def score(
         log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         loss -= float(np.mean(log_probabilities[np.arange(len(true)), true]))
         if name not in skip and len(np.unique(true)) > 1:
-            accuracy = scores.class_balanced_accuracy(
-                true, own.argmax(axis=1), own.shape[1]
-            )
+            accuracy = class_balanced_accuracy(true, own.argmax(axis=1), own.shape[1])
             accuracies[name] = float(accuracy or 0.0)
     average = float(np.mean(list(accuracies.values()))) if accuracies else None
     return {"loss": loss, "accuracy": accuracies, "average": average}
+
+
+def say(row: dict[str, Any]) -> str:
+    """Returns the average accuracies of a row of metrics, for people."""
+
+    def percent(side: str) -> str:
+        average = row[side]["average"]
+        return "not scored" if average is None else f"{100 * average:.1f}%"
+
+    return f"class-balanced accuracy {percent('train')} train, {percent('test')} test"
 
 
 class MetricsLog:
@@ -167,12 +176,12 @@ class MetricsLog:
         with self._writers["test"].as_default(epoch):
             for attribute in self._table:
                 own = test.labels[attribute.name]
-                matrix = scores.confusion_matrix(
+                matrix = confusion_matrix(
                     own[own >= 0],
                     logits[attribute.name].argmax(axis=1)[own >= 0],
                     len(attribute.values),
                 )
-                figure = figures.confusion_figure(matrix, attribute)
+                figure = result_figures.confusion_figure(matrix, attribute)
                 image = tf.io.decode_png(figures.png_bytes(figure))
                 tf.summary.image(f"confusion/{attribute.name}", image[tf.newaxis])
         self.close()

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from kennen_tf.attributes import MISSING
-from kennen_tf.evaluation import reporting, scores
+from kennen_tf.evaluation import scores
+from kennen_tf.evaluation.results import results_document
+from kennen_tf.metamodels.jobs import QueryOutputs
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.vocabulary.errors import UserError
@@ -15,14 +17,13 @@ from kennen_tf.zoo import asking
 from kennen_tf.zoo.entries import QueriedEntry
 from kennen_tf.zoo.store import Zoo
 from pipelines import query_outputs
-from pipelines.outputs_in_memory import OutputsInMemory
 
 
 def score(
     metamodel: Metamodel,
     info: QueryOutputsInfo,
     zoo_dir: str = "",
-    memory: OutputsInMemory | None = None,
+    outputs: QueryOutputs = query_outputs,
 ) -> dict[str, Any]:
     """Scores a metamodel; crafted queries are sent to the zoo's test classifiers.
 
@@ -30,7 +31,7 @@ def score(
         metamodel: It is finished.
         info: The query outputs that it was trained on.
         zoo_dir: Folder of the zoo; "" is the one used in training.
-        memory: The query outputs, where they were read already.
+        outputs: What reads the query outputs.
 
     Returns:
         What results.json holds.
@@ -48,7 +49,7 @@ def score(
         )
     test_ids = set(metamodel.split.test_ids)
     entries = [entry for entry in info.entries if entry.id in test_ids]
-    probabilities, labels = _answers(metamodel, info, entries, zoo_dir, memory)
+    probabilities, labels = _answers(metamodel, info, entries, zoo_dir, outputs)
     results = scores.evaluate(
         info.attributes,
         labels,
@@ -58,7 +59,7 @@ def score(
         combination_ids=[entry.combination_id for entry in entries],
         seed=derive_seed(metamodel.config.seed, "bootstrap"),
     )
-    return reporting.results_document(
+    return results_document(
         results,
         config=metamodel.config.to_json(),
         fingerprints=metamodel.fingerprints,
@@ -78,14 +79,12 @@ def _answers(
     info: QueryOutputsInfo,
     entries: Sequence[QueriedEntry],
     zoo_dir: str,
-    memory: OutputsInMemory | None,
+    outputs: QueryOutputs,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Returns probabilities `(entries, n, classes)` and labels, sorted by entry id."""
     if not metamodel.config.is_crafted:
         ids = [entry.id for entry in entries]
-        return (memory or query_outputs).load_arrays(
-            info, ids, metamodel.query_indices, None
-        )
+        return outputs.load_arrays(info, ids, metamodel.query_indices, None)
     try:
         zoo = Zoo.open(zoo_dir or metamodel.config.zoo_dir)
         info.check_zoo(zoo)

@@ -1,4 +1,4 @@
-"""Query outputs on disk: written as a whole, verified when opened.
+"""Query outputs on disk: verified when opened.
 
     query_dir/
       config.json      settings, fingerprints, size and SHA-256 of the other files;
@@ -7,19 +7,17 @@
       queries.npz      the images that were sent
       entries.jsonl    one line per record, in the records' order: all but the outputs
       features.json, dataset_info.json    for tfds.builder_from_directory(query_dir)
-      query_outputs-classifiers.tfrecord-00000-of-00004 ...    the records
+      query_outputs-entries.tfrecord-00000-of-00004 ...    the records
 
-`pipelines/query_outputs.py` makes datasets of them.
+`writing.py` writes them as a whole; `pipelines/query_outputs.py` makes datasets of
+them. In folders made before, the records are called query_outputs-classifiers...:
+config.json says which files they are.
 """
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
-import os
 import pathlib
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,25 +42,12 @@ ATTRIBUTES_NAME = "attributes.json"
 ENTRIES_NAME = "entries.jsonl"
 
 _MAKE_WITH = "python -m kennen_tf.query_zoo --query_dir=..."
-_WORK_FOLDER = ".incomplete"
-# The names that query_zoo gives; a folder with any other file is somebody else's.
-_OWN_NAMES = (
-    _WORK_FOLDER,
-    ".lock",
-    CONFIG_NAME,
-    ATTRIBUTES_NAME,
-    query_inputs.FILE_NAME,
-    ENTRIES_NAME,
-    "features.json",
-    "dataset_info.json",
-)
-_SHARD_PREFIX = "query_outputs-"
-_LABELS_SUFFIX = ".labels.txt"
 # What two runs must agree in to give the same outputs of the same zoo.
 _DECIDING_FIELDS = ("num_queries", "query_seed", "min_accuracy", "num_shards")
 
 AnyQueryConfig = QueryConfig | ImportOutputsConfig | FamilyQueryConfig
-_CONFIGS: dict[str, type[QueryConfig | ImportOutputsConfig | FamilyQueryConfig]] = {
+# Of the binaries that make query outputs.
+CONFIGS: dict[str, type[QueryConfig | ImportOutputsConfig | FamilyQueryConfig]] = {
     "query_zoo": QueryConfig,
     "import_outputs": ImportOutputsConfig,
     "predict_family": FamilyQueryConfig,
@@ -142,7 +127,7 @@ class QueryOutputsInfo:
         rows = artifacts.read_json_lines(folder / ENTRIES_NAME)
         # Of before there were families, only those imported say how they were made.
         before = "import_outputs" if stored.get("imported") else "query_zoo"
-        kind = _CONFIGS[stored.get("made_by", before)]
+        kind = CONFIGS[stored.get("made_by", before)]
         return cls(
             query_dir=folder,
             config=kind.from_json(stored["config"]),
@@ -201,204 +186,6 @@ class QueryOutputsInfo:
             )
 
 
-def holds_query_outputs(query_dir: artifacts.Path) -> bool:
-    """Says whether there are whole query outputs, of whatever zoo and settings.
-
-    Raises:
-        UserError: If the folder holds anything else.
-    """
-    folder = pathlib.Path(query_dir)
-    if not folder.is_dir():
-        return False
-    foreign = [path.name for path in folder.iterdir() if not _is_own(path.name)]
-    is_there = (folder / CONFIG_NAME).exists()
-    # A damaged config may be replaced, if nothing but query outputs is beside it.
-    with contextlib.suppress(UserError):
-        kind = _read_json(folder / CONFIG_NAME).get("kind")
-        foreign += [CONFIG_NAME] if kind != KIND else []
-    if foreign:
-        raise UserError(
-            "--query_dir must be a new or empty folder, or hold query outputs and "
-            f"nothing else. Received: {folder}, which holds {sorted(foreign)[:3]}."
-        )
-    return is_there
-
-
-def _is_own(name: str) -> bool:
-    return (
-        name in _OWN_NAMES
-        or name.startswith(_SHARD_PREFIX)
-        or name.endswith(_LABELS_SUFFIX)
-        or artifacts.TEMPORARY_MARK in name
-    )
-
-
-@contextlib.contextmanager
-def work_folder(query_dir: artifacts.Path) -> Iterator[pathlib.Path]:
-    """Locks `query_dir` and yields a folder in it that is removed at the end.
-
-    Raises:
-        UserError: If it cannot be written to, holds something else, or another
-            process writes there.
-    """
-    holds_query_outputs(query_dir)
-    folder = artifacts.make_folder(query_dir)
-    with artifacts.folder_lock(folder, "querying a zoo"):
-        work = folder / _WORK_FOLDER
-        # A killed run leaves it.
-        shutil.rmtree(work, ignore_errors=True)
-        artifacts.remove_incomplete(folder)
-        work.mkdir()
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-
-
-def write(
-    work: pathlib.Path,
-    config: AnyQueryConfig,
-    queries: QueryInputs,
-    table: AttributeTable,
-    num_classes: int,
-    entries: "Sequence[QueriedEntry]",
-    probabilities_of: "Callable[[QueriedEntry], np.ndarray]",
-    zoo_fingerprint: str,
-) -> None:
-    """Writes query outputs; what was there is replaced once all are on disk.
-
-    Args:
-        work: What `work_folder(config.query_dir)` yields.
-        config: Settings.
-        queries: What was sent.
-        table: Attributes of who was asked.
-        num_classes: Between how many classes they choose.
-        entries: Who was asked. Their order does not matter.
-        probabilities_of: Returns what an entry answered, float32 `(num_queries,
-            num_classes)`. Called once for each, in the order of the records.
-        zoo_fingerprint: Of the zoo, or of the files that outputs are imported from.
-    """
-    from kennen_tf.queries import records
-
-    new = work / "new"
-    new.mkdir()
-    ordered = sorted(entries, key=_hash_order)
-    num_shards = min(config.num_shards, len(ordered))
-    shards = [
-        list(part) for part in np.array_split(np.array(ordered, object), num_shards)
-    ]
-    shard_names = _write_shards(new, table, shards, probabilities_of)
-    _write_tfds_files(
-        new,
-        shard_names,
-        [len(shard) for shard in shards],
-        records.tfds_features(table, len(queries), num_classes),
-    )
-    artifacts.write_json(new / ATTRIBUTES_NAME, table.to_json())
-    queries.save(new / query_inputs.FILE_NAME)
-    lines = [artifacts.canonical_json(entry.to_json()) + "\n" for entry in ordered]
-    (new / ENTRIES_NAME).write_text("".join(lines))
-
-    files = {path.name: _describe(path) for path in sorted(new.iterdir())}
-    header = {
-        "kind": KIND,
-        "schema_version": SCHEMA_VERSION,
-        "config": config.to_json(),
-        "made_by": next(n for n, kind in _CONFIGS.items() if type(config) is kind),
-        "num_classes": num_classes,
-        "files": files,
-        "shards": shard_names,
-        "num_records": [len(shard) for shard in shards],
-        "zoo_fingerprint": zoo_fingerprint,
-        "query_inputs_fingerprint": queries.fingerprint,
-        "attributes_fingerprint": table.fingerprint,
-        "fingerprint": artifacts.fingerprint(
-            {n: files[n]["sha256"] for n in [*shard_names, query_inputs.FILE_NAME]}
-        ),
-        "provenance": artifacts.provenance(),
-    }
-    artifacts.write_json(new / CONFIG_NAME, header)
-    _move_in(new, work.parent)
-
-
-def _hash_order(entry: "QueriedEntry") -> str:
-    """Orders records so that shards are alike, whatever order they were made in."""
-    return hashlib.sha256(entry.id.encode()).hexdigest()
-
-
-def _write_shards(
-    folder: pathlib.Path,
-    table: AttributeTable,
-    shards: "Sequence[Sequence[QueriedEntry]]",
-    probabilities_of: "Callable[[QueriedEntry], np.ndarray]",
-) -> list[str]:
-    import tensorflow as tf
-    import tqdm
-
-    from kennen_tf.queries import records
-
-    names = [records.shard_name(index, len(shards)) for index in range(len(shards))]
-    total = sum(len(shard) for shard in shards)
-    with tqdm.tqdm(total=total, desc="writing", unit="record", leave=False) as bar:
-        for name, shard in zip(names, shards, strict=True):
-            try:
-                with tf.io.TFRecordWriter(str(folder / name)) as writer:
-                    for entry in shard:
-                        answers = probabilities_of(entry)
-                        writer.write(records.encode(table, entry, answers))
-                        bar.update()
-            except tf.errors.OpError as error:
-                # TensorFlow's own way to say that e.g. the disk is full.
-                raise UserError(
-                    f"{name} could not be written: {error.message}. Make room, or "
-                    "choose another --query_dir."
-                ) from error
-    return names
-
-
-def _write_tfds_files(
-    folder: pathlib.Path,
-    shard_names: Sequence[str],
-    shard_lengths: list[int],
-    features: Any,
-) -> None:
-    """Writes what makes TensorFlow Datasets read the folder."""
-    import tensorflow_datasets as tfds  # Takes seconds: only where it is used.
-
-    from kennen_tf.queries import records
-
-    template = tfds.core.ShardedFileTemplate(
-        data_dir=folder,
-        template=records.FILENAME_TEMPLATE,
-        dataset_name=records.DATASET_NAME,
-        split=records.SPLIT_NAME,
-        filetype_suffix="tfrecord",
-    )
-    split = tfds.core.SplitInfo(
-        name=records.SPLIT_NAME,
-        shard_lengths=shard_lengths,
-        num_bytes=sum((folder / name).stat().st_size for name in shard_names),
-        filename_template=template,
-    )
-    tfds.folder_dataset.write_metadata(
-        data_dir=str(folder),
-        features=features,
-        split_infos=[split],
-        filename_template=records.FILENAME_TEMPLATE,
-        check_data=False,
-    )
-
-
-def _describe(path: pathlib.Path) -> dict[str, Any]:
-    """Flushes a file to disk and returns what `_verify` compares."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-    return {
-        "num_bytes": path.stat().st_size,
-        "sha256": artifacts.sha256_of_file(path),
-    }
-
-
 def _verify(path: pathlib.Path, wanted: dict[str, Any]) -> None:
     again = f"Make the outputs again: `{_MAKE_WITH} --overwrite`."
     if not path.exists():
@@ -415,28 +202,15 @@ def _verify(path: pathlib.Path, wanted: dict[str, Any]) -> None:
         )
 
 
-def _move_in(new: pathlib.Path, folder: pathlib.Path) -> None:
-    """Replaces a folder's query outputs by new ones; config.json goes first and last.
-
-    Killed in the middle, it leaves a folder without config.json, which is no query
-    outputs, and which the next run fills.
-    """
-    (folder / CONFIG_NAME).unlink(missing_ok=True)
-    for path in folder.glob(f"{_SHARD_PREFIX}*"):
-        path.unlink()
-    names = sorted(path.name for path in new.iterdir() if path.name != CONFIG_NAME)
-    for name in [*names, CONFIG_NAME]:
-        os.replace(new / name, folder / name)
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Returns what a file of query outputs holds; {} if it is no table of values."""
     stored = artifacts.read_json(path, wanted=KIND, make_with=_MAKE_WITH)
     return stored if isinstance(stored, dict) else {}
 
 
 def _read_config(folder: pathlib.Path) -> dict[str, Any]:
     path = folder / CONFIG_NAME
-    stored = _read_json(path)
+    stored = read_json(path)
     if stored.get("kind") != KIND:
         raise UserError(
             f"{folder} must hold query outputs. Received: a folder of kind "

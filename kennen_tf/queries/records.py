@@ -1,25 +1,24 @@
 """The record of one zoo entry's query outputs: its schema, declared once.
 
 An entry is a single classifier or an ensemble. From `fields` come the encoder, the
-parser, the features of TensorFlow Datasets and the shards' names.
+parser and, in `tfds_metadata.py`, the features of TensorFlow Datasets.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kennen_tf.attributes import AttributeTable, Value
+from kennen_tf.attributes import MISSING, Attribute, AttributeTable, Value
+from kennen_tf.queries import query_inputs
 from kennen_tf.zoo.entries import QueriedEntry
-
-if TYPE_CHECKING:
-    import tensorflow_datasets as tfds
 
 SCHEMA_VERSION = 1
 
 DATASET_NAME = "query_outputs"
-SPLIT_NAME = "classifiers"
+# Not "train", as who is trained on and who is tested on is drawn for each metamodel.
+SPLIT_NAME = "entries"
 # As tfds.builder_from_directory wants names; {SHARD_X_OF_Y} is 00000-of-00004.
 FILENAME_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 
@@ -31,11 +30,15 @@ class Field:
     Attributes:
         dtype: tf.string, tf.int64 or tf.float32.
         shape: None stands for any number of values.
+        doc: What it holds, for people.
+        range: Which values it takes, for people.
         values: What the labels of an attribute stand for.
     """
 
     dtype: tf.DType
     shape: tuple[int | None, ...] = ()
+    doc: str = ""
+    range: str = ""
     values: tuple[Value, ...] | None = None
 
 
@@ -44,16 +47,43 @@ def fields(
 ) -> dict[str, Field]:
     """Returns the schema of a record: of a zoo's attributes, queries and classes."""
     return {
-        "id": Field(tf.string),
-        "combination_id": Field(tf.string),
-        "members": Field(tf.string, (None,)),
-        "accuracy": Field(tf.float32),
-        **{
-            attribute.name: Field(tf.int64, values=attribute.values)
-            for attribute in table
-        },
-        "probabilities": Field(tf.float32, (num_queries, num_classes)),
+        "id": Field(tf.string, doc="Names the classifier, or the ensemble."),
+        "combination_id": Field(
+            tf.string,
+            doc="Names the combination of attribute values: entries that share it are "
+            "alike, and belong on one side of a split.",
+        ),
+        "members": Field(
+            tf.string,
+            (None,),
+            doc="Who answers: the classifier itself, or the members of the ensemble, "
+            "whose probabilities are averaged.",
+        ),
+        "accuracy": Field(
+            tf.float32,
+            doc="Accuracy on validation images, the mean over the members.",
+            range="0 to 1",
+        ),
+        **{a.name: _attribute_field(a) for a in table},
+        "probabilities": Field(
+            tf.float32,
+            (num_queries, num_classes),
+            doc="What the entry answers to each query image, in the order of "
+            f"{query_inputs.FILE_NAME}: a probability for each class.",
+            range="0 to 1, each row with sum 1",
+        ),
     }
+
+
+def _attribute_field(attribute: Attribute) -> Field:
+    words = ": ".join(filter(None, [attribute.code, attribute.description]))
+    return Field(
+        tf.int64,
+        doc=f"{words}. A label, which is the position of the value.",
+        range=f"{', '.join(str(value) for value in attribute.values)}; {MISSING} where "
+        "it is not known or there is none",
+        values=attribute.values,
+    )
 
 
 def encode(
@@ -129,27 +159,8 @@ def parse(
     return tf.io.parse_example(serialized, spec)
 
 
-def tfds_features(
-    table: AttributeTable, num_queries: int, num_classes: int
-) -> "tfds.features.FeaturesDict":
-    """Returns the schema as TensorFlow Datasets declares it."""
-    import tensorflow_datasets as tfds  # Takes seconds: only where it is used.
-
-    def feature(field: Field) -> Any:
-        if field.values is not None:
-            return tfds.features.ClassLabel(names=[str(v) for v in field.values])
-        if field.dtype == tf.string:
-            text = tfds.features.Text()
-            return tfds.features.Sequence(text) if field.shape else text
-        dtype = field.dtype.as_numpy_dtype
-        return tfds.features.Tensor(shape=field.shape, dtype=dtype)
-
-    declared = fields(table, num_queries, num_classes)
-    return tfds.features.FeaturesDict({n: feature(f) for n, f in declared.items()})
-
-
 def shard_name(shard_index: int, num_shards: int) -> str:
-    """Returns e.g. "query_outputs-classifiers.tfrecord-00000-of-00004"."""
+    """Returns e.g. "query_outputs-entries.tfrecord-00000-of-00004"."""
     return FILENAME_TEMPLATE.format(
         DATASET=DATASET_NAME,
         SPLIT=SPLIT_NAME,

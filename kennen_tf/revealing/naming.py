@@ -11,14 +11,14 @@ from rich.table import Table
 
 from kennen_tf.attributes import Value, Values
 from kennen_tf.configs.revealing import LABELS
-from kennen_tf.evaluation import reporting
+from kennen_tf.evaluation import printing
 from kennen_tf.keras_models import archives
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
 
 if TYPE_CHECKING:
     from kennen_tf.black_boxes.black_box import BlackBox
-    from kennen_tf.revealing.exporting import ExportedMetamodel
+    from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
     from kennen_tf.zoo.store import Zoo
 
 _NONE = "-"
@@ -162,7 +162,7 @@ def revelation_table(revelation: Revelation) -> Table:
     """Returns one row for each attribute: the likeliest value and the runner-up."""
     name = markup.escape(revelation.black_box)
     table = Table(
-        title=f"{name} ({reporting.count_queries(revelation.num_queries)})",
+        title=f"{name} ({printing.count_queries(revelation.num_queries)})",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )

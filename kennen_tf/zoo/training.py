@@ -125,7 +125,13 @@ class Trainer:
 
         return lambda positions: step(positions, images, labels)
 
-    def train(self, spec: ClassifierSpec, root_seed: int, epochs: int = 0) -> Training:
+    def train(
+        self,
+        spec: ClassifierSpec,
+        root_seed: int,
+        epochs: int = 0,
+        on_epoch: Callable[[int], None] = lambda epoch: None,
+    ) -> Training:
         """Trains one classifier from its initial weights and validates it.
 
         The result depends on nothing but the arguments, the design, the images, the
@@ -136,6 +142,7 @@ class Trainer:
             root_seed: Root seed of the zoo.
             epochs: Passes over its training data; 0: the design's. A run that sits at
                 chance after one of them ends there, unless the design is patient.
+            on_epoch: Called after each of them, with how many there were.
         """
         if step_key(self._design, spec) != self._key:
             raise ValueError(f"`spec` must have key {self._key}. Received: {spec}.")
@@ -160,6 +167,7 @@ class Trainer:
             diverged = not loss < guessing
             if diverged and (design.gives_up or not math.isfinite(loss)):
                 break
+            on_epoch(epoch + 1)
         # Not the states of generators: classifiers have those of `no_seed`.
         for ours, trained in zip(
             self.classifier.weights, self._model.weights, strict=True

@@ -1,28 +1,21 @@
-"""Worker processes that train the classifiers of a zoo.
+"""Trains the classifiers of a zoo in worker processes.
 
 The parent hands out groups of specs that one `Trainer` serves, and alone writes the
-manifest. TensorFlow never gives back the memory of a trace, so a worker ends after
-`TRACES_PER_WORKER` groups and a new one takes its place: memory does not grow with
-the number of classifiers.
+manifest.
 """
 
 import dataclasses
+import functools
 import math
-import multiprocessing
-import os
-import signal
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import connection
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kennen_tf.attributes import Facts
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs.design import Design, load_design
 from kennen_tf.keras_models import saving
-from kennen_tf.machine import processors, startup
+from kennen_tf.machine import processors, worker_pool
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.vocabulary.labeled_images import LabeledImages
@@ -30,10 +23,31 @@ from kennen_tf.zoo import store
 from kennen_tf.zoo.specs import ClassifierSpec, step_key
 from kennen_tf.zoo.store import ClassifierRecord
 
+# So that memory does not grow with the number of classifiers.
 TRACES_PER_WORKER = 16
+
+# A worker says how far it is no more often than this.
+_SECONDS_BETWEEN_EPOCHS = 0.5
 
 LoadImages = Callable[[], LabeledImages]
 Group = list[ClassifierSpec]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Running:
+    """How far the classifier is that a worker trains.
+
+    Attributes:
+        epoch: Passes over its training data that have ended.
+        epochs: Passes that there are to be.
+    """
+
+    epoch: int
+    epochs: int
+
+
+# By the number of a worker; None: it starts.
+Watch = Callable[[Mapping[int, Running | None]], None]
 
 
 def group_specs(design: Design, specs: Sequence[ClassifierSpec]) -> list[Group]:
@@ -48,7 +62,10 @@ def group_specs(design: Design, specs: Sequence[ClassifierSpec]) -> list[Group]:
 
 
 def train_all(
-    specs: Sequence[ClassifierSpec], config: ZooConfig, load_images: LoadImages
+    specs: Sequence[ClassifierSpec],
+    config: ZooConfig,
+    load_images: LoadImages,
+    watch: Watch = lambda running: None,
 ) -> Iterator[ClassifierRecord]:
     """Trains specs in worker processes; yields each record as it comes.
 
@@ -56,6 +73,7 @@ def train_all(
         specs: What to train.
         config: Settings of the zoo; `compute_dtype` is not "auto".
         load_images: Picklable function that each worker gets its images from.
+        watch: Called twice a second and more, with how far each worker is.
 
     Yields:
         The record of each classifier, of those whose training raised, too.
@@ -64,116 +82,69 @@ def train_all(
         UserError: If a worker was killed, its disk is full, or the design makes
             something else than it should.
     """
-    groups = deque(group_specs(load_design(config.design), specs))
+    groups = group_specs(load_design(config.design), specs)
     num_workers = min(config.workers or processors.available_cores(), len(groups))
-    context = multiprocessing.get_context("spawn")
-    workers: dict[connection.Connection, _Worker] = {}
-    try:
-        for index in range(num_workers):
-            worker = _Worker(context, index, config, load_images)
-            workers[worker.connection] = worker
-        while workers:
-            for ready in connection.wait(list(workers)):
-                worker = workers[ready]  # type: ignore[index]
-                message = worker.receive()
-                if isinstance(message, ClassifierRecord):
-                    yield message
-                elif groups and worker.num_groups < TRACES_PER_WORKER:
-                    worker.send(groups.popleft())
-                else:
-                    worker.stop()
-                    del workers[worker.connection]
-                    if groups:
-                        worker = _Worker(context, worker.index, config, load_images)
-                        workers[worker.connection] = worker
-    finally:
-        for worker in workers.values():
-            worker.process.kill()
-
-
-class _Worker:
-    """The parent's side of a worker process."""
-
-    def __init__(
-        self, context: Any, index: int, config: ZooConfig, load_images: LoadImages
+    running: dict[int, Running | None] = dict.fromkeys(range(num_workers))
+    watch(running)
+    for index, message in worker_pool.run_tasks(
+        groups,
+        functools.partial(_make_work, config, load_images),
+        num_workers=num_workers,
+        threads=config.threads,
+        tasks_per_worker=TRACES_PER_WORKER,
     ):
-        self.index = index
-        self.num_groups = 0
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_work, args=(theirs, index, config, load_images), daemon=True
-        )
-        self.process.start()
-        theirs.close()
-
-    def receive(self) -> Any:
-        """Returns a record, or None if the worker wants a group."""
-        try:
-            message = self.connection.recv()
-        except EOFError:
-            self.process.join()
-            raise UserError(
-                f"A worker was ended from outside (exit code {self.process.exitcode}), "
-                "perhaps for want of memory. What is recorded is kept: give the same "
-                "command again, with fewer --workers if memory is short."
-            ) from None
-        if isinstance(message, Exception):
-            raise message
-        return message
-
-    def send(self, group: Group) -> None:
-        self.num_groups += 1
-        self.connection.send(group)
-
-    def stop(self) -> None:
-        self.connection.send(None)
-        self.process.join()
+        if isinstance(message, ClassifierRecord):
+            running[index] = None
+            yield message
+        elif message is not None:
+            running[index] = message
+        watch(running)
 
 
-def _work(
-    parent: connection.Connection,
-    index: int,
-    config: ZooConfig,
-    load_images: LoadImages,
-) -> None:
-    """Runs in the worker: trains the groups that the parent sends, until None."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    set_up_tensorflow(index, config.threads)
+def _make_work(config: ZooConfig, load_images: LoadImages) -> worker_pool.Work:
+    """Runs in a worker: returns what trains a group and sends each record."""
     from kennen_tf.zoo import training
 
-    try:
-        images = load_images()
-        design = load_design(config.design)
-        parent.send(None)
-        while group := parent.recv():
-            trainer = None
-            for spec in group:
-                start = time.perf_counter()
-                try:
-                    trainer = trainer or training.Trainer(
-                        design, spec, images, config.compute_dtype
-                    )
-                    record = _train_one(design, trainer, spec, config)
-                except (OSError, UserError):
-                    raise
-                except Exception as error:  # One classifier's; others go on.
-                    seconds = time.perf_counter() - start
-                    record = _describe_failure(spec, error, seconds)
-                parent.send(record)
-            del trainer
-            free_memory()
-            parent.send(None)
-    except Exception as error:  # It is raised again in the parent.
-        parent.send(_portable(error))
+    images = load_images()
+    design = load_design(config.design)
+
+    def train_group(group: Group, send: worker_pool.Send) -> None:
+        trainer = None
+        for spec in group:
+            start = time.perf_counter()
+            try:
+                trainer = trainer or training.Trainer(
+                    design, spec, images, config.compute_dtype
+                )
+                record = _train_one(design, trainer, spec, config, send)
+            except (OSError, UserError):
+                raise
+            except Exception as error:  # One classifier's; others go on.
+                record = _describe_failure(spec, error, time.perf_counter() - start)
+            send(record)
+
+    return train_group
 
 
 def _train_one(
-    design: Design, trainer: Any, spec: ClassifierSpec, config: ZooConfig
+    design: Design,
+    trainer: Any,
+    spec: ClassifierSpec,
+    config: ZooConfig,
+    send: worker_pool.Send,
 ) -> ClassifierRecord:
     """Trains, judges and, if it is accepted, saves one classifier."""
-    start = time.perf_counter()
-    result = trainer.train(spec, config.seed, config.epochs)
+    start = last = time.perf_counter()
+    epochs = config.epochs or design.num_epochs(spec.combination)
+    send(Running(epoch=0, epochs=epochs))
+
+    def on_epoch(epoch: int) -> None:
+        nonlocal last
+        if time.perf_counter() - last > _SECONDS_BETWEEN_EPOCHS:
+            last = time.perf_counter()
+            send(Running(epoch=epoch, epochs=epochs))
+
+    result = trainer.train(spec, config.seed, epochs, on_epoch)
     num_params = sum(math.prod(v.shape) for v in trainer.classifier.trainable_variables)
     facts = Facts(combination=spec.combination, num_params=num_params)
     values = design.attributes.complete(facts)
@@ -216,44 +187,3 @@ def _describe_failure(
         epochs=0,
         seconds=round(seconds, 3),
     )
-
-
-def set_up_tensorflow(index: int, threads: int) -> None:
-    """Gives this worker its threads and, where there are GPUs, one of them."""
-    startup.import_tensorflow()
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        gpu = gpus[index % len(gpus)]
-        tf.config.set_visible_devices([gpu], "GPU")
-        tf.config.experimental.set_memory_growth(gpu, True)
-
-
-def free_memory() -> None:
-    """Lets go of what Keras keeps of models that are no longer there."""
-    import gc
-
-    import keras
-
-    keras.backend.clear_session()
-    gc.collect()
-
-
-def _die_with_parent() -> None:
-    """Ends this process when its parent is gone, even if that was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _portable(error: Exception) -> Exception:
-    """Returns an exception that survives the way to the parent, with its meaning."""
-    if isinstance(error, OSError):
-        return OSError(error.errno, error.strerror, error.filename)
-    if isinstance(error, UserError):
-        return UserError(str(error))
-    return RuntimeError(f"{error!r}; cause: {error.__cause__!r}")

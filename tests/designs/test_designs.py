@@ -26,6 +26,7 @@ CHOICES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DESIGNS)
 def test_trainer_that_trained_another_equals_a_fresh_one_bit_for_bit(name):
     design = dataclasses.replace(load_design(name), epochs=1)
@@ -101,6 +102,16 @@ def test_a_design_of_ones_own_is_found_in_the_current_folder(load):
     assert (images.image_shape, images.num_classes) == ((4, 4, 2), 3)
     spec = make_spec(design)
     check_reset(design, images, spec, make_spec(design, seed=5, bs=16))
+
+
+def test_a_design_finds_what_moved_since_it_was_written(load):
+    old = """
+from kennen_tf.labeled_images import LabeledImages as Old
+from kennen_tf.seeds import derive_seed
+from pipelines.images import load_images
+assert Old is LabeledImages and load_images("digits").num_classes == 10
+"""
+    assert load(old).attributes.names == ("bs",)
 
 
 @pytest.mark.parametrize(

@@ -93,24 +93,28 @@ def test_prelu_is_applied_everywhere_with_one_slope():
     np.testing.assert_allclose(model(image), linear(image), atol=1e-6)
 
 
-@pytest.mark.parametrize("act", ["relu", "prelu"])
-def test_saved_classifier_opens_without_this_package(tmp_path, act):
-    model = build(act=act)
+@pytest.mark.long
+def test_saved_classifiers_open_without_this_package(tmp_path):
+    models = {act: build(act=act) for act in ("relu", "prelu")}
     images = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
-    saving.save_model(model, tmp_path / "classifier.keras")
     np.save(tmp_path / "images.npy", images)
+    for act, model in models.items():
+        saving.save_model(model, tmp_path / f"{act}.keras")
     script = """
 import sys
 sys.modules["kennen_tf"] = None  # Importing it would now fail.
 import keras, numpy as np
-model = keras.models.load_model("classifier.keras")
-assert not model.compiled
-np.save("outputs.npy", model.predict(np.load("images.npy"), verbose=0))
+for act in sys.argv[1:]:
+    model = keras.models.load_model(f"{act}.keras")
+    assert not model.compiled
+    np.save(f"{act}.npy", model.predict(np.load("images.npy"), verbose=0))
 """
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
-    received = np.load(tmp_path / "outputs.npy")
-    np.testing.assert_allclose(received, model(images), atol=1e-6)
-    np.testing.assert_allclose(received.sum(axis=1), 1, atol=1e-6)
+    command = [sys.executable, "-c", script, *models]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    for act, model in models.items():
+        received = np.load(tmp_path / f"{act}.npy")
+        np.testing.assert_allclose(received, model(images), atol=1e-6)
+        np.testing.assert_allclose(received.sum(axis=1), 1, atol=1e-6)
 
 
 def test_reduced_precision_is_for_training_only():

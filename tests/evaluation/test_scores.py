@@ -9,7 +9,12 @@ from tables import PAPERS
 
 from kennen_tf.attributes import MISSING
 from kennen_tf.evaluation import scores
-from kennen_tf.evaluation.scores import Results
+from kennen_tf.evaluation.accuracy import (
+    class_balanced_accuracy,
+    confusion_matrix,
+    normalized_accuracy,
+)
+from kennen_tf.evaluation.results import Results
 from kennen_tf.vocabulary.errors import UserError
 
 NUM_ENTRIES = 120
@@ -33,29 +38,29 @@ def noise(num_entries, seed=1):
 
 
 def test_confusion_matrix_has_true_labels_in_rows():
-    matrix = scores.confusion_matrix([0, 0, 1, 2], [0, 1, 1, 1], 3)
+    matrix = confusion_matrix([0, 0, 1, 2], [0, 1, 1, 1], 3)
     np.testing.assert_array_equal(matrix, [[1, 1, 0], [0, 1, 0], [0, 1, 0]])
 
 
 def test_class_balanced_accuracy_is_the_mean_recall():
     # Recalls: 3/4 and 0/1; plain accuracy would be 3/5.
-    accuracy = scores.class_balanced_accuracy([0, 0, 0, 0, 1], [0, 0, 0, 1, 0], 2)
+    accuracy = class_balanced_accuracy([0, 0, 0, 0, 1], [0, 0, 0, 1, 0], 2)
     assert accuracy == pytest.approx(0.375)
 
 
 def test_class_balanced_accuracy_leaves_out_values_that_do_not_occur():
-    assert scores.class_balanced_accuracy([0, 0, 2], [0, 1, 2], 4) == 0.75
+    assert class_balanced_accuracy([0, 0, 2], [0, 1, 2], 4) == 0.75
 
 
 def test_class_balanced_accuracy_of_nothing_is_none():
-    assert scores.class_balanced_accuracy([], [], 3) is None
+    assert class_balanced_accuracy([], [], 3) is None
 
 
 @pytest.mark.parametrize(
     ("accuracy", "expected"), [(0.25, 0.0), (1.0, 1.0), (0.625, 0.5), (0.0, -1 / 3)]
 )
 def test_normalized_accuracy_is_0_at_chance_and_1_if_perfect(accuracy, expected):
-    assert scores.normalized_accuracy(accuracy, 0.25) == pytest.approx(expected)
+    assert normalized_accuracy(accuracy, 0.25) == pytest.approx(expected)
 
 
 def test_a_metamodel_that_knows_all_scores_100_percent(labels):

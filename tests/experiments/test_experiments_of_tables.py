@@ -8,14 +8,15 @@ import types
 import numpy as np
 import pytest
 import tables
+from figure_checks import assert_nothing_is_cut_off
 from tables import PAPERS, SMALL, THIRTEEN
 
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
-from kennen_tf.evaluation import reporting
-from kennen_tf.evaluation import scores as evaluation
-from kennen_tf.experiments import catalog, crafted, embedding
+from kennen_tf.evaluation import scores
+from kennen_tf.evaluation.results import results_document
+from kennen_tf.experiments import catalog, crafted, embedding, readers
 from kennen_tf.experiments.shared import report
 from kennen_tf.experiments.shared import runs as runs_lib
 from kennen_tf.metamodels import folder as folder_lib
@@ -79,16 +80,10 @@ class MadeUpRuns:
     def train(self, experiment, configs):
         return [self._make_run(config) for config in configs]
 
-    @functools.cached_property
-    def _results(self):
-        table = self.info.attributes
-        probabilities = tables.make_probabilities(table, self.labels)
-        return evaluation.evaluate(table, self.labels, probabilities)
-
     def _make_run(self, config):
         table = self.info.attributes
-        document = reporting.results_document(
-            self._results,
+        document = results_document(
+            make_results(table),
             config=config.to_json(),
             fingerprints={"query_outputs": "q"},
             num_train=40,
@@ -115,6 +110,14 @@ class MadeUpRuns:
         return side, side
 
 
+@functools.cache
+def make_results(table):
+    """Makes the results that all runs on a table have."""
+    labels = tables.make_labels(table, NUM_ENTRIES, missing_share=0.3)
+    return scores.evaluate(table, labels, tables.make_probabilities(table, labels))
+
+
+@functools.cache
 def make_answers(num_entries):
     random = np.random.default_rng(0)
     shape = (num_entries, NUM_QUERIES)
@@ -143,6 +146,7 @@ def make_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(
         embedding.asking, "ask", lambda zoo, entries, _: make_answers(len(entries))
     )
+    monkeypatch.setattr(readers, "_NUM_TREES", 20)
     return make
 
 
@@ -162,13 +166,6 @@ def words_of(section):
             *(c for row in table.rows for c in row),
         ]
     return "\n".join([*parts, *(picture.caption for picture in section.pictures)])
-
-
-def assert_nothing_is_cut_off(figure):
-    figure.canvas.draw()
-    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert drawn.x0 >= 0 and drawn.x1 <= width
-    assert drawn.y0 >= 0 and drawn.y1 <= height
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -196,6 +193,7 @@ def test_on_another_table_all_is_said_and_nothing_of_the_paper(name, table, make
             ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_many_attributes_with_long_names_are_drawn(name, make_runs):
     _, drawn, _ = run(catalog.BY_NAME[name], make_runs(tables.EIGHTEEN))
@@ -285,9 +283,9 @@ def test_readers_learn_from_known_values_and_are_scored_on_them(make_runs):
     runs.labels["augmentation"] = np.where(is_known, answer, MISSING)
     runs.labels["license"][:] = MISSING
     result, _, _ = run(catalog.BY_NAME["readers"], runs)
-    scores = result["readers"]["extra trees"]
-    assert scores["augmentation"]["mean"] == 1
-    assert scores["license"] is None
+    trees = result["readers"]["extra trees"]
+    assert trees["augmentation"]["mean"] == 1
+    assert trees["license"] is None
 
 
 def test_a_document_of_before_it_carried_the_table_is_of_the_papers():

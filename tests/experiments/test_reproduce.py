@@ -14,25 +14,71 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import fakes
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.designs import mnist_table
-from kennen_tf.experiments import num_queries, num_train, table2
+from kennen_tf.evaluation import figures
+from kennen_tf.experiments import num_queries, num_train, readers, table2
 from kennen_tf.experiments.shared import runs as runs_lib
-from kennen_tf.metamodels import making
+from kennen_tf.metamodels import crafted_run, kennen_io, kennen_o, making, metrics
 from kennen_tf.metamodels.metamodel import Metamodel
-from kennen_tf.metamodels.recipes import callbacks
+from kennen_tf.metamodels.recipes import checkpoints
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.reproduce import reproduce
 from kennen_tf.train_metamodel import train_metamodel
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo.store import Zoo
+
+pytestmark = pytest.mark.long
+
+
+# Whose figures are drawn on pages, with runs that were refused among them. Those of all
+# are made, and `test_experiments_of_tables` looks at how they are laid out.
+DRAWN = ("table2", "num-queries", "crafted")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_figures():
+    """Draws some of the report's figures, coarsely, and none of single trainings.
+
+    Tests of metamodels look at the latter.
+    """
+    empty = figures.png_bytes(Figure((0.1, 0.1)))
+    save_png = figures.save_png
+
+    def save(figure, path):
+        if path.parent.name in DRAWN:
+            save_png(figure, path)
+        else:
+            path.write_bytes(empty)
+
+    nothing = types.SimpleNamespace(png_bytes=lambda figure: empty, save_png=save)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_DOTS_PER_INCH", 30)
+        patch.setattr(figures, "save_png", save)
+        patch.setattr(metrics, "figures", nothing)
+        patch.setattr(crafted_run, "figures", nothing)
+        # What stands below images in a figure.
+        patch.setattr(
+            kennen_io._Training,
+            "_score_images",
+            lambda training, answers: [0.0] * answers.shape[1],
+        )
+        patch.setattr(readers, "_NUM_TREES", 50)
+        yield
+
+
+# A single shuffle has a standard deviation of 0.16, and so their mean one of 0.05.
+NUM_SHUFFLES = 12
 
 
 def make_config(folder, report_dir, **settings):
@@ -159,16 +205,30 @@ def test_what_is_planted_is_read_and_the_rest_is_not_scored(report):
     assert rows[0]["paper"] is None and rows[5]["paper"] is None
 
 
-def test_labels_shuffled_over_classifiers_are_read_at_chance(tmp_path):
-    folder = fakes.make_betraying_zoo(tmp_path, shuffled=True, num_combinations=60)
-    reproduce(
-        make_config(folder, tmp_path / "r", experiment="query-choice", query_draws=2)
-    )
-    score = scores(tmp_path / "r", "query-choice", "summary")["alg"]
-    assert abs(score["scaled"]["mean"]) < 0.3
-    assert (
-        score["test_intervals"][0][0] < score["chance"] < score["test_intervals"][0][1]
-    )
+def test_labels_drawn_anew_for_combinations_are_read_at_chance(planted, tmp_path):
+    scaled = []
+    runs = open_runs(make_config(planted, tmp_path, num_test=45))
+    labels = runs.outputs._labels["alg"]
+    for seed in range(NUM_SHUFFLES):
+        runs.outputs._labels["alg"] = shuffle_labels(labels, runs.info.entries, seed)
+        [run] = runs.train("test", [runs.make_config("kennen-o", seed)])
+        rows = {row["name"]: row for row in run.document["attributes"]}
+        scaled.append(rows["alg"]["normalized_accuracy"])
+    # One alone tells little: its test classifiers come from fifteen combinations.
+    assert np.std(scaled) > 0.05
+    assert abs(np.mean(scaled)) < 0.15
+
+
+def shuffle_labels(labels, entries, seed):
+    """Gives each combination the label of one drawn at random.
+
+    With replacement: of a permutation, what the training entries have is what the
+    others do not have, and metamodels would be wrong more often than by chance.
+    """
+    combinations = [entry.combination_id for entry in entries]
+    _, first, which = np.unique(combinations, return_index=True, return_inverse=True)
+    drawn = np.random.default_rng(seed).integers(0, len(first), len(first))
+    return labels[first][drawn][which]
 
 
 def test_extrapolation_is_scaled_and_what_the_zoo_lacks_is_said(report):
@@ -401,35 +461,35 @@ class Stopped(Exception):
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     method, planted, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(making, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    config = make_config(planted, tmp_path / "r")
+    monkeypatch.setattr(kennen_o, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    config = make_config(planted, tmp_path / "r", epochs=8)
     settings = {"method": method, "seed": 0, "recipe": "mlp"}
-    whole = open_runs(make_config(planted, tmp_path / "whole"))
+    whole = open_runs(make_config(planted, tmp_path / "whole", epochs=8))
     [expected] = whole.train("test", [whole.make_config(**settings)])
     done = []
-    save_checkpoint = callbacks.save_checkpoint
+    save_checkpoint = checkpoints.save
 
     def save_and_stop(path, model, epoch):
         save_checkpoint(path, model, epoch)
         done.append(epoch)
-        if epoch == 10:
+        if epoch == 3:
             raise Stopped
 
     runs = open_runs(config)
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks, "save_checkpoint", save_and_stop)
+        patch.setattr(checkpoints, "save", save_and_stop)
         with pytest.raises(Stopped):
             runs.train("test", [runs.make_config(**settings)])
-    assert done[-1] == 10
+    assert done[-1] == 3
     done.clear()
     monkeypatch.setattr(
-        callbacks,
-        "save_checkpoint",
+        checkpoints,
+        "save",
         lambda path, model, epoch: done.append(epoch),
     )
     runs = open_runs(config)
     [run] = runs.train("test", [runs.make_config(**settings)])
-    assert min(done) > 10  # It did not begin anew.
+    assert min(done) > 3  # It did not begin anew.
     for key in ("attributes", "average", "num_train"):
         assert run.document[key] == expected.document[key]
     assert not (run.folder / "checkpoints").exists()

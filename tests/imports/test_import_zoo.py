@@ -73,6 +73,7 @@ def refuse(sentence, config=CONFIG):
     return str(error.value)
 
 
+@pytest.mark.long
 def test_an_imported_zoo_is_queried_as_ever(folder, capsys):
     import_zoo(CONFIG)
     assert "14 classifiers imported, of 3 classes" in capsys.readouterr().out
@@ -132,6 +133,7 @@ def test_a_classifier_whose_file_changed_is_not_asked(folder):
     assert not (folder / "queries" / "config.json").exists()
 
 
+@pytest.mark.long
 def test_copied_files_are_the_zoos_own(folder):
     import_zoo(dataclasses.replace(CONFIG, copy=True))
     shutil.rmtree("models")
@@ -308,7 +310,7 @@ def test_a_folder_with_something_else_is_refused(folder, zoo_dir, file, sentence
         (folder / zoo_dir).mkdir()
         table = digits_net.DESIGN.attributes
         store.ZooHeader(
-            config=ZooConfig(design="digits_net", zoo_dir=zoo_dir),
+            config=ZooConfig(design="digits_net", num_models=1, zoo_dir=zoo_dir),
             attributes=table,
             image_shape=(8, 8, 1),
             num_classes=10,
@@ -392,6 +394,7 @@ def test_a_size_must_be_said_if_no_classifier_does(folder):
     refuse("--image_size must be given", config)
 
 
+@pytest.mark.long
 def test_gradients_go_through_imported_keras_files(folder):
     import tensorflow as tf
 

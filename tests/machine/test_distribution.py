@@ -1,5 +1,6 @@
 """Strategies: two devices, or two processes, train what one device trains."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.recipes import EVERY, RECIPES
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.train_metamodel import train_metamodel
@@ -62,6 +64,7 @@ def assert_same_training(folder, expected):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_two_mirrored_devices_train_what_one_trains(
     two_logical_cpus, query_dir, one_device, tmp_path
 ):
@@ -82,7 +85,16 @@ def test_two_mirrored_devices_train_what_one_trains(
     assert_same_training(folder, one_device)
 
 
-def test_dropout_runs_under_two_devices(two_logical_cpus, query_dir, tmp_path):
+@pytest.mark.long
+def test_dropout_runs_under_two_devices(
+    two_logical_cpus, query_dir, tmp_path, monkeypatch
+):
+    # One small network instead of eight shows it.
+    small = dataclasses.replace(
+        RECIPES["mlp"], groups=((EVERY,),), members=1, hidden_units=(16,)
+    )
+    assert small.dropout > 0
+    monkeypatch.setitem(RECIPES, "mlp", small)
     settings = {**SETTINGS, "recipe": "mlp"}
     train_metamodel(
         MetamodelConfig(
@@ -95,6 +107,7 @@ def test_dropout_runs_under_two_devices(two_logical_cpus, query_dir, tmp_path):
     assert (tmp_path / "finished.json").exists()
 
 
+@pytest.mark.long
 def test_two_workers_train_what_one_device_trains(query_dir, one_device, tmp_path):
     folder = tmp_path / "m"
     arguments = {

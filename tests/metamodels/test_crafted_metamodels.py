@@ -15,31 +15,36 @@ from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
-from kennen_tf.evaluation.reporting import read_results
+from kennen_tf.evaluation.results import read_results
 from kennen_tf.export_metamodel import export_metamodel
+from kennen_tf.machine import distribution
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.crafting import descent
 from kennen_tf.metamodels.crafting.gradients import GradientBank
 from kennen_tf.metamodels.metamodel import Metamodel
-from kennen_tf.metamodels.recipes import callbacks
+from kennen_tf.metamodels.recipes import checkpoints
+from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_inputs import QueryInputs
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.train_metamodel import train_metamodel
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
+from pipelines import query_outputs
+
+pytestmark = pytest.mark.long
 
 METHODS = ("kennen-i", "kennen-io")
 
 
+NUM_SHUFFLES = 6
+
+
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    return fakes.make_betraying_zoo(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module")
-def shuffled(tmp_path_factory):
-    return fakes.make_betraying_zoo(tmp_path_factory.mktemp("shuffled"), shuffled=True)
+    folder = tmp_path_factory.mktemp("planted")
+    return fakes.make_betraying_zoo(folder, num_combinations=20)
 
 
 def make_config(folder, metamodel_dir, method, **settings):
@@ -52,6 +57,7 @@ def make_config(folder, metamodel_dir, method, **settings):
             "query_dir": str(folder / "q"),
             "metamodel_dir": str(metamodel_dir),
             "num_queries": 6,
+            "strategy": "one_device",
             "image_epochs": 3,
             "epochs": 30,
             "checkpoint_every": 2,
@@ -115,13 +121,83 @@ def test_the_queries_are_crafted_images_and_are_shown(trained, planted):
             assert file.read(4) == b"\x89PNG"
 
 
+def write_random_labels(planted, query_dir, seed):
+    """Writes the planted zoo's answers beside optimizers drawn at random."""
+    info = QueryOutputsInfo.open(planted / "q")
+    probabilities, _ = query_outputs.load_arrays(
+        info, [e.id for e in info.entries], range(info.num_queries), None
+    )
+    answers = {e.id: own for e, own in zip(info.entries, probabilities, strict=True)}
+    drawn = np.random.default_rng(seed).choice(TABLE["alg"].values, len(answers))
+    entries = [
+        dataclasses.replace(entry, values={**entry.values, "alg": str(alg)})
+        for entry, alg in zip(info.entries, drawn, strict=True)
+    ]
+    with output_folder.work_folder(query_dir) as work:
+        writing.write(
+            work,
+            QueryConfig(query_dir=str(query_dir), num_queries=info.num_queries),
+            info.query_inputs,
+            TABLE,
+            info.num_classes,
+            entries,
+            lambda entry: answers[entry.id],
+            zoo_fingerprint=info.zoo_fingerprint,
+        )
+
+
+@pytest.fixture(scope="module")
+def shuffled(planted, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shuffled")
+    for seed in range(NUM_SHUFFLES):
+        write_random_labels(planted, folder / str(seed), seed)
+    return folder
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_labels_shuffled_over_classifiers_are_read_at_chance(
-    method, shuffled, tmp_path
+    method, planted, shuffled, train, tmp_path, undrawn
 ):
-    train_metamodel(make_config(shuffled, tmp_path, method, num_test=40))
-    lower, upper = score(tmp_path)["alg"]["interval"]
-    assert lower - 0.01 < TABLE["alg"].chance < upper + 0.01
+    accuracies, variances = [], []
+    for seed in range(NUM_SHUFFLES):
+        folder = tmp_path / str(seed)
+        config = make_config(planted, folder, method, recipe="kernel", num_test=30)
+        settings = {"query_dir": str(shuffled / str(seed)), "seed": seed, "epochs": 0}
+        train(dataclasses.replace(config, image_epochs=1, **settings))
+        row = score(folder)["alg"]
+        confusion = np.array(row["confusion"])
+        accuracies.append(row["accuracy"])
+        # As in `test_controls.py`: of entries with a value, each is named rightly with
+        # the probability that any entry is named so.
+        share, count = confusion.sum(axis=0) / confusion.sum(), confusion.sum(axis=1)
+        variances.append(np.sum(share * (1 - share) / count) / len(count) ** 2)
+    deviation = np.sqrt(np.mean(variances) / NUM_SHUFFLES)
+    assert 3 * deviation < 0.12
+    assert abs(np.mean(accuracies) - TABLE["alg"].chance) < 3 * deviation
+
+
+def test_as_many_queries_as_images_to_begin_with_are_read_once_each(
+    planted, train, tmp_path, undrawn
+):
+    config = make_config(
+        planted,
+        tmp_path,
+        "kennen-io",
+        recipe="kernel",
+        num_queries=12,
+        start="validation",
+        epochs=0,
+        image_epochs=1,
+    )
+    train(config)
+    # All that are stored; as validation images they stay what they are.
+    stored = QueryInputs.load(planted / "q" / "queries.npz")
+    queries = Metamodel.load(tmp_path).query_inputs
+    assert sorted(queries.indices.tolist()) == sorted(stored.indices.tolist())
+    same = (queries.images[:, np.newaxis] == stored.images).all(axis=(2, 3, 4))
+    assert (same.sum(axis=0) == 1).all() and (same.sum(axis=1) == 1).all()
+    with pytest.raises(UserError, match="num_queries must be at most.*12.*=13"):
+        train(dataclasses.replace(config, num_queries=13))
 
 
 class Stopped(Exception):
@@ -131,37 +207,44 @@ class Stopped(Exception):
 # The images are saved twice; of kennen-io, then the metamodel fifteen times.
 @pytest.mark.parametrize("stop_at", [1, 2, 3])
 def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
-    stop_at, trained, planted, tmp_path, monkeypatch
+    stop_at, trained, planted, train, tmp_path, monkeypatch, undrawn
 ):
     if trained.method == "kennen-i" and stop_at > 2:
         pytest.skip("kennen-i saves twice.")
     config = dataclasses.replace(trained, metamodel_dir=str(tmp_path / "m"))
-    train_and_stop(config, stop_at, monkeypatch)
+    train_and_stop(train, config, stop_at, monkeypatch)
     with pytest.raises(UserError, match="Go on with --resume"):
-        train_metamodel(config)
-    train_metamodel(dataclasses.replace(config, resume=True))
+        train(config)
+    train(dataclasses.replace(config, resume=True))
     assert_same_training(tmp_path / "m", trained.metamodel_dir)
 
 
-# Metamodel and images twice each, then the metamodel once.
-@pytest.mark.parametrize("stop_at", [1, 2, 4])
-def test_so_does_one_of_many_phases(stop_at, planted, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def of_many_phases(planted, train, tmp_path_factory):
     config = make_config(
         planted,
-        tmp_path / "whole",
+        tmp_path_factory.mktemp("phases") / "whole",
         "kennen-io",
         recipe="paper",
         epochs=2,
         image_epochs=1,
     )
-    train_metamodel(config)
-    stopped = dataclasses.replace(config, metamodel_dir=str(tmp_path / "m"))
-    train_and_stop(stopped, stop_at, monkeypatch)
-    train_metamodel(dataclasses.replace(stopped, resume=True))
-    assert_same_training(tmp_path / "m", tmp_path / "whole")
+    train(config)
+    return config
 
 
-def train_and_stop(config, stop_at, monkeypatch):
+# Metamodel and images twice each, then the metamodel once.
+@pytest.mark.parametrize("stop_at", [1, 2, 4])
+def test_so_does_one_of_many_phases(
+    stop_at, of_many_phases, train, tmp_path, monkeypatch, undrawn
+):
+    stopped = dataclasses.replace(of_many_phases, metamodel_dir=str(tmp_path / "m"))
+    train_and_stop(train, stopped, stop_at, monkeypatch)
+    train(dataclasses.replace(stopped, resume=True))
+    assert_same_training(tmp_path / "m", of_many_phases.metamodel_dir)
+
+
+def train_and_stop(train, config, stop_at, monkeypatch):
     """Stops a training where it would save for the next time."""
     saved = []
 
@@ -177,12 +260,12 @@ def train_and_stop(config, stop_at, monkeypatch):
     with monkeypatch.context() as patch:
         for owner, name in (
             (descent.Descent, "save"),
-            (callbacks, "save_checkpoint"),
+            (checkpoints, "save"),
             (folder_lib, "finish"),
         ):
             patch.setattr(owner, name, or_stop(getattr(owner, name)))
         with pytest.raises(Stopped):
-            train_metamodel(config)
+            train(config)
 
 
 def assert_same_training(folder, expected, exact=True):
@@ -206,36 +289,31 @@ def assert_same_training(folder, expected, exact=True):
         assert rows[0] == rows[1]
 
 
-@pytest.mark.parametrize(
-    ("method", "settings"),
-    [
-        ("kennen-i", {}),
-        # Without dropout, which draws for each device anew.
-        ("kennen-io", {"recipe": "paper", "epochs": 3, "image_epochs": 2}),
-    ],
-)
 def test_two_devices_craft_what_one_crafts(
-    method, settings, planted, tmp_path, two_logical_cpus
+    of_many_phases, trained, train, tmp_path, two_logical_cpus, undrawn
 ):
     assert len(two_logical_cpus) == 2
-    for strategy in ("one_device", "mirrored"):
-        folder = tmp_path / strategy
-        train_metamodel(
-            make_config(planted, folder, method, strategy=strategy, **settings)
-        )
-    assert_same_training(tmp_path / "mirrored", tmp_path / "one_device", exact=False)
+    # kennen-io without dropout, which draws for each device anew.
+    whole = trained if trained.method == "kennen-i" else of_many_phases
+    config = dataclasses.replace(
+        whole, metamodel_dir=str(tmp_path / "mirrored"), strategy="mirrored"
+    )
+    train(config, strategy=distribution.make_strategy("mirrored"))
+    assert_same_training(tmp_path / "mirrored", whole.metamodel_dir, exact=False)
 
 
-def test_classifiers_that_do_not_fit_into_memory_are_read_again(trained, tmp_path):
+def test_classifiers_that_do_not_fit_into_memory_are_read_again(
+    trained, train, tmp_path, undrawn
+):
     config = dataclasses.replace(
         trained, metamodel_dir=str(tmp_path / "m"), max_memory_mb=0
     )
-    train_metamodel(config)
+    train(config)
     assert_same_training(tmp_path / "m", trained.metamodel_dir)
 
 
 def test_test_classifiers_are_not_opened_and_change_nothing(
-    trained, planted, tmp_path, monkeypatch
+    trained, planted, train, tmp_path, monkeypatch, undrawn
 ):
     test_ids = Metamodel.load(trained.metamodel_dir).split.test_ids
     members = {m for i in test_ids for m in _members(i)}
@@ -271,7 +349,7 @@ def test_test_classifiers_are_not_opened_and_change_nothing(
         query_dir=str(copy / "q"),
         metamodel_dir=str(tmp_path / "m"),
     )
-    train_metamodel(config)
+    train(config)
     assert opened and not opened & members
     metamodel, expected = (
         Metamodel.load(tmp_path / "m"),
@@ -309,10 +387,10 @@ def _members(entry_id):
     ],
 )
 def test_other_recipes_representations_and_attributes(
-    method, settings, planted, tmp_path
+    method, settings, planted, train, tmp_path, undrawn
 ):
     config = make_config(planted, tmp_path / "m", method, **settings)
-    train_metamodel(config)
+    train(config)
     named = {name for name, row in score(tmp_path / "m").items() if row["accuracy"]}
     assert "alg" in named
     metamodel = Metamodel.load(tmp_path / "m")
@@ -322,7 +400,9 @@ def test_other_recipes_representations_and_attributes(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_bad_input_is_refused(method, planted, shuffled, tmp_path):
+def test_bad_input_is_refused(method, planted, tmp_path):
+    other = str(tmp_path / "other")
+    fakes.make_zoo(other, [fakes.spec_at(0, 1)])
     with pytest.raises(UserError, match="--zoo_dir must be given"):
         make_config(planted, tmp_path, method, zoo_dir="")
     with pytest.raises(UserError, match="--strategy of"):
@@ -331,7 +411,6 @@ def test_bad_input_is_refused(method, planted, shuffled, tmp_path):
         missing = str(tmp_path / "none")
         train_metamodel(make_config(planted, tmp_path / "m", method, zoo_dir=missing))
     with pytest.raises(UserError, match="another zoo"):
-        other = str(shuffled / "zoo")
         train_metamodel(make_config(planted, tmp_path / "n", method, zoo_dir=other))
     with pytest.raises(UserError, match="--start must be one of"):
         make_config(planted, tmp_path, method, start="noise,blue")

@@ -8,13 +8,14 @@ import tensorflow as tf
 from kennen_tf.attributes import MISSING
 from kennen_tf.configs.crafting import IMAGES, RECIPES, STARTS, CraftingRecipe
 from kennen_tf.configs.metamodels import CRAFTED
-from kennen_tf.configs.metamodels import RECIPES as METAMODEL_RECIPES
+from kennen_tf.configs.recipes import RECIPES as METAMODEL_RECIPES
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.metamodels import kennen_i
 from kennen_tf.metamodels.crafting import descent as crafting
 from kennen_tf.metamodels.crafting import start_images
 from kennen_tf.metamodels.crafting.gradients import GradientBank
-from kennen_tf.metamodels.crafting.losses import LeftOutLoss, NamedClasses
+from kennen_tf.metamodels.crafting.left_out_loss import LeftOutLoss
+from kennen_tf.metamodels.crafting.losses import NamedClasses
 from kennen_tf.vocabulary.errors import UserError
 
 NUM_ENTRIES, NUM_IMAGES = 24, 3
@@ -90,6 +91,7 @@ def test_errors_of_those_left_out_are_those_of_readers_that_never_saw_them(
     assert float(loss) == pytest.approx(errors / NUM_ENTRIES, rel=1e-3)
 
 
+@pytest.mark.long
 def test_entries_without_a_value_have_no_part_in_its_loss(
     labels, combination_ids, log_probabilities
 ):
@@ -211,10 +213,19 @@ def test_starts_have_the_size_and_colours_of_the_zoos_images(kind):
     assert 0 <= pixels.min() <= pixels.max() <= 1
 
 
+@pytest.fixture(scope="module")
+def specs():
+    return fakes.make_small_specs(3)
+
+
+@pytest.fixture(scope="module")
+def zoo(specs, tmp_path_factory):
+    return fakes.make_zoo(tmp_path_factory.mktemp("zoo"), specs)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, tmp_path):
-    specs = fakes.make_small_specs(3)
-    zoo = fakes.make_zoo(tmp_path, specs)
+def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, specs, zoo):
     entries = [
         fakes.make_entry([specs[0]], 2**15),
         fakes.make_entry(specs[2:4], 2**15),
@@ -245,9 +256,8 @@ def test_images_stay_within_bounds_and_reach_what_is_wanted(optimizer, tmp_path)
     np.testing.assert_allclose(together[0], expected, atol=1e-5)
 
 
-def test_the_best_images_are_kept(tmp_path):
-    specs = fakes.make_small_specs(1)
-    zoo = fakes.make_zoo(tmp_path / "zoo", specs)
+@pytest.mark.long
+def test_the_best_images_are_kept(specs, zoo, tmp_path):
     recipe = RECIPES["kennen-i"]["mlp"]
     entries = [fakes.make_entry([specs[0]], 2**15)]
     images = np.zeros((1, 28, 28, 1), np.float32)

@@ -12,6 +12,9 @@ from kennen_tf.metamodels.crafting.gradients import GradientBank
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import classifier_files, querying
 
+# Passes of six shapes are compiled.
+pytestmark = pytest.mark.long
+
 SHAPES = [
     # Every activation, with and without pooling, both kernel sizes, all depths.
     {"act": "relu", "pool": "yes", "ks": 5, "conv": 2, "fc": 2, "drop": "yes"},
@@ -162,7 +165,7 @@ def test_weights_are_read_once_and_shapes_traced_once(
             return super().backward(weights, kept, gradient)
 
     monkeypatch.setattr(passes, "Passes", Noting)
-    monkeypatch.setattr(gradients, "_shapes", gradients._Shapes())
+    monkeypatch.setattr(gradients, "_shapes", gradients.CompiledShapes())
     bank = GradientBank(zoo, few)
     assert not reads
     for some in (images, images, images[:2]):

@@ -9,13 +9,11 @@ import pytest
 from kennen_tf.attributes import MISSING
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.designs.mnist_table import TABLE
-from kennen_tf.machine import distribution
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.metamodels import kennen_s, making
+from kennen_tf.metamodels import kennen_s
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.recipes import fitting
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
-from kennen_tf.train_metamodel import train_metamodel
 from pipelines import query_outputs
 
 NUM_QUERIES = 30
@@ -82,6 +80,14 @@ def test_combinations_are_left_out_as_a_whole_and_once():
     assert len(kennen_s._draw_folds(["a", "b", "b"], 0)) == 2
 
 
+def test_of_queries_that_tell_the_same_each_is_chosen_once():
+    outputs, labels, combination_ids = make_outputs(60, told=[(3, "act")])
+    outputs[:] = outputs[:, [3]]
+    chosen = kennen_s.choose(TABLE, outputs, labels, combination_ids, 30, seed=0)
+    assert chosen[0] == 0
+    assert sorted(chosen) == list(range(NUM_QUERIES))
+
+
 def test_outputs_that_never_vary_are_no_nuisance():
     outputs, labels, combination_ids = make_outputs(60, told=[(3, "act")])
     outputs[:, 5] = -2.3
@@ -127,8 +133,11 @@ def make_config(planted, folder, **settings):
     )
 
 
-def test_twelve_queries_are_chosen_that_tell_twelve_attributes(planted, tmp_path):
-    train_metamodel(make_config(planted, tmp_path / "m"))
+@pytest.mark.long
+def test_twelve_queries_are_chosen_that_tell_twelve_attributes(
+    planted, train, tmp_path, undrawn
+):
+    train(make_config(planted, tmp_path / "m", recipe="kernel", epochs=0))
     metamodel = Metamodel.load(tmp_path / "m")
     # Query i tells attribute i modulo 12.
     told = {place % 12 for place in metamodel.query_indices}
@@ -151,35 +160,26 @@ class Watched:
         return query_outputs.load_arrays(info, entry_ids, *rest)
 
 
-def make_job(config, memory=None):
-    return making.Job(
-        config=config,
-        info=QueryOutputsInfo.open(config.query_dir),
-        memory=memory,
-        strategy=distribution.make_strategy("one_device"),
-    )
+def test_test_classifiers_have_no_say(planted, make_job, tmp_path):
+    outputs = Watched()
+    job = make_job(make_config(planted, tmp_path / "m"), outputs=outputs)
+    assert len(job.choose_queries()) == 12
+    assert outputs.asked == set(job.split.train_ids)
 
 
-def test_test_classifiers_have_no_say(planted, tmp_path):
-    memory = Watched()
-    job = make_job(make_config(planted, tmp_path / "m"), memory)
-    assert len(job.query_indices) == 12
-    assert memory.asked == set(job.split.train_ids)
-
-
-def test_kennen_io_begins_with_the_queries_that_tell_most(planted, tmp_path):
+def test_kennen_io_begins_with_the_queries_that_tell_most(planted, make_job, tmp_path):
     config = make_config(
         planted, tmp_path / "io", method="kennen-io", zoo_dir="zoo", num_queries=10
     )
-    indices = make_job(config).query_indices
+    indices = make_job(config).choose_queries()
     assert len(set(indices)) == 10
     is_chosen = config.make_crafting_recipe().chosen_places(10)
     assert sum(is_chosen) == 3
     own = make_config(planted, tmp_path / "s", num_queries=3)
     chosen = [i for i, own in zip(indices, is_chosen, strict=True) if own]
-    assert chosen == make_job(own).query_indices
+    assert chosen == make_job(own).choose_queries()
     by_chance = dataclasses.replace(config, recipe="paper")
-    assert make_job(by_chance).query_indices == folder_lib.draw_queries(
+    assert make_job(by_chance).choose_queries() == folder_lib.draw_queries(
         QueryOutputsInfo.open(str(planted)), 10, config.seed
     )
 
@@ -188,10 +188,11 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.long
 def test_a_stopped_training_goes_on_with_the_queries_it_chose(
-    planted, tmp_path, monkeypatch
+    planted, train, tmp_path, monkeypatch, undrawn
 ):
-    config = make_config(planted, tmp_path / "m")
+    config = make_config(planted, tmp_path / "m", epochs=2)
     with monkeypatch.context() as patches:
 
         def stop(*args, **kwargs):
@@ -199,8 +200,8 @@ def test_a_stopped_training_goes_on_with_the_queries_it_chose(
 
         patches.setattr(fitting.Trainer, "fit", stop)
         with pytest.raises(Stopped):
-            train_metamodel(config)
+            train(config)
     chosen = folder_lib.read_query_indices(tmp_path / "m")
     monkeypatch.setattr(kennen_s, "choose", None)
-    train_metamodel(make_config(planted, tmp_path / "m", resume=True))
+    train(dataclasses.replace(config, resume=True))
     assert list(Metamodel.load(tmp_path / "m").query_indices) == chosen

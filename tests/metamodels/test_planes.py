@@ -8,7 +8,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.svm import SVC
 
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
-from kennen_tf.configs.metamodels import RECIPES
+from kennen_tf.configs.recipes import RECIPES
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.metamodels import metrics
 from kennen_tf.metamodels.recipes import heads, planes

@@ -116,6 +116,7 @@ def zoo(tmp_path_factory):
     design, folder = digits_net.DESIGN, tmp_path_factory.mktemp("zoo")
     config = ZooConfig(
         design="digits_net",
+        num_models=6,
         zoo_dir=str(artifacts.make_folder(folder)),
         compute_dtype="float32",
     )
@@ -159,6 +160,7 @@ def zoo(tmp_path_factory):
     return store.Zoo.open(folder)
 
 
+@pytest.mark.long
 def test_a_bank_descends_through_classifiers_of_any_design(zoo):
     images = tf.constant(np.random.default_rng(0).random((3, 8, 8, 1), np.float32))
     gradients = np.random.default_rng(1).normal(size=(6, 3, 10)).astype(np.float32)

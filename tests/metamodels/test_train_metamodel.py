@@ -1,4 +1,4 @@
-"""Training of metamodels from end to end: controls, resuming, what is left behind."""
+"""Training of metamodels from end to end: resuming, what is refused, what is left."""
 
 import dataclasses
 import json
@@ -19,30 +19,16 @@ from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
-from kennen_tf.evaluation import scores
-from kennen_tf.evaluation.reporting import read_results
+from kennen_tf.evaluation.results import read_results
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metamodel import Metamodel
-from kennen_tf.metamodels.recipes import callbacks, fitting
-from kennen_tf.queries import query_outputs as query_outputs_lib
+from kennen_tf.metamodels.recipes import checkpoints, fitting
+from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.train_metamodel import train_metamodel
 from kennen_tf.vocabulary.errors import UserError
-from pipelines import query_outputs
 
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("planted")
-    fakes.write_query_outputs(folder, 1000, 36, planted=True, share=1.0)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
-def shuffled(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shuffled")
-    fakes.write_query_outputs(folder, 900, 24, planted=True, share=1.0, shuffled=True)
-    return str(folder)
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -50,63 +36,6 @@ def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     fakes.write_query_outputs(folder, 120, 24, planted=True)
     return str(folder)
-
-
-def evaluate(config):
-    """Scores a metamodel on its test entries."""
-    metamodel = Metamodel.load(config.metamodel_dir)
-    info = QueryOutputsInfo.open(config.query_dir)
-    ids = metamodel.split.test_ids
-    x, labels = query_outputs.load_arrays(info, ids, metamodel.query_indices, None)
-    return scores.evaluate(
-        metamodel.attributes,
-        labels,
-        metamodel.predict(x),
-        skip=metamodel.split.split_attributes,
-        combination_ids=[entry_id.split("-")[0] for entry_id in sorted(ids)],
-    )
-
-
-@pytest.mark.parametrize("recipe", ["kernel", "mlp"])
-@pytest.mark.parametrize("representation", ["probabilities", "top-1"])
-def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
-    representation, recipe, planted, tmp_path
-):
-    config = MetamodelConfig(
-        query_dir=planted,
-        metamodel_dir=str(tmp_path),
-        num_queries=36,
-        recipe=recipe,
-        epochs=25,
-        representation=representation,
-    )
-    train_metamodel(config)
-    results = evaluate(config)
-    assert {r.name: r.accuracy for r in results.attributes} == dict.fromkeys(
-        TABLE.names, 1.0
-    )
-
-
-@pytest.mark.parametrize(
-    ("method", "recipe"),
-    [("kennen-o", "kernel"), ("kennen-o", "mlp"), ("linear", "kernel")],
-)
-def test_labels_shuffled_over_classifiers_are_read_at_chance(
-    method, recipe, shuffled, tmp_path
-):
-    config = MetamodelConfig(
-        method=method,
-        recipe=recipe,
-        query_dir=shuffled,
-        metamodel_dir=str(tmp_path),
-        num_queries=24,
-        num_test=300,
-        epochs=10,
-    )
-    train_metamodel(config)
-    average = evaluate(config).average
-    lower, upper = average["interval"]
-    assert lower - 0.01 < average["chance"] < upper + 0.01
 
 
 def resumable(query_dir, metamodel_dir, **settings):
@@ -147,32 +76,35 @@ def finished(small, tmp_path_factory):
 # A checkpoint is saved three times; stopped after that, the model is not written.
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
 def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
-    stop_after, small, finished, tmp_path, monkeypatch
+    stop_after, small, finished, train, tmp_path, monkeypatch, undrawn
 ):
-    train_and_stop(resumable(small, tmp_path / "stopped"), stop_after, monkeypatch)
+    config = resumable(small, tmp_path / "stopped")
+    train_and_stop(train, config, stop_after, monkeypatch)
     assert not (tmp_path / "stopped" / "finished.json").exists()
     with pytest.raises(UserError, match="Go on with train_metamodel --resume"):
         Metamodel.load(tmp_path / "stopped")
     with pytest.raises(UserError, match="was stopped. Go on with --resume"):
-        train_metamodel(resumable(small, tmp_path / "stopped"))
+        train_metamodel(config)
 
-    train_metamodel(resumable(small, tmp_path / "stopped", resume=True))
+    train(dataclasses.replace(config, resume=True))
     assert_same_metamodel(tmp_path / "stopped", finished)
 
 
 def test_a_resumed_training_that_xla_compiles_ends_there_too(
-    small, tmp_path, monkeypatch
+    small, train, tmp_path, monkeypatch, undrawn
 ):
     monkeypatch.setattr(fitting, "_LEAST_STEPS_FOR_XLA", 0)
-    train_metamodel(resumable(small, tmp_path / "whole"))
-    train_and_stop(resumable(small, tmp_path / "stopped"), 1, monkeypatch)
-    train_metamodel(resumable(small, tmp_path / "stopped", resume=True))
+    own = {"compiled": fitting.CompiledModels()}
+    train(resumable(small, tmp_path / "whole"), **own)
+    config = resumable(small, tmp_path / "stopped")
+    train_and_stop(train, config, 1, monkeypatch, **own)
+    train(dataclasses.replace(config, resume=True), **own)
     assert_same_metamodel(tmp_path / "stopped", tmp_path / "whole")
 
 
-def train_and_stop(config, stop_after, monkeypatch):
+def train_and_stop(train, config, stop_after, monkeypatch, **settings):
     """Stops a training where it would save its next checkpoint, or the model."""
-    save, finish, saved = callbacks.save_checkpoint, folder_lib.finish, []
+    save, finish, saved = checkpoints.save, folder_lib.finish, []
 
     def or_stop(function):
         def call(*arguments):
@@ -184,18 +116,18 @@ def train_and_stop(config, stop_after, monkeypatch):
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks, "save_checkpoint", or_stop(save))
+        patch.setattr(checkpoints, "save", or_stop(save))
         patch.setattr(folder_lib, "finish", or_stop(finish))
         with pytest.raises(Stopped):
-            train_metamodel(config)
+            train(config, **settings)
 
 
-def test_a_killed_training_is_resumed(small, tmp_path):
+def test_a_killed_training_is_resumed(small, train, tmp_path, undrawn):
     config = resumable(small, tmp_path / "killed", epochs=80, checkpoint_every=2)
     flags = [f"--{n}={v}" for n, v in config.to_json().items() if n != "resume"]
     command = [sys.executable, "-m", "kennen_tf.train_metamodel", *flags]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    checkpoint = tmp_path / "killed" / "checkpoints" / callbacks.CHECKPOINT_NAME
+    checkpoint = tmp_path / "killed" / "checkpoints" / checkpoints.CHECKPOINT_NAME
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -204,14 +136,14 @@ def test_a_killed_training_is_resumed(small, tmp_path):
     with np.load(checkpoint) as stored:
         assert 0 < stored["epoch"] < 80
 
-    train_metamodel(dataclasses.replace(config, resume=True))
+    train(dataclasses.replace(config, resume=True))
     whole = dataclasses.replace(config, metamodel_dir=str(tmp_path / "whole"))
-    train_metamodel(whole)
+    train(whole)
     assert_same_metamodel(tmp_path / "killed", tmp_path / "whole")
 
 
-def test_equal_trainings_leave_equal_bytes(small, finished, tmp_path):
-    train_metamodel(resumable(small, tmp_path / "m"))
+def test_equal_trainings_leave_equal_bytes(small, finished, train, tmp_path, undrawn):
+    train(resumable(small, tmp_path / "m"))
     hashes = [
         json.loads((folder / "finished.json").read_text())["sha256"]
         for folder in (finished, tmp_path / "m")
@@ -356,9 +288,9 @@ def test_a_loaded_metamodel_knows_its_queries_and_refuses_other_shapes(small, fi
 
 @pytest.mark.parametrize("split", ["E-alg", "pool:no>yes"])
 def test_extrapolation_is_not_scored_on_its_splitting_attributes(
-    split, small, tmp_path
+    split, small, tmp_path, undrawn
 ):
-    config = resumable(small, tmp_path, split=split, epochs=1, evaluate_every=1)
+    config = resumable(small, tmp_path, recipe="kernel", split=split)
     train_metamodel(config)
     [name] = Metamodel.load(tmp_path).split.split_attributes
     row = json.loads((tmp_path / "metrics.jsonl").read_text())
@@ -377,8 +309,8 @@ def write_with_missing_values(query_dir):
     ]
     whole = {entry.id: entry for entry in fakes.make_entries(120)}
     config = QueryConfig(zoo_dir="none", query_dir=str(query_dir), num_queries=24)
-    with query_outputs_lib.work_folder(query_dir) as work:
-        query_outputs_lib.write(
+    with output_folder.work_folder(query_dir) as work:
+        writing.write(
             work,
             config,
             fakes.make_query_inputs(24),
@@ -391,10 +323,12 @@ def write_with_missing_values(query_dir):
 
 
 @pytest.mark.parametrize("recipe", ["kernel", "svm", "mlp"])
-def test_values_that_are_missing_are_neither_learned_nor_scored(recipe, tmp_path):
+def test_values_that_are_missing_are_neither_learned_nor_scored(
+    recipe, train, tmp_path, undrawn
+):
     write_with_missing_values(tmp_path / "q")
     config = resumable(str(tmp_path / "q"), tmp_path / "m", recipe=recipe)
-    train_metamodel(config)
+    train(config)
     evaluate_metamodel(EvaluationConfig(metamodel_dir=config.metamodel_dir))
     found = read_results(config.metamodel_dir)["attributes"]
     rows = {row["name"]: row for row in found}

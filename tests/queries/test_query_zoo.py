@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kennen_tf.configs.queries import QueryConfig
-from kennen_tf.queries import query_outputs
+from kennen_tf.queries import output_folder
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.vocabulary.errors import UserError
@@ -101,7 +101,7 @@ def test_answers_are_those_of_the_loaded_classifiers(queried):
     for record in zoo.accepted:
         path = zoo.classifier_path(record)
         model = keras.models.load_model(path, compile=False)
-        wanted = model.predict(pixels, verbose=0)
+        wanted = model(pixels, training=False)
         np.testing.assert_allclose(received[record.id], wanted, atol=1e-6)
         # They differ from image to image: a law that constant answers would not pass.
         assert np.ptp(received[record.id], axis=0).max() > 1e-3
@@ -240,6 +240,19 @@ def test_a_zoo_of_another_schema_version_is_refused(changeable):
         query_zoo(config)
 
 
+def test_all_images_may_be_queries_each_once(changeable):
+    config = dataclasses.replace(changeable[1], num_queries=100, overwrite=True)
+    query_zoo(config)
+    info = QueryOutputsInfo.open(config.query_dir)
+    digits = fakes.make_digits()
+    order = np.argsort(info.query_inputs.indices)
+    np.testing.assert_array_equal(info.query_inputs.indices[order], np.arange(100))
+    np.testing.assert_array_equal(info.query_inputs.images[order], digits.test_images)
+    images = {image.tobytes() for image in info.query_inputs.images}
+    assert len(images) == 100
+    assert {a.shape for a in answers(config).values()} == {(100, 10)}
+
+
 def test_more_queries_than_images_are_refused(changeable, tmp_path):
     config = dataclasses.replace(
         changeable[1], num_queries=101, query_dir=str(tmp_path / "new")
@@ -258,6 +271,6 @@ def test_a_folder_that_holds_something_else_is_refused(changeable):
 
 def test_two_runs_do_not_write_to_one_folder(changeable):
     config = dataclasses.replace(changeable[1], overwrite=True)
-    with query_outputs.work_folder(config.query_dir):
+    with output_folder.work_folder(config.query_dir):
         with pytest.raises(UserError, match="Another process is querying a zoo"):
             query_zoo(config)

@@ -68,6 +68,40 @@ def test_bottom_1_marks_the_first_of_the_least_likely_labels():
     np.testing.assert_allclose(represent("bottom-1")[0], wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("representation", "top_k", "ranks"),
+    [
+        ("ranking", 0, [0, 3, 1, 4, 2]),
+        # Three labels are the likeliest, and two of them are ranked.
+        ("top-k", 2, [0, None, 1, None, None]),
+        ("top-1", 0, [0, None, None, None, None]),
+    ],
+)
+def test_of_labels_that_are_equally_likely_the_first_ranks_first(
+    representation, top_k, ranks
+):
+    answer = np.array([[0.3, 0.05, 0.3, 0.05, 0.3]], np.float32)
+    scores = [-5 if rank is None else -rank for rank in ranks]
+    result = represent(representation, top_k, answer)
+    np.testing.assert_allclose(result[0], normalized(scores), rtol=1e-5)
+
+
+def test_of_labels_that_are_equally_unlikely_the_first_is_the_last():
+    answer = np.array([[0.3, 0.05, 0.3, 0.05, 0.3]], np.float32)
+    result = represent("bottom-1", 0, answer)
+    np.testing.assert_allclose(
+        result[0], normalized([-5, 0, -5, -5, -5]), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("representation", ["ranking", "top-k", "top-1", "bottom-1"])
+def test_where_all_are_equally_likely_the_class_index_decides(representation):
+    result = represent(representation, 3, np.full((1, 10), 0.1, np.float32))
+    num_told = {"ranking": 10, "top-k": 3}.get(representation, 1)
+    scores = [-rank if rank < num_told else -10 for rank in range(10)]
+    np.testing.assert_allclose(result[0], normalized(scores), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("representation", representations.REPRESENTATIONS)
 def test_representations_are_logarithms_of_probabilities(representation):
     result = represent(representation, 3)

@@ -9,6 +9,7 @@ import fakes
 import numpy as np
 import pytest
 import stand_ins
+import tables
 from tables import PAPERS
 
 from kennen_tf.attributes import AttributeTable
@@ -18,12 +19,16 @@ from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.exporting import ExportConfig
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.configs.zoo import ZooConfig
+from kennen_tf.designs import design, mnist_net, mnist_table
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
+from kennen_tf.evaluation import figures, result_figures
 from kennen_tf.export_metamodel import export_metamodel
 from kennen_tf.keras_models import saving
+from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.revealing import naming
-from kennen_tf.revealing.exporting import ExportedMetamodel
+from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
@@ -82,6 +87,14 @@ def black_box(folder, exported):
     return path
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Leaves out the figures of an evaluation, which one test looks at."""
+    for name in ("accuracy_figure", "confusion_sheet"):
+        monkeypatch.setattr(result_figures, name, lambda *_: None)
+    monkeypatch.setattr(figures, "save_png", lambda *_: None)
+
+
 def test_a_metamodel_that_reads_all_is_scored_100_percent(folder, capsys):
     evaluate_metamodel(EvaluationConfig(metamodel_dir=str(folder / "o0")))
     printed = capsys.readouterr().out
@@ -110,6 +123,7 @@ def test_a_metamodel_that_reads_all_is_scored_100_percent(folder, capsys):
     assert "100.0" in printed and "73.4" in printed
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_evaluating_again_gives_the_same_numbers(folder):
     config = EvaluationConfig(metamodel_dir=str(folder / "o0"))
     documents = []
@@ -121,6 +135,7 @@ def test_evaluating_again_gives_the_same_numbers(folder):
     assert documents[0] == documents[1]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_several_seeds_are_summarised(folder, tmp_path, capsys):
     output = tmp_path / "deep" / "summary.json"
     evaluate_metamodel(
@@ -145,6 +160,7 @@ def test_query_outputs_of_others_are_refused(folder, tmp_path):
         )
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_query_outputs_that_were_moved_are_named(folder, tmp_path, capsys):
     (tmp_path / "moved").symlink_to(folder / "queries")
     evaluate_metamodel(
@@ -155,6 +171,7 @@ def test_query_outputs_that_were_moved_are_named(folder, tmp_path, capsys):
     assert "100.0" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_splitting_attributes_are_not_scored(folder, tmp_path, capsys):
     stand_ins.write_metamodel(
         tmp_path / "e", folder / "queries", num_queries=30, split="E-alg"
@@ -180,6 +197,7 @@ def test_a_black_box_is_revealed(exported, black_box, capsys):
     assert "probability" in printed and "runner-up" in printed
 
 
+@pytest.mark.long
 def test_json_is_all_that_is_printed(exported, black_box, tmp_path):
     command = [sys.executable, "-m", "kennen_tf.reveal_black_box", "--json"]
     flags = [f"--metamodel={exported}", f"--black_box={black_box}"]
@@ -234,9 +252,8 @@ def zoo_dir(tmp_path):
     """A zoo of one classifier, not trained."""
     zoo_dir = tmp_path / "zoo"
     (zoo_dir / store.CLASSIFIERS_FOLDER).mkdir(parents=True)
-    store.prepare(
-        fakes.make_header(ZooConfig(zoo_dir=str(zoo_dir), compute_dtype="float32"))
-    )
+    config = ZooConfig(num_models=1, zoo_dir=str(zoo_dir), compute_dtype="float32")
+    store.prepare(fakes.make_header(config))
     spec = fakes.read_spec(
         {a.name: VALUES[a.name] for a in PAPERS.chosen} | {"seed": 3}
     )
@@ -281,6 +298,35 @@ def test_the_truth_is_known_of_the_zoos_classifiers_only(exported, zoo_dir, blac
                 metamodel=str(exported), black_box=str(black_box), zoo_dir=str(zoo_dir)
             )
         )
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_what_was_made_before_an_attribute_was_appended_is_read_as_it_was(
+    folder, exported, black_box, monkeypatch, capsys
+):
+    grown = dataclasses.replace(mnist_net.DESIGN, attributes=tables.THIRTEEN)
+    monkeypatch.setattr(mnist_net, "DESIGN", grown)
+    for module in (mnist_net, mnist_table):
+        monkeypatch.setattr(module, "TABLE", tables.THIRTEEN)
+    assert design.load_design("mnist_net").attributes == tables.THIRTEEN
+    info = QueryOutputsInfo.open(folder / "queries")
+    metamodel = Metamodel.load(folder / "o0")
+    assert info.attributes == metamodel.attributes == PAPERS
+    evaluate_metamodel(EvaluationConfig(metamodel_dir=str(folder / "o0")))
+    document = json.loads((folder / "o0" / "results.json").read_text())
+    assert document["average"]["accuracy"] == 1
+    assert [row["name"] for row in document["attributes"]] == list(PAPERS.names)
+    # The same metamodel: --overwrite would be needed for another one.
+    export_metamodel(
+        ExportConfig(metamodel_dir=str(folder / "o0"), export_dir=str(exported))
+    )
+    capsys.readouterr()
+    reveal_black_box(
+        RevealConfig(metamodel=str(exported), black_box=str(black_box), json=True)
+    )
+    [revealed] = json.loads(capsys.readouterr().out)["black_boxes"]
+    named = {name: row["value"] for name, row in revealed["attributes"].items()}
+    assert named == VALUES
 
 
 def test_a_metamodel_of_other_attributes_is_read_by_its_own_table(exported):
@@ -390,6 +436,7 @@ def test_a_bad_black_box_gets_one_line(
     assert black_box in str(caught.value)
 
 
+@pytest.mark.long
 def test_an_error_of_the_binary_is_one_line_and_status_1(exported, tmp_path):
     (tmp_path / "bad_boxes.py").write_text(BAD_BLACK_BOXES)
     command = [sys.executable, "-m", "kennen_tf.reveal_black_box"]

@@ -21,7 +21,7 @@ from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.revealing import exporting, naming
-from kennen_tf.revealing.exporting import ExportedMetamodel
+from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import asking, store
 

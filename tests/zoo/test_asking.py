@@ -1,11 +1,13 @@
 """Entries of a zoo as black boxes: the right answers of the right classifiers."""
 
+import shutil
+
 import fakes
 import numpy as np
 import pytest
 
 from kennen_tf.vocabulary.errors import UserError
-from kennen_tf.zoo import asking, classifier_files
+from kennen_tf.zoo import asking, classifier_files, store
 
 VALUES = {
     **{"act": "relu", "drop": "yes", "pool": "yes", "ks": 3, "conv": 2, "fc": 2},
@@ -20,11 +22,19 @@ def make_entry(*specs):
     return fakes.make_entry(specs, 2**15)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return fakes.make_zoo(tmp_path_factory.mktemp("made"), SPECS)
+
+
 @pytest.fixture
-def zoo(tmp_path):
-    return fakes.make_zoo(tmp_path, SPECS)
+def zoo(made, tmp_path):
+    """A copy, that a test may damage."""
+    shutil.copytree(made.zoo_dir, tmp_path, dirs_exist_ok=True)
+    return store.Zoo.open(tmp_path)
 
 
+@pytest.mark.long
 def test_entries_answer_the_mean_of_their_members(zoo, monkeypatch):
     models = [zoo.load_classifier(record) for record in zoo.accepted]
     probabilities = np.stack([model.predict(PIXELS, verbose=0) for model in models])

@@ -1,12 +1,11 @@
-"""build_zoo when trainings fail, and on how many cores it runs."""
+"""build_zoo when trainings fail."""
 
 import json
-import subprocess
-import sys
 
+import commands
 import pytest
 
-from kennen_tf.machine import processors
+from kennen_tf.machine import worker_pool
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store, workers
 from kennen_tf.zoo.specs import ClassifierSpec
@@ -18,7 +17,7 @@ import keras
 import numpy as np
 from kennen_tf.attributes import Attribute
 from kennen_tf.designs.design import Design
-from kennen_tf.labeled_images import LabeledImages
+from kennen_tf.vocabulary.labeled_images import LabeledImages
 
 def images():
     random = np.random.default_rng(0)
@@ -70,15 +69,8 @@ def folder(tmp_path):
 
 
 def build(folder, *flags):
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "kennen_tf.build_zoo", "--design=fails:DESIGN"),
-            *("--specs=specs.jsonl", "--workers=1", *flags),
-        ],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
+    line = "build_zoo --design=fails:DESIGN --specs=specs.jsonl --workers=1"
+    return commands.run(folder, line, *flags)
 
 
 def read(folder):
@@ -92,56 +84,49 @@ def read(folder):
     return states, len(lines)
 
 
-def test_failures_are_recorded_and_tried_again_only_if_asked(folder):
-    result = build(folder)
-    assert result.returncode == 0, result.stderr
-    assert "The training of 2 failed; --retry_failed tries again" in result.stdout
-    assert "ValueError: too deep" in result.stderr
+@pytest.mark.long
+def test_failures_are_recorded_and_tried_again_only_if_asked(
+    folder, caplog, monkeypatch
+):
+    monkeypatch.setattr(worker_pool, "run_tasks", commands.run_tasks_here)
+    # More than are allowed end the build.
+    message = "--max_failures=1 .*RuntimeError: no such optimizer"
+    with pytest.raises(UserError, match=message):
+        build(folder, "--max_failures=1")
+    assert "failed: ValueError: too deep" in caplog.text
     states, num_lines = read(folder)
     assert states[9, "sgd", 1] == (store.FAILED, "ValueError: too deep")
     assert states[1, "lion", 1] == (store.FAILED, "RuntimeError: no such optimizer")
+    assert num_lines == 3  # Groups are trained one after the other.
+
+    # They are not counted again.
+    printed = build(folder, "--max_failures=0")
+    assert "The training of 2 failed; --retry_failed tries again" in printed
+    states, num_lines = read(folder)
     for depth in (1, 2):
         assert states[depth, "sgd", 1][0] != store.FAILED
     assert num_lines == 4
 
     (folder / "mended").touch()
-    assert build(folder).returncode == 0
+    build(folder)
     assert read(folder) == (states, 4)
 
-    result = build(folder, "--retry_failed")
-    assert result.returncode == 0, result.stderr
+    build(folder, "--retry_failed")
     states, num_lines = read(folder)
     assert store.FAILED not in {status for status, _ in states.values()}
     assert num_lines == 6  # The later line counts.
 
-    result = build(folder, "--threads=2")
-    assert result.returncode == 1
-    assert "is built with --threads=1. Received: threads=2" in result.stderr
-    assert "Traceback" not in result.stderr
+    with pytest.raises(UserError, match="with --threads=1. Received: threads=2"):
+        build(folder, "--threads=2")
 
 
-def test_more_failures_than_allowed_end_the_build(folder):
-    result = build(folder, "--max_failures=1")
-    assert result.returncode == 1
-    [error] = [x for x in result.stderr.splitlines() if x.startswith("error:")]
-    assert "--max_failures=1" in error and "RuntimeError: no such optimizer" in error
-    states, _ = read(folder)
-    assert len(states) == 3  # Groups are trained one after the other.
-
-    # They are not counted again.
-    result = build(folder, "--max_failures=0")
-    assert result.returncode == 0, result.stderr
-    assert len(read(folder)[0]) == 4
-
-
+@pytest.mark.long
 def test_a_model_with_other_classes_ends_the_build(folder):
+    # In a process of its own: what a worker raises comes from there.
     module = folder / "fails.py"
     module.write_text(MODULE.replace("CLASSES = 3", "CLASSES = 4"))
-    result = build(folder)
-    assert result.returncode == 1
-    [error] = [x for x in result.stderr.splitlines() if x.startswith("error:")]
-    assert "answer 3 logits" in error
-    assert "Traceback" not in result.stderr
+    with pytest.raises(UserError, match="answer 3 logits"):
+        build(folder)
 
 
 def test_the_reason_of_a_failure_is_one_line():
@@ -150,44 +135,3 @@ def test_the_reason_of_a_failure_is_one_line():
     assert (record.status, record.reason) == (store.FAILED, "ValueError: first")
     assert record.seconds == 1.235
     assert workers._describe_failure(spec, KeyError(), 0).reason == "KeyError: "
-
-
-def test_errors_of_workers_keep_their_meaning():
-    error = workers._portable(UserError("one sentence"))
-    assert type(error) is UserError and str(error) == "one sentence"
-    disk = workers._portable(OSError(28, "No space left on device", "zoo/a.keras"))
-    assert isinstance(disk, OSError) and disk.errno == 28
-
-
-@pytest.mark.parametrize(
-    ("affinity", "limit", "cores"),
-    [
-        ({0, 1, 5}, None, 3),
-        ({0, 1, 5}, "max 100000\n", 3),
-        ({0, 1, 5}, "200000 100000\n", 2),
-        ({0, 1, 5}, "150000 100000\n", 2),  # A part of a core is used, too.
-        ({0, 1, 5}, "50000 100000\n", 1),
-        ({0, 1, 5}, "800000 100000\n", 3),
-        ({7}, "max 100000\n", 1),
-    ],
-)
-def test_cores_are_those_of_affinity_and_container(
-    tmp_path, monkeypatch, affinity, limit, cores
-):
-    path = tmp_path / "cpu.max"
-    if limit is not None:
-        path.write_text(limit)
-    monkeypatch.setattr(processors, "_CONTAINER", path)
-    monkeypatch.setattr(
-        processors.os, "sched_getaffinity", lambda pid: affinity, raising=False
-    )
-    assert processors.available_cores() == cores
-
-
-def test_cores_without_affinity_are_those_of_the_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(processors, "_CONTAINER", tmp_path / "none")
-    monkeypatch.delattr(processors.os, "sched_getaffinity")
-    monkeypatch.setattr(processors.os, "cpu_count", lambda: 6)
-    assert processors.available_cores() == 6
-    monkeypatch.setattr(processors.os, "cpu_count", lambda: None)
-    assert processors.available_cores() == 1

@@ -1,6 +1,8 @@
 """The zoo on disk: equal models give equal bytes, and damage is told by name."""
 
+import dataclasses
 import json
+import shutil
 
 import fakes
 import numpy as np
@@ -16,9 +18,19 @@ from kennen_tf.zoo import store
 SPECS = [fakes.spec_at(11, 3), fakes.spec_at(11, 4), fakes.spec_at(12, 0)]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return fakes.make_zoo(tmp_path_factory.mktemp("made") / "zoo", SPECS)
+
+
 @pytest.fixture
-def zoo(tmp_path):
-    return fakes.make_zoo(tmp_path / "zoo", SPECS)
+def zoo(made, tmp_path):
+    """A copy, that a test may damage."""
+    folder = tmp_path / "zoo"
+    shutil.copytree(made.zoo_dir, folder)
+    config = dataclasses.replace(made.config, zoo_dir=str(folder))
+    store.prepare(fakes.make_header(config))
+    return store.Zoo.open(folder)
 
 
 def test_records_come_back_sorted_by_id(zoo):

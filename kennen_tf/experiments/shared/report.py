@@ -96,9 +96,10 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
 
 def read_table(document: Mapping[str, Any]) -> AttributeTable:
     """Returns the attributes of the zoo that an experiment was run on."""
-    # Experiments of before they said so were all on one table.
-    stored = document.get("attributes", mnist_table.TABLE.to_json())
-    return AttributeTable.from_json(stored, document["experiment"])
+    # Experiments of before they said so were all on the paper's attributes.
+    if "attributes" not in document:
+        return mnist_table.TABLE.select(paper.NAMES)
+    return AttributeTable.from_json(document["attributes"], document["experiment"])
 
 
 def write_figures(folder: pathlib.Path, name: str, drawn: Mapping[str, Figure]) -> None:

@@ -20,10 +20,10 @@ import tqdm
 
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.reproduction import ReproductionConfig
-from kennen_tf.evaluation import reporting
+from kennen_tf.evaluation.results import RESULTS_NAME, read_results
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.metamodels import making, scoring
+from kennen_tf.metamodels import jobs, making, scoring
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import fitting
@@ -143,11 +143,11 @@ class Runs:
 
     def query_indices(self, config: MetamodelConfig) -> list[int]:
         """Returns which of the stored queries a run reads."""
-        return self._make_job(config).query_indices
+        return self._make_job(config).choose_queries()
 
     def load_sides(self, config: MetamodelConfig) -> tuple[Side, Side]:
-        """Returns what a run trains on and tests on; see `making.load_sides`."""
-        return making.load_sides(self._make_job(config))
+        """Returns what a run trains on and tests on; see `jobs.load_sides`."""
+        return jobs.load_sides(self._make_job(config))
 
     def split_sizes(self, config: MetamodelConfig) -> tuple[int, int]:
         """Returns how many entries a run trains on and tests on.
@@ -158,30 +158,30 @@ class Runs:
         split = self._make_job(config).split
         return len(split.train_ids), len(split.test_ids)
 
-    def _make_job(self, config: MetamodelConfig) -> making.Job:
-        return making.Job(
+    def _make_job(self, config: MetamodelConfig) -> jobs.Job:
+        return jobs.Job(
             config=config,
             info=self.info,
-            memory=self.outputs,
+            outputs=self.outputs,
             strategy=self._strategy,
             keeps_curves=False,
             compiled=self._compiled,
         )
 
     def _get(self, config: MetamodelConfig) -> Run | Refused:
-        document = reporting.read_results(config.metamodel_dir)
+        document = read_results(config.metamodel_dir)
         if document is None:
             job = self._make_job(config)
             try:
                 # What the zoo does not allow, it says here; later errors are others.
-                _ = job.split, job.query_indices
+                _ = job.split, job.choose_queries()
             except UserError as error:
                 return Refused(config=config, reason=str(error))
             document = self._make(job)
             self.num_trained += 1
         return Run(config=config, document=document)
 
-    def _make(self, job: making.Job) -> dict[str, Any]:
+    def _make(self, job: jobs.Job) -> dict[str, Any]:
         started = time.monotonic()
         trained = making.make(job)
         if job.config.is_crafted:
@@ -193,17 +193,17 @@ class Runs:
                 config=job.config,
                 attributes=self.info.attributes,
                 split=job.split,
-                query_indices=tuple(job.query_indices),
-                query_inputs=self.info.query_inputs.take(job.query_indices),
+                query_indices=tuple(job.choose_queries()),
+                query_inputs=self.info.query_inputs.take(job.choose_queries()),
                 fingerprints={
                     **job.description["fingerprints"],
                     "metamodel": _fingerprint(trained.model),
                 },
                 keras_model=trained.model,
             )
-        document = scoring.score(metamodel, self.info, memory=self.outputs)
+        document = scoring.score(metamodel, self.info, outputs=self.outputs)
         document["seconds"] = time.monotonic() - started
-        artifacts.write_json(job.folder / reporting.RESULTS_NAME, document)
+        artifacts.write_json(job.folder / RESULTS_NAME, document)
         shutil.rmtree(job.folder / folder_lib.CHECKPOINTS_NAME, ignore_errors=True)
         return document
 

@@ -1,8 +1,6 @@
-"""Tables and results.json of AIPs; rounding happens here and nowhere else."""
+"""Tables of AIPs; rounding happens here and nowhere else."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,19 +8,16 @@ from rich.table import Table
 
 from kennen_tf.configs.aips import L2, LINF, Budget, PerturbationConfig
 from kennen_tf.configs.imagenet import PAPER
-from kennen_tf.evaluation.reporting import make_table, percent, percents
+from kennen_tf.evaluation.printing import make_table, percent, percents
 from kennen_tf.imagenet.aips import transfer
 from kennen_tf.imagenet.aips.generator_sets import GeneratorSet
 from kennen_tf.imagenet.aips.transfer import Graded, Scenario
 from kennen_tf.imagenet.attacks import grading
 from kennen_tf.imagenet.attacks.grading import Rate
-from kennen_tf.imagenet.classifiers.members import Member
-
-SCHEMA_VERSION = 1
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 
 # Misclassification in per cent (paper, section 4; anonymous submission), for its 19
-# classifiers and 100 images: rows by who generates, columns S, V, B, R, D.
-PAPER_FAMILIES = ("squeezenet", "vgg", "vgg_bn", "resnet", "densenet")
+# classifiers and 100 images: rows by who generates, columns as its families come.
 PAPER_TRANSFER = {
     "clean": (38, 32, 28, 30, 29),
     "squeezenet": (64, 49, 45, 39, 35),
@@ -97,7 +92,7 @@ def grades_table(graded: Sequence[Graded], title: str) -> Table:
         table.add_column(column, justify="right")
     for one in graded:
         pairing = one.pairing
-        is_white = pairing.target in pairing.generators.members
+        is_white = pairing.target in pairing.generators.classifiers
         grades = grading.grade(one.clean_ranks, one.ranks)
         top1, top5 = grades["top1"], grades["top5"]
         table.add_row(
@@ -122,7 +117,7 @@ def grades_notes(graded: Sequence[Graded]) -> list[str]:
         "Misclassified: top-1, graded on the stored 8-bit images. Of those right "
         "before: images whose clean version the target classified rightly."
     ]
-    if any(g.pairing.target in g.pairing.generators.members for g in graded):
+    if any(g.pairing.target in g.pairing.generators.classifiers for g in graded):
         notes.append("* white box: the target is among the generators.")
     return notes
 
@@ -182,7 +177,7 @@ def scenarios_table(scenarios: Sequence[Scenario], title: str) -> Table:
 
 
 def scenarios_notes(
-    predicted: Mapping[Member, Sequence[str]],
+    predicted: Mapping[FamilyClassifier, Sequence[str]],
     config: PerturbationConfig,
     num_images: int,
 ) -> list[str]:
@@ -198,7 +193,9 @@ def scenarios_notes(
         "another member. Intervals: bootstrap over images."
     ]
     hits = [
-        family == member.family for member, own in predicted.items() for family in own
+        family == classifier.family
+        for classifier, own in predicted.items()
+        for family in own
     ]
     if hits:
         num_draws = len(hits) // len(predicted)
@@ -214,51 +211,6 @@ def scenarios_notes(
             f"cases: for each target, {draws}."
         )
     return notes
-
-
-def results_document(
-    config: PerturbationConfig,
-    budget: Budget,
-    graded: Sequence[Graded],
-    sizes: Mapping[GeneratorSet, Mapping[str, npt.NDArray[np.float64]]],
-    batch_sizes: Mapping[str, int],
-    fingerprints: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Returns what results.json holds, with every number in full precision."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "config": config.to_json(),
-        "budget": budget.to_json(),
-        "made_from": dict(fingerprints),
-        "generators": [
-            {
-                "name": generators.name,
-                "members": [member.name for member in generators.members],
-                "batch_size": batch_sizes.get(generators.name),
-                "norms": {
-                    norm: {"mean": float(own.mean()), "largest": float(own.max())}
-                    for norm, own in sizes[generators].items()
-                },
-            }
-            for generators in sizes
-        ],
-        "pairings": [_pairing_document(one) for one in graded],
-    }
-
-
-def _pairing_document(one: Graded) -> dict[str, Any]:
-    pairing = one.pairing
-    return {
-        "target": pairing.target.name,
-        "family": pairing.target.family,
-        "generated_on": pairing.generated_on,
-        "generators": pairing.generators.name,
-        "white_box": pairing.target in pairing.generators.members,
-        **{
-            top: {kind: dataclasses.asdict(rate) for kind, rate in rates.items()}
-            for top, rates in grading.grade(one.clean_ranks, one.ranks).items()
-        },
-    }
 
 
 def _interval(rate: Rate) -> str:

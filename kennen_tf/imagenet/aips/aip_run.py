@@ -21,10 +21,10 @@ from kennen_tf.imagenet.aips.aip_folder import AipFolder
 from kennen_tf.imagenet.aips.generator_pool import GeneratorPool
 from kennen_tf.imagenet.aips.generator_sets import GeneratorSet, Pairing
 from kennen_tf.imagenet.aips.transfer import Graded
-from kennen_tf.imagenet.attacks import attacks, grading
+from kennen_tf.imagenet.attacks import grading, methods
 from kennen_tf.imagenet.attacks.ascent import Ascent
 from kennen_tf.imagenet.classifiers import batches
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.images.image_set import ImageSet
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -35,7 +35,7 @@ _BINARY = "python -m kennen_tf.generate_aips"  # Or attack_black_box.
 
 IntArray = npt.NDArray[np.int32]
 Logits = npt.NDArray[np.float32]
-Ask = Callable[[Member, npt.NDArray[np.uint8]], Logits]
+Ask = Callable[[FamilyClassifier, npt.NDArray[np.uint8]], Logits]
 
 
 class AipRun:
@@ -54,7 +54,7 @@ class AipRun:
         self._config = config
         self._folder = folder
         image_size = images.pixels.shape[1]
-        attack = attacks.make_attack(config, image_size)
+        attack = methods.make_attack(config, image_size)
         self.budget = attack.budget
         self._ascent = Ascent(attack, config.num_steps)
         self._pool = GeneratorPool(attack, config.combination)
@@ -72,7 +72,7 @@ class AipRun:
         """
         count = len(self.images.names)
         # Those that share generators follow each other, so that these stay open.
-        ordered = sorted(sets, key=lambda s: [m.name for m in s.members])
+        ordered = sorted(sets, key=lambda s: [c.name for c in s.classifiers])
         left = [s for s in ordered if self.aips(s).num_done < count]
         for generators in left:  # Before any is made.
             self._check_batch_size(generators)
@@ -87,11 +87,11 @@ class AipRun:
             unit_scale=True,
         ) as bar:
             for number, generators in enumerate(left, start=1):
-                members = generators.members
+                classifiers = generators.classifiers
                 bar.set_postfix_str(f"{number}/{len(left)} {generators.name}"[:40])
                 self.aips(generators).fill(
                     self._ascent,
-                    functools.partial(self._pool.objective, members),
+                    functools.partial(self._pool.objective, classifiers),
                     self._choose_batch_size(generators),
                     self._config.seed,
                     bar.update,
@@ -128,7 +128,7 @@ class AipRun:
         size = (
             self._begun_with(generators)
             or self._config.batch_size
-            or self._pool.batch_size(generators.members)
+            or self._pool.batch_size(generators.classifiers)
         )
         sizes = {**self.batch_sizes, generators.name: size}
         artifacts.write_json(
@@ -198,13 +198,15 @@ class AipRun:
         artifacts.write_json(path, _grades_document(answers, target))
         return answers
 
-    def _ask_opened(self, target: Member, pixels: npt.NDArray[np.uint8]) -> Logits:
+    def _ask_opened(
+        self, target: FamilyClassifier, pixels: npt.NDArray[np.uint8]
+    ) -> Logits:
         [classifier] = self._pool.open([target])
         return batches.predict_logits(classifier, pixels, self._config.batch_size)
 
 
 def _grades_document(
-    answers: Mapping[str, tuple[IntArray, IntArray]], target: Member
+    answers: Mapping[str, tuple[IntArray, IntArray]], target: FamilyClassifier
 ) -> dict[str, Any]:
     grades = {
         name: {"ranks": ranks.tolist(), "predicted": predicted.tolist()}
@@ -218,7 +220,7 @@ def _grades_document(
 
 
 def _read_grades(
-    path: pathlib.Path, target: Member
+    path: pathlib.Path, target: FamilyClassifier
 ) -> dict[str, tuple[IntArray, IntArray]]:
     """Returns the grades that are there, if they are of this very target."""
     if not path.exists():

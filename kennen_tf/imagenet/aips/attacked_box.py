@@ -6,7 +6,7 @@ from typing import Any
 from kennen_tf.black_boxes.black_box import BlackBox
 from kennen_tf.imagenet.aips import generator_sets
 from kennen_tf.imagenet.aips.generator_sets import Pairing
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.imagenet.classifiers.registry import Registry
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
@@ -41,7 +41,9 @@ def find_image_size(box: BlackBox, wanted: int, registry: Registry) -> int:
             f"{box.image_shape}."
         )
     if not sides:
-        return wanted or max(member.image_size for member in registry.members)
+        return wanted or max(
+            classifier.image_size for classifier in registry.classifiers
+        )
     [side] = sides
     if wanted not in (0, side):
         raise UserError(
@@ -58,21 +60,21 @@ def pair(
 
     Args:
         registry: The classifiers at hand.
-        predicted: The family predicted for it: its members generate.
-        compare: Whether one member of each family does as well, for who does not know
-            the family.
-        seed: Decides which members these are.
+        predicted: The family predicted for it, which generates.
+        compare: Whether one classifier of each family does as well, for who does not
+            know the family.
+        seed: Decides which classifiers these are.
     """
-    target = Member(
+    target = FamilyClassifier(
         family=f"{predicted} (predicted)",
         name="black box",
         image_size=0,
-        num_classes=registry.members[0].num_classes,
+        num_classes=registry.classifiers[0].num_classes,
         identity="",
         opener=_refuse,
     )
-    members = generator_sets.make_set(registry.families[predicted])
-    pairings = [Pairing(target, predicted, members)]
+    classifiers = generator_sets.make_set(registry.families[predicted])
+    pairings = [Pairing(target, predicted, classifiers)]
     if compare:
         each = generator_sets.one_of_each(registry, [], seed)
         pairings.append(Pairing(target, generator_sets.ONE_OF_EACH, each))

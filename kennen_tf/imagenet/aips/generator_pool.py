@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from kennen_tf.imagenet.attacks import objectives
-from kennen_tf.imagenet.attacks.attacks import Attack
+from kennen_tf.imagenet.attacks.methods import Attack
 from kennen_tf.imagenet.attacks.objectives import JointLoss, Objective
 from kennen_tf.imagenet.classifiers import batches
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.keras_models.pixel_models import PixelModel
 
 # Classifiers that no set at hand needs are closed when the open ones have more
@@ -30,39 +30,39 @@ class GeneratorPool:
         self._attack = attack
         self._combination = combination
         # In order of their last use.
-        self._open: dict[Member, tuple[PixelModel, Objective]] = {}
+        self._open: dict[FamilyClassifier, tuple[PixelModel, Objective]] = {}
 
-    def open(self, members: Sequence[Member]) -> list[PixelModel]:
+    def open(self, generators: Sequence[FamilyClassifier]) -> list[PixelModel]:
         """Returns the classifiers, opened.
 
         Raises:
             UserError: If the weights of one cannot be had.
         """
-        for member in members:
+        for generator in generators:
             # Taken out and put back: now it is the last one used.
-            opened = self._open.pop(member, None)
-            self._open[member] = opened or self._start(member)
-        self._close_oldest(keep=len(members))
-        return [self._open[member][0] for member in members]
+            opened = self._open.pop(generator, None)
+            self._open[generator] = opened or self._start(generator)
+        self._close_oldest(keep=len(generators))
+        return [self._open[generator][0] for generator in generators]
 
-    def objective(self, members: Sequence[Member]) -> Objective:
+    def objective(self, generators: Sequence[FamilyClassifier]) -> Objective:
         """Returns what some generators climb together."""
-        classifiers = self.open(members)
-        singles = [self._open[member][1] for member in members]
-        return objectives.combine(self._attack, classifiers, self._combination, singles)
+        models = self.open(generators)
+        singles = [self._open[generator][1] for generator in generators]
+        return objectives.combine(self._attack, models, self._combination, singles)
 
-    def batch_size(self, members: Sequence[Member]) -> int:
+    def batch_size(self, generators: Sequence[FamilyClassifier]) -> int:
         """Returns how many images memory allows to be differentiated at once."""
         if tf.config.list_physical_devices("GPU"):
             return _MAX_BATCH_SIZES["GPU"]
-        per_image = sum(batches.image_bytes(c.model) for c in self.open(members))
+        per_image = sum(batches.image_bytes(c.model) for c in self.open(generators))
         allowed = batches.available_memory() * _MEMORY_SHARE
         size = int(allowed / (_GRADIENT_FACTOR * per_image))
         return max(1, min(_MAX_BATCH_SIZES["CPU"], size))
 
-    def _start(self, member: Member) -> tuple[PixelModel, Objective]:
-        classifier = member.open()
-        return classifier, JointLoss(self._attack, [classifier], self._combination)
+    def _start(self, generator: FamilyClassifier) -> tuple[PixelModel, Objective]:
+        model = generator.open()
+        return model, JointLoss(self._attack, [model], self._combination)
 
     def _close_oldest(self, keep: int) -> None:
         def num_parameters() -> int:

@@ -1,7 +1,7 @@
 """Who generates AIPs against whom: one set of generators, or all of the paper's.
 
-Within a family, all members but the target generate; across families, as many members
-of the other family; "one of each" takes a member of every family, never the target
+Within a family, all classifiers but the target generate; across families, as many of
+the other family; "one of each" takes a classifier of every family, never the target
 (paper, section 4).
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.imagenet.classifiers.registry import Registry
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.seeds import derive_seed
@@ -27,15 +27,15 @@ class GeneratorSet:
     """Classifiers that make AIPs together.
 
     Attributes:
-        members: The classifiers, sorted by name; at least one.
+        classifiers: Who they are, sorted by name; at least one.
     """
 
-    members: tuple[Member, ...]
+    classifiers: tuple[FamilyClassifier, ...]
 
     @property
     def name(self) -> str:
         """What names them, and their folder: "resnet50+resnet101"."""
-        names = "+".join(member.name for member in self.members)
+        names = "+".join(classifier.name for classifier in self.classifiers)
         if len(names) <= _LONGEST_NAME:
             return names
         digits = artifacts.fingerprint(names)
@@ -53,31 +53,35 @@ class Pairing:
         generators: Who generates.
     """
 
-    target: Member
+    target: FamilyClassifier
     generated_on: str
     generators: GeneratorSet
 
 
-def make_set(members: Sequence[Member]) -> GeneratorSet:
-    """Returns the set of some members, each once."""
-    return GeneratorSet(tuple(sorted(set(members), key=lambda member: member.name)))
+def make_set(classifiers: Sequence[FamilyClassifier]) -> GeneratorSet:
+    """Returns the set of some classifiers, each once."""
+    return GeneratorSet(
+        tuple(sorted(set(classifiers), key=lambda classifier: classifier.name))
+    )
 
 
 def pair_all(registry: Registry, seed: int) -> list[Pairing]:
-    """Pairs every member with every family, with itself and with one of each family.
+    """Pairs every classifier with every family, itself and one of each family.
 
-    A family whose only member is the target has no generators against it.
+    A family whose only classifier is the target has no generators against it.
 
     Args:
         registry: The families.
-        seed: Decides which members generate where not all do.
+        seed: Decides which classifiers generate where not all do.
     """
     pairings = []
-    for family, members in registry.families.items():
-        for target in members:
-            count = max(len(members) - 1, 1)
+    for family, classifiers in registry.families.items():
+        for target in classifiers:
+            count = max(len(classifiers) - 1, 1)
             for other, candidates in registry.families.items():
-                others = [member for member in candidates if member != target]
+                others = [
+                    classifier for classifier in candidates if classifier != target
+                ]
                 if not others:
                     continue
                 if other != family:
@@ -90,13 +94,13 @@ def pair_all(registry: Registry, seed: int) -> list[Pairing]:
 
 
 def one_of_each(
-    registry: Registry, excluded: Sequence[Member], seed: int
+    registry: Registry, excluded: Sequence[FamilyClassifier], seed: int
 ) -> GeneratorSet:
-    """Returns a set with one member of every family that is not excluded."""
-    chosen: list[Member] = []
-    for family, members in registry.families.items():
-        drawn = _draw(members, len(members), derive_seed(seed, "each", family))
-        chosen += [member for member in drawn if member not in excluded][:1]
+    """Returns a set with one classifier of every family that is not excluded."""
+    chosen: list[FamilyClassifier] = []
+    for family, classifiers in registry.families.items():
+        drawn = _draw(classifiers, len(classifiers), derive_seed(seed, "each", family))
+        chosen += [classifier for classifier in drawn if classifier not in excluded][:1]
     return make_set(chosen)
 
 
@@ -105,7 +109,9 @@ def distinct_sets(pairings: Sequence[Pairing]) -> list[GeneratorSet]:
     return list(dict.fromkeys(pairing.generators for pairing in pairings))
 
 
-def _draw(members: Sequence[Member], count: int, seed: int) -> list[Member]:
-    """Returns `count` members, or all, in an order that the seed decides."""
-    order = np.random.default_rng(seed).permutation(len(members))
-    return [members[i] for i in order[:count]]
+def _draw(
+    classifiers: Sequence[FamilyClassifier], count: int, seed: int
+) -> list[FamilyClassifier]:
+    """Returns `count` classifiers, or all, in an order that the seed decides."""
+    order = np.random.default_rng(seed).permutation(len(classifiers))
+    return [classifiers[i] for i in order[:count]]

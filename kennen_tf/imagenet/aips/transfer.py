@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.imagenet.aips.generator_sets import ITSELF, ONE_OF_EACH, Pairing
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 
 CLEAN = "clean"
 TARGET_KNOWN = "target known"
@@ -45,8 +45,8 @@ def transfer_matrix(
 ) -> dict[str, dict[str, float | None]]:
     """Returns top-1 misclassification by generators (rows) and target family.
 
-    Each is the mean over the members of the target family, as in the paper's table of
-    section 4; its first row is the error on clean images.
+    Each is the mean over the classifiers of the target family, as in the paper's table
+    of section 4; its first row is the error on clean images.
 
     Args:
         graded: As `generator_sets.pair_all` pairs them.
@@ -82,8 +82,8 @@ class Scenario:
 
     Attributes:
         name: One of `SCENARIOS`.
-        rate: Mean over families of the mean over their members, in [0, 1]; None if no
-            target has such generators.
+        rate: Mean over families of the mean over their classifiers, in [0, 1]; None if
+            no target has such generators.
         interval: 95%, by bootstrap over images; how much other classifiers would
             change it, it does not say.
         num_targets: Number of classifiers attacked.
@@ -98,12 +98,12 @@ class Scenario:
 def compare_scenarios(
     graded: Sequence[Graded],
     families: Sequence[str],
-    predicted_families: Mapping[Member, Sequence[str]],
+    predicted_families: Mapping[FamilyClassifier, Sequence[str]],
     seed: int,
 ) -> list[Scenario]:
     """Returns what is gained by knowing more of the target (paper, section 4).
 
-    All are over the same targets: those whose family has another member.
+    All are over the same targets: those whose family has another classifier.
 
     Args:
         graded: As `generator_sets.pair_all` pairs them.
@@ -113,8 +113,8 @@ def compare_scenarios(
         seed: Decides the bootstrap.
     """
     by_target = {(g.pairing.target, g.pairing.generated_on): g for g in graded}
-    targets = [m for m in predicted_families if (m, m.family) in by_target]
-    generated_on: dict[str, Callable[[Member], Sequence[str]]] = {
+    targets = [c for c in predicted_families if (c, c.family) in by_target]
+    generated_on: dict[str, Callable[[FamilyClassifier], Sequence[str]]] = {
         TARGET_KNOWN: lambda target: [ITSELF],
         FAMILY_KNOWN: lambda target: [target.family],
         FAMILY_PREDICTED: lambda target: predicted_families[target],

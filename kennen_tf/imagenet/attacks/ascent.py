@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from kennen_tf.imagenet.attacks.attacks import Attack
+from kennen_tf.imagenet.attacks.methods import Attack
 from kennen_tf.imagenet.attacks.objectives import Objective
 from kennen_tf.vocabulary.errors import UserError
 

@@ -77,7 +77,7 @@ class L2Norm:
         """
         lower = tf.zeros(tf.shape(perturbations)[0])
         upper = tf.ones_like(lower)
-        for _ in range(_HALVINGS):
+        for _ in tf.range(_HALVINGS):  # One traced body, not twenty.
             middle = (lower + upper) / 2
             fits = self.size(tf.round(perturbations * _spread(middle))) <= epsilon
             lower = tf.where(fits, middle, lower)

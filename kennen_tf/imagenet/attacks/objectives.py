@@ -7,7 +7,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from kennen_tf.configs.aips import LOGITS, LOSSES
-from kennen_tf.imagenet.attacks.attacks import Attack
+from kennen_tf.imagenet.attacks.methods import Attack
 
 # From pixels float32 `(n, height, width, 3)` in [0, 255] to logits `(n, classes)`.
 Classifier = Callable[[tf.Tensor], tf.Tensor]

@@ -21,13 +21,15 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from kennen_tf.configs.families import FamiliesConfig
-from kennen_tf.machine import processors
+from kennen_tf.machine import processors, worker_pool
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
-from kennen_tf.zoo import workers
 
 if TYPE_CHECKING:
-    from kennen_tf.imagenet.classifiers.small_families import SmallImages, SmallMember
+    from kennen_tf.imagenet.classifiers.small_families import (
+        SmallClassifier,
+        SmallImages,
+    )
 
 TRAINING_NAME = "training.jsonl"
 
@@ -72,21 +74,23 @@ def read_trained(folder: artifacts.Path) -> dict[str, Trained]:
 
 
 def train_all(
-    members: "Sequence[SmallMember]", images: "SmallImages", config: FamiliesConfig
+    classifiers: "Sequence[SmallClassifier]",
+    images: "SmallImages",
+    config: FamiliesConfig,
 ) -> Iterator[Trained]:
-    """Trains members, saves and records each; yields the records as they come.
+    """Trains classifiers, saves and records each; yields the records as they come.
 
     Raises:
         UserError: If a worker was killed, or its disk is full.
         RuntimeError: If training failed; names the classifier.
     """
     num_cores = processors.available_cores()
-    num_workers = min(config.workers or num_cores, len(members))
+    num_workers = min(config.workers or num_cores, len(classifiers))
     # One thread each, if there is no core to spare: small nets do not fill two.
     threads = max(1, num_cores // max(1, num_workers))
     context = multiprocessing.get_context("spawn")
     tasks = context.SimpleQueue()
-    for task in [*members, *[None] * num_workers]:
+    for task in [*classifiers, *[None] * num_workers]:
         tasks.put(task)
     processes, connections = [], []
     try:
@@ -142,26 +146,26 @@ def _work(
     arrays: Mapping[str, Any],
     config: FamiliesConfig,
 ) -> None:
-    """Runs in the worker: trains members from the queue, until None."""
+    """Runs in the worker: trains classifiers from the queue, until None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    workers.set_up_tensorflow(index, threads)
+    worker_pool.set_up_tensorflow(index, threads)
     from kennen_tf.imagenet.classifiers.small_families import SmallImages
 
     images = SmallImages(**arrays)
-    while member := tasks.get():
+    while classifier := tasks.get():
         try:
-            parent.send(_train_one(member, images, config))
+            parent.send(_train_one(classifier, images, config))
         except OSError as error:
             parent.send(UserError(f"{error.strerror}: {error.filename}."))
         except Exception as error:  # It is raised again in the parent.
-            parent.send(RuntimeError(f"While training {member.name}: {error!r}"))
-        workers.free_memory()
+            parent.send(RuntimeError(f"While training {classifier.name}: {error!r}"))
+        worker_pool.free_memory()
     parent.send(None)
 
 
 def _train_one(
-    member: "SmallMember", images: "SmallImages", config: FamiliesConfig
+    classifier: "SmallClassifier", images: "SmallImages", config: FamiliesConfig
 ) -> Trained:
     """Trains, validates and saves one classifier."""
     from kennen_tf.imagenet.classifiers import batches, small_families
@@ -169,21 +173,23 @@ def _train_one(
 
     start = time.perf_counter()
     model = small_families.train(
-        member,
+        classifier,
         images,
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
     )
-    logits = batches.predict_logits(PixelModel(member.name, model), images.test_pixels)
+    logits = batches.predict_logits(
+        PixelModel(classifier.name, model), images.test_pixels
+    )
     accuracy = float((logits.argmax(axis=1) == images.test_labels).mean())
     seconds = time.perf_counter() - start
-    path = classifier_path(config.output_dir, member.name)
+    path = classifier_path(config.output_dir, classifier.name)
     with artifacts.atomic_path(path) as temporary:
         model.save(temporary)
     return Trained(
-        family=member.family,
-        name=member.name,
+        family=classifier.family,
+        name=classifier.name,
         num_params=model.count_params(),
         accuracy=accuracy,
         seconds=round(seconds, 3),

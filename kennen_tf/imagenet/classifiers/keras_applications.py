@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from kennen_tf.imagenet.classifiers import weights
-from kennen_tf.imagenet.classifiers.members import Families, Member
+from kennen_tf.imagenet.classifiers.family_classifier import Families, FamilyClassifier
 from kennen_tf.keras_models.pixel_models import PixelModel
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -147,7 +147,9 @@ def keras_families(weights_dir: str = "") -> Families:
             f"Received: {weights_dir}, and there is no such folder."
         )
     return {
-        family: tuple(_make_member(family, application, folder) for application in rows)
+        family: tuple(
+            _make_classifier(family, application, folder) for application in rows
+        )
         for family, rows in APPLICATIONS.items()
     }
 
@@ -170,13 +172,13 @@ def take_pixels(family: str, name: str, model: keras.Model) -> keras.Model:
     return keras.Model(inputs, model(module.preprocess_input(inputs)))
 
 
-def _make_member(
+def _make_classifier(
     family: str, application: Application, folder: pathlib.Path | None
-) -> Member:
+) -> FamilyClassifier:
     path = folder / application.file if folder else None
     if path is not None and not path.is_file():
         path = None
-    return Member(
+    return FamilyClassifier(
         family=family,
         name=application.name,
         image_size=application.image_size,

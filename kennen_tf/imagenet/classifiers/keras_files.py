@@ -35,8 +35,9 @@ def open_keras_file(
 def read_shapes(name: str, path: pathlib.Path) -> tuple[list[Shape], list[Shape]]:
     """Returns the shapes of a model's inputs and outputs, None where they are open.
 
-    Most models tell them in the file's head; the others have to be opened, which takes
-    a second or more.
+    Most models tell them in the file's head, in 5 ms; the others have to be opened.
+    That takes 0.2 s for a small VGG and 2.5 s for a ResNet50, and for each classifier
+    of a manifest, at every start, before anything can be said of the first mistake.
 
     Raises:
         UserError: If the file cannot be opened.

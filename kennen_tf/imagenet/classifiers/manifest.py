@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kennen_tf.imagenet.classifiers import keras_files, names
-from kennen_tf.imagenet.classifiers.members import Families, Member
+from kennen_tf.imagenet.classifiers.family_classifier import Families, FamilyClassifier
 from kennen_tf.keras_models import archives, pixel_models
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -61,7 +61,7 @@ def open_manifest(path: artifacts.Path) -> Families:
         path: The manifest.
 
     Returns:
-        The members of each family, in the order of the manifest.
+        The classifiers of each family, in the order of the manifest.
 
     Raises:
         UserError: If the manifest or a file is missing or not as it should be, two
@@ -69,14 +69,14 @@ def open_manifest(path: artifacts.Path) -> Families:
             numbers of classes apart.
     """
     path = pathlib.Path(path)
-    members = [_make_member(path, row) for row in _read_rows(path)]
-    families: dict[str, list[Member]] = {}
-    for member in members:
-        families.setdefault(member.family, []).append(member)
+    classifiers = [_make_classifier(path, row) for row in _read_rows(path)]
+    families: dict[str, list[FamilyClassifier]] = {}
+    for classifier in classifiers:
+        families.setdefault(classifier.family, []).append(classifier)
     result = {family: tuple(own) for family, own in families.items()}
     names.check_names(result)
-    _check_classes(path, members)
-    _check_files(path, members)
+    _check_classes(path, classifiers)
+    _check_files(path, classifiers)
     return result
 
 
@@ -126,7 +126,7 @@ def _check_row(where: str, row: Any) -> None:
         raise UserError(f"{where}: image_size must be 1 or more. Received: {size!r}.")
 
 
-def _make_member(path: pathlib.Path, row: Mapping[str, Any]) -> Member:
+def _make_classifier(path: pathlib.Path, row: Mapping[str, Any]) -> FamilyClassifier:
     file = path.parent / row["file"]
     if not file.is_file():
         raise UserError(
@@ -141,7 +141,7 @@ def _make_member(path: pathlib.Path, row: Mapping[str, Any]) -> Member:
         [artifacts.sha256_of_file(file)]
         + [f"{key}={value}" for key, value in sorted(settings.items())]
     )
-    return Member(
+    return FamilyClassifier(
         family=row["family"],
         name=row["name"],
         image_size=pixel_models.find_image_size(
@@ -156,24 +156,24 @@ def _make_member(path: pathlib.Path, row: Mapping[str, Any]) -> Member:
     )
 
 
-def _check_classes(path: pathlib.Path, members: Sequence[Member]) -> None:
-    first = members[0]
-    for member in members:
-        if member.num_classes != first.num_classes:
+def _check_classes(path: pathlib.Path, classifiers: Sequence[FamilyClassifier]) -> None:
+    first = classifiers[0]
+    for classifier in classifiers:
+        if classifier.num_classes != first.num_classes:
             raise UserError(
                 f"Classifiers in {path} must tell the same classes apart. Received: "
-                f"{first.num_classes} of {first.name}, {member.num_classes} of "
-                f"{member.name}."
+                f"{first.num_classes} of {first.name}, {classifier.num_classes} of "
+                f"{classifier.name}."
             )
 
 
-def _check_files(path: pathlib.Path, members: Sequence[Member]) -> None:
+def _check_files(path: pathlib.Path, classifiers: Sequence[FamilyClassifier]) -> None:
     """One of two twins, held out, would be known from the other."""
     names: dict[str, str] = {}
-    for member in members:
-        other = names.setdefault(member.twin or member.content, member.name)
-        if other != member.name:
+    for classifier in classifiers:
+        other = names.setdefault(classifier.twin or classifier.content, classifier.name)
+        if other != classifier.name:
             raise UserError(
                 f"Classifiers in {path} must be different ones. Received: {other} and "
-                f"{member.name}, files with the same content. Remove one of them."
+                f"{classifier.name}, files with the same content. Remove one of them."
             )

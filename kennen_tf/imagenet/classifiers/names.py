@@ -5,14 +5,18 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from kennen_tf.imagenet.classifiers.members import Families
+from kennen_tf.imagenet.classifiers.family_classifier import Families
 from kennen_tf.vocabulary.errors import UserError
 
 
 def check_names(families: Families) -> None:
-    """Raises `UserError` if two members, or two families, answer to one name."""
-    members = [member.name for members in families.values() for member in members]
-    for what, names in (("classifiers", members), ("families", list(families))):
+    """Raises `UserError` if two classifiers, or two families, answer to one name."""
+    classifiers = [
+        classifier.name
+        for classifiers in families.values()
+        for classifier in classifiers
+    ]
+    for what, names in (("classifiers", classifiers), ("families", list(families))):
         by_key = collections.defaultdict(list)
         for name in names:
             by_key[to_key(name)].append(name)

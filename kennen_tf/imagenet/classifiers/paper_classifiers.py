@@ -6,8 +6,8 @@ import pathlib
 
 from kennen_tf.configs.conversion import FAMILIES
 from kennen_tf.imagenet.classifiers import conversion, keras_files
-from kennen_tf.imagenet.classifiers.architectures.forms import Form
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import Variant
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.keras_models.pixel_models import PixelModel
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -15,7 +15,7 @@ from kennen_tf.vocabulary.errors import UserError
 _FOLDER = "kennen_tf"
 
 
-def paper_families(weights_dir: str = "") -> dict[str, tuple[Member, ...]]:
+def paper_families(weights_dir: str = "") -> dict[str, tuple[FamilyClassifier, ...]]:
     """Returns the five families; whether their weights are there shows when opened.
 
     Args:
@@ -23,7 +23,7 @@ def paper_families(weights_dir: str = "") -> dict[str, tuple[Member, ...]]:
     """
     folder = weights_folder(weights_dir)
     return {
-        family: tuple(_make_member(family, name, folder) for name in names)
+        family: tuple(_make_classifier(family, name, folder) for name in names)
         for family, names in FAMILIES.items()
     }
 
@@ -46,14 +46,14 @@ def classifier_path(folder: pathlib.Path, name: str) -> pathlib.Path:
     return folder / f"{name}.keras"
 
 
-def _make_member(family: str, name: str, folder: pathlib.Path) -> Member:
+def _make_classifier(family: str, name: str, folder: pathlib.Path) -> FamilyClassifier:
     path = classifier_path(folder, name)
     digest = artifacts.sha256_of_file(path) if path.is_file() else ""
-    return Member(
+    return FamilyClassifier(
         family=family,
         name=name,
-        image_size=Form.image_size,
-        num_classes=Form.num_classes,
+        image_size=Variant.image_size,
+        num_classes=Variant.num_classes,
         identity=digest or f"not converted: {conversion.PUBLISHED[name]}",
         opener=functools.partial(_open, name, path, digest),
     )

@@ -1,24 +1,24 @@
-"""The families of classifiers that a user chose, and finding members by name."""
+"""The families of classifiers that a user chose, and finding classifiers by name."""
 
 import dataclasses
 import pathlib
 from collections.abc import Collection, Sequence
 
 from kennen_tf.configs.imagenet import KERAS_APPLICATIONS, PAPER
-from kennen_tf.imagenet.classifiers.members import Families, Member
+from kennen_tf.imagenet.classifiers.family_classifier import Families, FamilyClassifier
 from kennen_tf.imagenet.classifiers.names import check_names, listed, suggest, to_key
 from kennen_tf.vocabulary.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class Registry:
-    """Families with their members.
+    """Families with their classifiers.
 
     Names are matched without regard to case, "-", "_" and ".": "EfficientNetV2B0" finds
     "efficientnet_v2_b0".
 
     Attributes:
-        families: Members of each family; the order is fixed.
+        families: Classifiers of each family; the order is fixed.
     """
 
     families: Families
@@ -27,35 +27,41 @@ class Registry:
         check_names(self.families)
 
     @property
-    def members(self) -> tuple[Member, ...]:
-        """The members of all families, family by family."""
-        return tuple(member for family in self.families.values() for member in family)
+    def classifiers(self) -> tuple[FamilyClassifier, ...]:
+        """The classifiers of all families, family by family."""
+        return tuple(
+            classifier for family in self.families.values() for classifier in family
+        )
 
-    def select(self, names: Sequence[str]) -> tuple[Member, ...]:
-        """Returns members by their names, or by those of their families.
+    def select(self, names: Sequence[str]) -> tuple[FamilyClassifier, ...]:
+        """Returns classifiers by their names, or by those of their families.
 
         Args:
-            names: A member's name stands for it, and a family's for all its members; a
-                member's goes first where both have the same.
+            names: A classifier's name stands for it, and a family's for all of it; a
+                classifier's goes first where both have the same.
 
         Returns:
-            Each member once, in the order of `names`.
+            Each classifier once, in the order of `names`.
 
         Raises:
             UserError: If a name is neither.
         """
-        known = {to_key(family): members for family, members in self.families.items()}
-        known |= {to_key(member.name): (member,) for member in self.members}
-        found: dict[str, Member] = {}
+        known = {
+            to_key(family): classifiers for family, classifiers in self.families.items()
+        }
+        known |= {
+            to_key(classifier.name): (classifier,) for classifier in self.classifiers
+        }
+        found: dict[str, FamilyClassifier] = {}
         for name in names:
             if to_key(name) not in known:
-                members = [member.name for member in self.members]
+                all_names = [classifier.name for classifier in self.classifiers]
                 raise UserError(
                     f"A classifier or a family must be named: one of "
-                    f"{listed(members)}, or of the families {listed(self.families)}. "
-                    f"Received: {name!r}.{suggest(name, [*members, *self.families])}"
+                    f"{listed(all_names)}, or of the families {listed(self.families)}. "
+                    f"Received: {name!r}.{suggest(name, [*all_names, *self.families])}"
                 )
-            found |= {member.name: member for member in known[to_key(name)]}
+            found |= {classifier.name: classifier for classifier in known[to_key(name)]}
         return tuple(found.values())
 
     def without(self, identities: Collection[str]) -> "Registry":
@@ -63,20 +69,21 @@ class Registry:
 
         Args:
             identities: Of what is left out. A SHA-256 alone leaves out its file however
-                it is used (`Member.content`), and a `Member.twin` whatever has the same
-                layers and weights.
+                it is used (`FamilyClassifier.content`), and a `FamilyClassifier.twin`
+                whatever has the same layers and weights.
         """
         left_out = {*identities} - {""}
         families = {
             family: tuple(
-                member
-                for member in members
-                if not left_out & {member.identity, member.content, member.twin}
+                classifier
+                for classifier in classifiers
+                if not left_out
+                & {classifier.identity, classifier.content, classifier.twin}
             )
-            for family, members in self.families.items()
+            for family, classifiers in self.families.items()
         }
         return Registry(
-            {name: members for name, members in families.items() if members}
+            {name: classifiers for name, classifiers in families.items() if classifiers}
         )
 
 

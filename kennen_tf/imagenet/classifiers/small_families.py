@@ -15,7 +15,10 @@ import tensorflow as tf
 
 from kennen_tf.designs.mnist_net import NUM_CLASSES
 from kennen_tf.imagenet.classifiers import architectures
-from kennen_tf.imagenet.classifiers.architectures.forms import NUM_CHANNELS, Form
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import (
+    NUM_CHANNELS,
+    Variant,
+)
 from kennen_tf.keras_models import pixel_models
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.vocabulary.labeled_images import LabeledImages
@@ -26,10 +29,10 @@ SUFFIX = "_small"
 
 # Who never saw a colour answers to colours by chance, each classifier in its own way:
 # perturbations would hide there and never transfer.
-_SMALL = Form(
+_SMALL = Variant(
     image_size=IMAGE_SIZE, num_classes=NUM_CLASSES, pooled_size=1, is_gray=True
 )
-_FORMS = {
+_VARIANTS = {
     "squeezenet": dataclasses.replace(_SMALL, width=0.375, stem_stride=1, dropout=0.2),
     "vgg": dataclasses.replace(_SMALL, width=0.125, dropout=0.2),
     "vgg_bn": dataclasses.replace(_SMALL, width=0.125, dropout=0.2),
@@ -51,31 +54,31 @@ _CLIP_NORM = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SmallMember:
+class SmallClassifier:
     """A small classifier, not trained yet.
 
     Attributes:
         family: Its family, that of its full version.
         name: Name of its full version with `SUFFIX`.
-        form: Its size.
+        variant: Its size.
     """
 
     family: str
     name: str
-    form: Form
+    variant: Variant
 
     def build(self, seed: int) -> keras.Model:
         """Builds it, with initial weights that depend on the seed and its name."""
         seed = derive_seed(seed, "small families", self.name, "initial weights")
-        return architectures.build(self.name.removesuffix(SUFFIX), self.form, seed)
+        return architectures.build(self.name.removesuffix(SUFFIX), self.variant, seed)
 
 
-def _make_member(name: str) -> SmallMember:
+def _make_classifier(name: str) -> SmallClassifier:
     family = architectures.family_of(name)
-    return SmallMember(family=family, name=name + SUFFIX, form=_FORMS[family])
+    return SmallClassifier(family=family, name=name + SUFFIX, variant=_VARIANTS[family])
 
 
-MEMBERS = tuple(map(_make_member, _ARCHITECTURES))
+CLASSIFIERS = tuple(map(_make_classifier, _ARCHITECTURES))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,38 +128,34 @@ def _to_pixels(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def train(
-    member: SmallMember,
+    classifier: SmallClassifier,
     images: SmallImages,
     *,
     epochs: int,
     batch_size: int,
     seed: int,
-    on_step: Callable[[], object] | None = None,
 ) -> keras.Model:
     """Trains a classifier, by the same rules as all others.
 
     Args:
-        member: What to train.
+        classifier: What to train.
         images: Digits; those for tests are not looked at.
         epochs: Passes over the training digits.
         batch_size: Digits in each step.
         seed: Root seed; each classifier derives its own.
-        on_step: Called after each step.
 
     Returns:
         The classifier, uncompiled.
     """
-    model = member.build(seed)
+    model = classifier.build(seed)
     num_steps = len(images.train_labels) // batch_size
     step = _make_step(model, images, epochs * num_steps)
     for epoch in range(epochs):
-        own = derive_seed(seed, "small families", member.name, "order", epoch)
+        own = derive_seed(seed, "small families", classifier.name, "order", epoch)
         order = np.random.default_rng(own).permutation(len(images.train_labels))
         batches = order[: num_steps * batch_size].reshape(num_steps, batch_size)
         for batch in tf.unstack(tf.constant(batches, tf.int32)):
             step(batch)
-            if on_step is not None:
-                on_step()
     return model
 
 

@@ -21,16 +21,13 @@ _STALL_SECONDS = 60
 
 
 def missing_weights(
-    file: str,
-    source: str,
-    place: str | pathlib.Path,
-    problem: str = "are needed, and are not there",
+    file: str, source: str, place: str | pathlib.Path, problem: str
 ) -> UserError:
     """Returns the error that says which file, from where, and where to put it.
 
     Args:
         file: Name of the file.
-        source: Where it comes from: a URL, or the command that makes it.
+        source: Its URL.
         place: Folder that it belongs into.
         problem: What is wrong: "The weights FILE ...".
     """
@@ -54,9 +51,10 @@ def keras_weights(
     Keras must be asked for "imagenet", and not for the weights at a path: it builds
     some classifiers otherwise then (EfficientNet has one layer less), and they load
     without complaint. So the function that it gets the file from is replaced meanwhile.
-    This also tells the URL and the hash, of which there need not be a second table. The
-    function is private, but the same in all of Keras 3, and if it should change, that
-    is noticed. For one thread at a time.
+    `keras.utils.get_file` alone would not do: URLs and hashes of the 48 files are in no
+    public table, and only a call tells them. Where that function is looked up is
+    private, but the same in all of Keras 3, and if it should change, that is noticed.
+    For one thread at a time.
 
     Args:
         file: Name of the file that Keras is expected to ask for.

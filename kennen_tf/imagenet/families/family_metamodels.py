@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.configs.family_prediction import MLP
-from kennen_tf.configs.metamodels import RECIPES, KernelRecipe, Recipe
-from kennen_tf.imagenet.families import family_mlp
+from kennen_tf.configs.recipes import RECIPES, KernelRecipe, Recipe
+from kennen_tf.imagenet.families import mlp
 from kennen_tf.imagenet.families.family_outputs import FamilyOutputs
 from kennen_tf.metamodels.recipes import planes
 
@@ -103,9 +103,7 @@ def score_families(
         that has a training classifier.
     """
     if metamodel == MLP:
-        return family_mlp.score_families(
-            products, train, test, labels, num_families, seed
-        )
+        return mlp.score_families(products, train, test, labels, num_families, seed)
     recipe = RECIPES[metamodel]
     if isinstance(recipe, Recipe | KernelRecipe):
         raise ValueError(f"A recipe of planes is wanted. Received: {metamodel!r}.")

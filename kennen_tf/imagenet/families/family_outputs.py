@@ -22,9 +22,9 @@ from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.configs.queries import FamilyQueryConfig
 from kennen_tf.imagenet.attacks import grading
 from kennen_tf.imagenet.classifiers import batches
-from kennen_tf.imagenet.classifiers.members import FAMILY, Member
+from kennen_tf.imagenet.classifiers.family_classifier import FAMILY, FamilyClassifier
 from kennen_tf.images.image_set import ImageSet
-from kennen_tf.queries import query_outputs
+from kennen_tf.queries import output_folder, query_outputs, writing
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -85,7 +85,7 @@ def make_table(families: Iterable[str]) -> AttributeTable:
 
 
 def collect(
-    members: Sequence[Member],
+    classifiers: Sequence[FamilyClassifier],
     images: ImageSet,
     folder: artifacts.Path,
     batch_size: int = 0,
@@ -98,7 +98,7 @@ def collect(
     those of classifiers that are not wanted now stay, for when they are again.
 
     Args:
-        members: The classifiers.
+        classifiers: Those to ask.
         images: What they are asked about.
         folder: Of the query outputs; made if need be.
         batch_size: Images at once; 0: `batches.choose_batch_size`.
@@ -114,7 +114,8 @@ def collect(
         query_dir=str(folder),
         images=images.fingerprint,
         classifiers={
-            member.name: [member.family, member.identity] for member in members
+            classifier.name: [classifier.family, classifier.identity]
+            for classifier in classifiers
         },
     )
     unfinished = folder.with_name(f"{folder.name}-unfinished")
@@ -125,24 +126,24 @@ def collect(
         artifacts.remove_incomplete(artifacts.make_folder(unfinished))
         # Named by all that their contents depend on.
         keys = {
-            m.name: artifacts.fingerprint([m.identity, images.fingerprint])
-            for m in members
+            c.name: artifacts.fingerprint([c.identity, images.fingerprint])
+            for c in classifiers
         }
         paths = {name: unfinished / f"{key}.npy" for name, key in keys.items()}
         missing = [
-            m for m in members if m.name not in found and not paths[m.name].exists()
+            c for c in classifiers if c.name not in found and not paths[c.name].exists()
         ]
         with tqdm.tqdm(
             *(None, "classifiers", len(missing) * len(images)),
             unit="image",
             disable=not missing,
         ) as bar:
-            for place, member in enumerate(members):
-                name = member.name
-                if member in missing:
+            for place, classifier in enumerate(classifiers):
+                name = classifier.name
+                if classifier in missing:
                     bar.set_postfix_str(name)
                     with artifacts.atomic_path(paths[name]) as temporary:
-                        answers = _ask(member, images, batch_size, bar.update)
+                        answers = _ask(classifier, images, batch_size, bar.update)
                         np.save(temporary, answers)
                     gc.collect()  # Keras models are cycles.
                 if name not in found:
@@ -155,7 +156,9 @@ def collect(
     shutil.rmtree(unfinished, ignore_errors=True)
     return FamilyOutputs(
         labels=images.labels,
-        probabilities={member.name: found[member.name] for member in members},
+        probabilities={
+            classifier.name: found[classifier.name] for classifier in classifiers
+        },
     )
 
 
@@ -169,7 +172,7 @@ def _read_kept(
         for those that are another classifier by now.
     """
     folder = pathlib.Path(config.query_dir)
-    if not query_outputs.holds_query_outputs(folder):
+    if not output_folder.holds_query_outputs(folder):
         return {}, {}
     try:
         info = query_outputs.QueryOutputsInfo.open(folder)
@@ -194,17 +197,19 @@ def _read_kept(
 
 
 def _ask(
-    member: Member,
+    classifier: FamilyClassifier,
     images: ImageSet,
     batch_size: int,
     on_batch: Callable[[int], Any],
 ) -> Probabilities:
-    logits = batches.predict_logits(member.open(), images.pixels, batch_size, on_batch)
+    logits = batches.predict_logits(
+        classifier.open(), images.pixels, batch_size, on_batch
+    )
     if not np.isfinite(logits).all():
         wrong = int((~np.isfinite(logits)).any(axis=1).sum())
         raise UserError(
             f"A classifier must give finite logits. Received: NaN or infinity from "
-            f"{member.name} for {wrong} of {len(images)} images. Leave it out."
+            f"{classifier.name} for {wrong} of {len(images)} images. Leave it out."
         )
     return special.softmax(logits.astype(np.float64), axis=1).astype(np.float32)
 
@@ -230,8 +235,8 @@ def _write(
         for name, (family, _) in config.classifiers.items()
     ]
     [num_classes] = {answers.shape[1] for answers in probabilities.values()}
-    with query_outputs.work_folder(config.query_dir) as work:
-        query_outputs.write(
+    with output_folder.work_folder(config.query_dir) as work:
+        writing.write(
             work,
             config,
             queries,

@@ -9,11 +9,11 @@ from rich.table import Table
 from kennen_tf.attributes import Attribute
 from kennen_tf.configs.family_prediction import MLP
 from kennen_tf.configs.imagenet import PAPER
-from kennen_tf.evaluation import figures
-from kennen_tf.evaluation.reporting import count_queries, make_table, percent, percents
+from kennen_tf.evaluation import figures, result_figures
+from kennen_tf.evaluation.printing import count_queries, make_table, percent, percents
 from kennen_tf.imagenet.classifiers.registry import Registry
 from kennen_tf.imagenet.families.family_outputs import FamilyOutputs
-from kennen_tf.imagenet.families.family_scores import FamilyScore
+from kennen_tf.imagenet.families.scoring import FamilyScore
 
 # Accuracy in per cent by number of queries (paper, section 4; anonymous submission).
 PAPER_ACCURACY = {100: 90.4, 1000: 94.8}
@@ -58,7 +58,7 @@ def curve_notes(num_folds: int, num_draws: int) -> list[str]:
     ]
 
 
-def members_table(
+def classifiers_table(
     score: FamilyScore, registry: Registry, outputs: FamilyOutputs
 ) -> Table:
     """Returns a table with a row for each classifier."""
@@ -70,26 +70,26 @@ def members_table(
     table.add_column("classifier", no_wrap=True)
     for column in ("top-1", "top-5", "named rightly"):
         table.add_column(column, justify="right")
-    for family, members in registry.families.items():
-        for place, member in enumerate(members):
+    for family, classifiers in registry.families.items():
+        for place, classifier in enumerate(classifiers):
             table.add_row(
                 family if not place else "",
-                member.name,
-                percent(outputs.accuracy[member.name]),
-                percent(outputs.top_5_accuracy[member.name]),
-                percent(score.per_member.get(member.name)),
+                classifier.name,
+                percent(outputs.accuracy[classifier.name]),
+                percent(outputs.top_5_accuracy[classifier.name]),
+                percent(score.per_member.get(classifier.name)),
             )
     return table
 
 
-def members_notes(score: FamilyScore, registry: Registry) -> list[str]:
-    """Returns what a reader of `members_table` has to know."""
+def classifiers_notes(score: FamilyScore, registry: Registry) -> list[str]:
+    """Returns what a reader of `classifiers_table` has to know."""
     alone = [name for name, own in registry.families.items() if len(own) == 1]
     never = [
-        member.name
+        classifier.name
         for name, own in registry.families.items()
-        for member in own
-        if name not in alone and member.name not in score.per_member
+        for classifier in own
+        if name not in alone and classifier.name not in score.per_member
     ]
     notes = ["Top-1 and top-5: accuracy on these images."]
     if alone:
@@ -163,7 +163,7 @@ def confusion_figure(score: FamilyScore, families: Sequence[str]) -> Figure:
         values=tuple(families),
         group="architecture",
     )
-    return figures.confusion_figure(score.confusion, family)
+    return result_figures.confusion_figure(score.confusion, family)
 
 
 def _list(names: Sequence[str]) -> str:

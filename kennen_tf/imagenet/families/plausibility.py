@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from kennen_tf.evaluation.reporting import percent
+from kennen_tf.evaluation.printing import percent
 from kennen_tf.imagenet.attacks import grading
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.imagenet.families import family_outputs
 from kennen_tf.imagenet.families.family_outputs import FamilyOutputs
 from kennen_tf.images.image_set import ImageSet
@@ -48,7 +48,7 @@ def is_near_chance(accuracy: float, count: int, num_classes: int) -> bool:
 
 
 def collect(
-    members: Sequence[Member],
+    classifiers: Sequence[FamilyClassifier],
     images: ImageSet,
     folder: artifacts.Path,
     batch_size: int,
@@ -63,28 +63,34 @@ def collect(
     """
 
     def check_first(first: FamilyOutputs) -> None:
-        if len(members) > 1:
-            check_classifiers(members[:1], first)
+        if len(classifiers) > 1:
+            check_classifiers(classifiers[:1], first)
 
-    outputs = family_outputs.collect(members, images, folder, batch_size, check_first)
-    return outputs, check_classifiers(members, outputs)
+    outputs = family_outputs.collect(
+        classifiers, images, folder, batch_size, check_first
+    )
+    return outputs, check_classifiers(classifiers, outputs)
 
 
-def check_classifiers(members: Sequence[Member], outputs: FamilyOutputs) -> list[str]:
+def check_classifiers(
+    classifiers: Sequence[FamilyClassifier], outputs: FamilyOutputs
+) -> list[str]:
     """Warns of classifiers near chance; returns the same as sentences, if any."""
     count = len(outputs.labels)
     near = [
-        member
-        for member in members
-        if is_near_chance(outputs.accuracy[member.name], count, member.num_classes)
+        classifier
+        for classifier in classifiers
+        if is_near_chance(
+            outputs.accuracy[classifier.name], count, classifier.num_classes
+        )
     ]
     if not near:
         return []
-    errors = sorted(1 - outputs.accuracy[member.name] for member in near)
+    errors = sorted(1 - outputs.accuracy[classifier.name] for classifier in near)
     rates = " to ".join(dict.fromkeys(map(percent, (errors[0], errors[-1]))))
-    names = ", ".join(member.name for member in near)
+    names = ", ".join(classifier.name for classifier in near)
     text = f"Near chance: clean error is {rates}% of {count} images for {names}"
-    if len(near) < len(members):
+    if len(near) < len(classifiers):
         return _warn(
             f"{text}, not for the others. Likely causes: wrong weights, wrong pixels "
             "in the manifest, or classes in another order."

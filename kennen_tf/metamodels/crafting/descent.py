@@ -1,6 +1,6 @@
 """Descent on images, through training classifiers (paper, section 4).
 
-At each step some training classifiers answer the images; an objective says how their
+At each step some training classifiers answer the images; a loss says how their
 outputs should change; the bank takes that back to the images, which are moved and
 projected to [0, 1]. Black boxes and test classifiers have no part in it.
 """
@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from kennen_tf.configs.crafting import CraftingRecipe
 from kennen_tf.metamodels.crafting.gradients import GradientBank
-from kennen_tf.metamodels.crafting.losses import Objective
-from kennen_tf.metamodels.recipes import callbacks
+from kennen_tf.metamodels.crafting.losses import OutputLoss
+from kennen_tf.metamodels.recipes import checkpoints
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.seeds import derive_seed
 from kennen_tf.zoo.entries import QueriedEntry
@@ -76,11 +76,11 @@ class Descent:
     def images(self) -> npt.NDArray[np.float32]:
         return self._images.numpy()
 
-    def run_epoch(self, objective: Objective) -> float:
+    def run_epoch(self, loss_of_outputs: OutputLoss) -> float:
         """Passes over all training entries once; returns the mean loss."""
         losses, counts = [], []
         for number, places in enumerate(self._batches()):
-            losses.append(self._step(objective, places, number))
+            losses.append(self._step(loss_of_outputs, places, number))
             counts.append(len(places))
         self.epoch += 1
         return float(np.average(losses, weights=counts))
@@ -105,7 +105,7 @@ class Descent:
             yield np.array([place for group in part for place in groups[group]])
 
     def _step(
-        self, objective: Objective, places: npt.NDArray[np.integer], number: int
+        self, loss_of_outputs: OutputLoss, places: npt.NDArray[np.integer], number: int
     ) -> float:
         recipe = self._recipe
         images = tf.convert_to_tensor(self._images)
@@ -119,7 +119,7 @@ class Descent:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(answers.log_probabilities)
             outputs = _mean_of_members(answers.log_probabilities, members)
-        loss, gradient = objective(outputs, places)
+        loss, gradient = loss_of_outputs(outputs, places)
         output_gradients = tape.gradient(
             outputs, answers.log_probabilities, output_gradients=gradient
         )
@@ -156,7 +156,7 @@ class Descent:
         """
         if not path.exists():
             return False
-        stored = callbacks.read_checkpoint(path)
+        stored = checkpoints.read(path)
         variables = self._optimizer.variables
         try:
             values = [stored[f"v{i}"] for i in range(len(variables))]
@@ -165,7 +165,7 @@ class Descent:
             if images.shape != self._images.shape:
                 raise ValueError(f"images of shape {images.shape}")
         except (ValueError, KeyError) as error:
-            raise callbacks.damaged(path, error) from error
+            raise checkpoints.damaged(path, error) from error
         self._images.assign(images)
         self.best_images, self._best_error = best
         for variable, value in zip(variables, values, strict=True):

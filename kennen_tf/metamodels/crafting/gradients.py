@@ -1,14 +1,12 @@
 """Gradients through many classifiers, with respect to the images they are sent.
 
 A classifier's weights are read once and stay in memory. Two compiled functions for each
-shape, forward and back, take weights and images, so that a classifier costs its
-arithmetic and nothing else: no loading, no tracing, no Keras. For the paper's
-classifiers both are written by hand (`passes.py`), for all others TensorFlow
-differentiates (`tape_passes.py`). What classifiers have in common is done once for all
-of them: the paper's images are standardized once, and gradients with respect to patches
-of the images are added up and folded together once. Classifiers are divided over
-devices and threads; sums are taken in the order of the classifiers, so results depend
-on neither.
+shape, forward and back (`compiled_shapes.py`), take weights and images, so that a
+classifier costs its arithmetic and nothing else: no loading, no tracing, no Keras. What
+classifiers have in common is done once for all of them: the paper's images are
+standardized once, and gradients with respect to patches of the images are added up and
+folded together once. Classifiers are divided over devices and threads; sums are taken
+in the order of the classifiers, so results depend on neither.
 """
 
 import concurrent.futures
@@ -16,17 +14,22 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from kennen_tf.designs import mnist_net
 from kennen_tf.machine import processors
-from kennen_tf.metamodels.crafting import passes, tape_passes
+from kennen_tf.metamodels.crafting import passes
+from kennen_tf.metamodels.crafting.compiled_shapes import (
+    WHOLE,
+    CompiledShape,
+    CompiledShapes,
+    Kept,
+    Weights,
+)
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import classifier_files, querying
-from kennen_tf.zoo.classifier_files import ClassifierFile
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 # As in querying: more threads wait for one another.
@@ -34,114 +37,15 @@ MAX_THREADS = querying.MAX_THREADS
 
 _MEGABYTE = 1 << 20
 _BYTES_OF_NUMBER = 4
-# What a forward pass leaves for the way back.
-_Kept = list[tf.Tensor]
-# Of a classifier: by the names of layers, or in Keras' order.
-_Weights = Any
-# Gradients with respect to the images themselves, and not to patches of a size.
-_WHOLE = 0
-
 _fold = tf.function(passes.fold, reduce_retracing=True)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Shape:
-    """What classifiers of one shape share: compiled passes.
-
-    Attributes:
-        forward: From weights and images to log-probabilities and what is kept.
-        backward: From weights, images, what was kept, and a gradient with respect to
-            log-probabilities, to one with respect to patches or whole images.
-        patch_size: Of the patches; `_WHOLE` if there are none.
-        takes_pixels: Whether it takes images as they are, or standardized.
-        pick: From a file to the weights that the passes take.
-    """
-
-    forward: Callable[[_Weights, tf.Tensor], tuple[tf.Tensor, _Kept]]
-    backward: Callable[[_Weights, tf.Tensor, _Kept, tf.Tensor], tf.Tensor]
-    patch_size: int
-    takes_pixels: bool
-    pick: Callable[[ClassifierFile], Any]
-
-
-def _compile_paper_shape(record: ClassifierRecord, file: ClassifierFile) -> _Shape:
-    """Compiles the passes by hand for any number of images, each function once."""
-    if record.spec is None:
-        raise ValueError(f"Received: {record}.")
-    both = passes.Passes(record.spec)
-    likes = tf.nest.map_structure(
-        lambda weight: tf.TensorSpec(weight.shape), dict(file.weights)
-    )
-    images_like = tf.TensorSpec((None, *mnist_net.IMAGE_SHAPE))
-    forward = tf.function(both.forward).get_concrete_function(likes, images_like)
-    answer, kept = forward.structured_outputs
-    kept_like = [tf.TensorSpec(tensor.shape) for tensor in kept]
-    backward = tf.function(both.backward).get_concrete_function(
-        likes, kept_like, tf.TensorSpec(answer.shape)
-    )
-    return _Shape(
-        forward,
-        lambda weights, _, kept, gradient: backward(weights, kept, gradient),
-        both.kernel_size,
-        takes_pixels=False,
-        pick=lambda file: dict(file.weights),
-    )
-
-
-def _compile_shape(
-    record: ClassifierRecord, file: ClassifierFile, image_shape: tuple[int, ...]
-) -> _Shape:
-    """Compiles passes that TensorFlow differentiates."""
-    model = file.build()
-    scale = {"unit": 1.0, "byte": 255.0}[record.pixels]
-    both = tape_passes.TapePasses(model, record.outputs, scale, record.image_size)
-    likes = [tf.TensorSpec(array.shape) for array in file.arrays]
-    images_like = tf.TensorSpec((None, *image_shape))
-    forward = tf.function(both.forward).get_concrete_function(likes, images_like)
-    answer, _ = forward.structured_outputs
-    backward = tf.function(both.backward).get_concrete_function(
-        likes, images_like, tf.TensorSpec(answer.shape)
-    )
-    return _Shape(
-        forward,
-        lambda weights, images, _, gradient: backward(weights, images, gradient),
-        _WHOLE,
-        takes_pixels=True,
-        pick=lambda file: file.arrays,
-    )
-
-
-class _Shapes:
-    """The compiled passes of all shapes met in this process."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[tuple[object, ...], _Shape] = {}
-        self._lock = threading.Lock()
-
-    def find(
-        self,
-        record: ClassifierRecord,
-        file: ClassifierFile,
-        image_shape: tuple[int, ...],
-        is_paper: bool,
-    ) -> _Shape:
-        own = record.pixels, record.outputs, record.image_size
-        key = file.key, image_shape, *own
-        with self._lock:
-            if key not in self._by_key:
-                self._by_key[key] = (
-                    _compile_paper_shape(record, file)
-                    if is_paper
-                    else _compile_shape(record, file, image_shape)
-                )
-            return self._by_key[key]
-
-
-_shapes = _Shapes()
+# All that were met in this process.
+_shapes = CompiledShapes()
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
+class DifferentiableAnswers:
     """What classifiers answered, and the way back to the images.
 
     Attributes:
@@ -195,7 +99,7 @@ class GradientBank:
         self._is_paper = (
             zoo.design is not None and zoo.design.name == mnist_net.DESIGN.name
         )
-        self._opened: dict[str, tuple[_Shape, _Weights]] = {}
+        self._opened: dict[str, tuple[CompiledShape, Weights]] = {}
         self._weight_bytes = 0
         self._max_bytes = max_memory_mb * _MEGABYTE
         num_params = sum(record.num_params for record in self._records.values())
@@ -206,7 +110,7 @@ class GradientBank:
             num_threads or max(cores, len(devices))
         )
 
-    def answer(self, ids: Sequence[str], images: tf.Tensor) -> Answers:
+    def answer(self, ids: Sequence[str], images: tf.Tensor) -> DifferentiableAnswers:
         """Sends images and keeps the way back to them.
 
         Args:
@@ -217,7 +121,7 @@ class GradientBank:
             UserError: If a classifier's file is missing or is not the one recorded.
         """
         views = _Views(images)
-        kept: dict[int, _Kept] = {}
+        kept: dict[int, Kept] = {}
         kept_bytes = 0
 
         def forward(place: int) -> tf.Tensor:
@@ -249,13 +153,13 @@ class GradientBank:
                 totals[size] = patches if total is None else total + patches
             return tf.add_n(
                 [
-                    totals[size] if size == _WHOLE else _fold(totals[size], size)
+                    totals[size] if size == WHOLE else _fold(totals[size], size)
                     for size in sorted(totals)
                 ]
             )
 
         answers = self._executor.map(forward, range(len(ids)))
-        return Answers(tf.stack(list(answers)), image_gradient)
+        return DifferentiableAnswers(tf.stack(list(answers)), image_gradient)
 
     def log_probabilities(self, ids: Sequence[str], images: tf.Tensor) -> tf.Tensor:
         """Sends images; returns log-probabilities `(classifiers, n, classes)`."""
@@ -263,18 +167,18 @@ class GradientBank:
         answers = self._executor.map(lambda i: self._forward(i, views)[0], ids)
         return tf.stack(list(answers))
 
-    def _forward(self, classifier_id: str, views: "_Views") -> tuple[tf.Tensor, _Kept]:
+    def _forward(self, classifier_id: str, views: "_Views") -> tuple[tf.Tensor, Kept]:
         shape, weights = self._open(classifier_id)
         with tf.device(self._device_of[classifier_id]):
             return shape.forward(weights, views.of(shape))
 
-    def _open(self, classifier_id: str) -> tuple[_Shape, _Weights]:
+    def _open(self, classifier_id: str) -> tuple[CompiledShape, Weights]:
         """Returns a classifier's shape and weights, read if they are not there."""
         with self._lock:
             opened = self._opened.get(classifier_id)
         return opened or self._read(self._records[classifier_id])
 
-    def _read(self, record: ClassifierRecord) -> tuple[_Shape, _Weights]:
+    def _read(self, record: ClassifierRecord) -> tuple[CompiledShape, Weights]:
         if record.spec is None and not record.sha256:
             raise UserError(
                 "kennen-i and kennen-io descend through training classifiers, which "
@@ -311,5 +215,5 @@ class _Views:
     def _standardized(self) -> tf.Tensor:
         return passes.standardize(self._images)
 
-    def of(self, shape: _Shape) -> tf.Tensor:
+    def of(self, shape: CompiledShape) -> tf.Tensor:
         return self._images if shape.takes_pixels else self._standardized

@@ -116,7 +116,9 @@ def _add_normalization(
     return layer(x)
 
 
-def make_reader(train_features: npt.NDArray[np.float32], **how: Any) -> keras.Model:
+def make_standardizer(
+    train_features: npt.NDArray[np.float32], **how: Any
+) -> keras.Model:
     """Makes a model from represented outputs to standardised features alone.
 
     Args:
@@ -136,7 +138,7 @@ def call(
     `predict` would compile each model anew, for one use.
 
     Args:
-        model: What `make_reader` returned, or any other of represented outputs.
+        model: What `make_standardizer` returned, or any other of represented outputs.
         outputs: Represented, `(entries, num_queries, classes)`.
 
     Returns:

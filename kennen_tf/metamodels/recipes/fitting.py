@@ -1,4 +1,4 @@
-"""Training of kennen-o by `Model.fit`, under any strategy; stopped and resumed."""
+"""Training of an MLP by `Model.fit`, under any strategy; stopped and resumed."""
 
 import dataclasses
 import math
@@ -12,9 +12,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import Recipe
+from kennen_tf.configs.recipes import Recipe
 from kennen_tf.machine import distribution
-from kennen_tf.metamodels.recipes import callbacks, heads, mlp
+from kennen_tf.metamodels.recipes import checkpoints, heads, joint_loss, mlp
 from kennen_tf.metamodels.recipes import features as features_lib
 
 # XLA takes some seconds to compile, so the shortest trainings are faster without.
@@ -31,7 +31,7 @@ class CompiledModels:
 
     To trace and compile a step takes longer than a short training. Trainings that
     differ only in seed, entries and queries share the step: what tells them apart is in
-    variables (see `kennen_o.build`), which a new training fills with its own.
+    variables (see `mlp.build`), which a new training fills with its own.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,9 @@ class CompiledModels:
         if key in self._models:
             shared = self._models[key]
             for variable, value in zip(
-                callbacks.state_of(shared[1]), callbacks.state_of(model), strict=True
+                checkpoints.state_of(shared[1]),
+                checkpoints.state_of(model),
+                strict=True,
             ):
                 variable.assign(value)
             return shared
@@ -61,13 +63,13 @@ class CompiledModels:
 
 
 @dataclasses.dataclass
-class Reader:
-    """A metamodel that can be read with.
+class PairedModels:
+    """A metamodel, and the model of its logits, which shares the weights.
 
     Attributes:
         table: The attributes.
         answering: The metamodel; see `heads.make_models`.
-        model: The model that is trained; it shares the weights.
+        model: That of the logits, which is trained, if anything is.
     """
 
     table: AttributeTable
@@ -77,13 +79,22 @@ class Reader:
     def predict_logits(
         self, features: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
-        """Returns the logits of all heads side by side, without dropout."""
-        return predict_logits(self.table, self.model, features)
+        """Returns the logits of all heads side by side, without dropout.
+
+        Args:
+            features: Represented outputs, `(entries, num_queries, classes)`; some
+                entries are read at a time.
+
+        Returns:
+            `(entries, sum of values)`: those of the members' mean probabilities.
+        """
+        logits = features_lib.call(self.model, features)
+        return heads.join_members(self.table, logits)
 
 
 @dataclasses.dataclass
-class Trainer(Reader):
-    """A training of kennen-o: the models and where it stands.
+class Trainer(PairedModels):
+    """A training of an MLP: the models and where it stands.
 
     Attributes:
         first_epoch: How many epochs a checkpoint says are done.
@@ -142,7 +153,7 @@ class Trainer(Reader):
             is_long = recipe.epochs * steps >= _LEAST_STEPS_FOR_XLA
             model.compile(
                 mlp.make_optimizer(recipe, recipe.epochs * steps),
-                loss=heads.JointCrossEntropy(table, batch_size),
+                loss=joint_loss.JointCrossEntropy(table, batch_size),
                 # A whole epoch without coming back to Python.
                 steps_per_execution=steps if is_one_device else 1,
                 jit_compile=recipe.compile_with_xla and is_one_device and is_long,
@@ -151,7 +162,7 @@ class Trainer(Reader):
             if compiled is not None and is_one_device:
                 key = (recipe, table, features.shape[1:], batch_size, steps)
                 answering, model = compiled.share(key, answering, model)
-            first_epoch = callbacks.restore_checkpoint(checkpoint_path, model)
+            first_epoch = checkpoints.restore(checkpoint_path, model)
         return cls(
             table=table,
             answering=answering,
@@ -160,7 +171,7 @@ class Trainer(Reader):
             num_epochs=recipe.epochs,
             batch_size=batch_size,
             steps_per_epoch=steps,
-            targets=heads.make_targets(
+            targets=joint_loss.make_targets(
                 table,
                 labels,
                 balance=recipe.balance,
@@ -180,7 +191,7 @@ class Trainer(Reader):
         stream = make_stream(self.batch_size, self.first_epoch).map(
             lambda features, labels: (
                 features,
-                heads.encode_targets(table, labels, targets),
+                joint_loss.encode_targets(table, labels, targets),
             )
         )
         with self.strategy.scope():
@@ -206,14 +217,3 @@ class _MultiWorkerModel(keras.Model):
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         logs = super().train_step(data)
         return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
-
-
-def predict_logits(
-    table: AttributeTable, model: keras.Model, features: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Calls a model that gives the logits of all heads, some entries at a time.
-
-    Returns:
-        `(entries, sum of values)`: those of the members' mean probabilities.
-    """
-    return heads.join_members(table, features_lib.call(model, features))

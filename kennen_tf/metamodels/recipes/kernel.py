@@ -15,8 +15,8 @@ import numpy.typing as npt
 import tqdm
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import KernelRecipe
-from kennen_tf.metamodels.recipes import features, heads
+from kennen_tf.configs.recipes import KernelRecipe
+from kennen_tf.metamodels.recipes import features, heads, joint_loss
 from kennen_tf.metamodels.recipes.temperature import find_temperature
 
 Array = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ def fit(
         table, inputs, keras.layers.Concatenate(name="alike")(likenesses), "kernel"
     )
     _, combinations = np.unique(combination_ids, return_inverse=True)
-    targets = heads.make_targets(
+    targets = joint_loss.make_targets(
         table,
         labels,
         balance=recipe.balance,
@@ -79,7 +79,7 @@ def fit(
         weights[:, known] = _fit_head(
             [_among(kernel, known) for kernel in kernels],
             recipe.ridge,
-            heads.weigh(targets, own, index)[known],
+            joint_loss.weigh(targets, own, index)[known],
             own[known],
             num_values,
             combinations[known],

@@ -36,13 +36,13 @@ def fit(
         What `heads.make_models` returns: a metamodel without hidden layers, and the
         same with logits.
     """
-    reader = features.make_reader(
+    standardizer = features.make_standardizer(
         train_features, center=False, deviation_floor=_DEVIATION_FLOOR
     )
     models, layers = heads.make_dense_models(
-        table, reader.input, reader.output, "linear"
+        table, standardizer.input, standardizer.output, "linear"
     )
-    standardized = features.call(reader, train_features)
+    standardized = features.call(standardizer, train_features)
     for attribute in tqdm.tqdm(table, "linear", unit="attribute", leave=None):
         own = labels[attribute.name]
         known = own >= 0

@@ -1,4 +1,4 @@
-"""kennen-o: an MLP that reads the outputs for fixed queries (paper, section 4).
+"""The MLP that reads outputs (paper, section 4); what trains it is in `fitting.py`.
 
 The paper's is one network. Ours are several side by side: one for each group of
 attributes, since those of other groups disturb it, and of each group several members
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import Recipe
+from kennen_tf.configs.recipes import Recipe
 from kennen_tf.metamodels.recipes import features, heads
 from kennen_tf.vocabulary.seeds import derive_seed
 
@@ -24,7 +24,7 @@ def build(
     """Builds an untrained metamodel of layers of Keras only.
 
     What depends on the features or the seed is in variables, so that a step compiled
-    for one training serves others of the recipe (`training.CompiledModels`).
+    for one training serves others of the recipe (`fitting.CompiledModels`).
 
     Args:
         recipe: What it reads and its layers; its groups are those of the table.

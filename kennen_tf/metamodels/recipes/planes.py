@@ -15,7 +15,7 @@ import tqdm
 from sklearn.svm import SVC
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import PlanesRecipe, RidgeRecipe
+from kennen_tf.configs.recipes import PlanesRecipe, RidgeRecipe
 from kennen_tf.metamodels.recipes import features, heads
 from kennen_tf.metamodels.recipes.temperature import find_temperature
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.configs.metamodels import KernelRecipe, SolvedRecipe
+from kennen_tf.configs.recipes import KernelRecipe, SolvedRecipe
 from kennen_tf.metamodels.recipes import heads, kernel, planes
 
 

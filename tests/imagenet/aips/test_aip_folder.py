@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kennen_tf.configs.aips import METHODS, AipConfig
 from kennen_tf.imagenet.aips.aip_folder import AipFolder
-from kennen_tf.imagenet.attacks import attacks
+from kennen_tf.imagenet.attacks import methods
 from kennen_tf.imagenet.attacks.ascent import Ascent
 from kennen_tf.imagenet.attacks.objectives import JointLoss
 from kennen_tf.images.image_set import ImageSet
@@ -41,7 +41,7 @@ def fill():
         config = AipConfig(
             images="x", output_dir="x", generators="x", method=method, epsilon=8000
         )
-        attack = attacks.make_attack(config, image_fakes.IMAGE_SIZE)
+        attack = methods.make_attack(config, image_fakes.IMAGE_SIZE)
         objective = JointLoss(attack, [classifier], "losses")
         attack_of[method] = Ascent(attack, NUM_STEPS), objective
 
@@ -106,6 +106,7 @@ def method(request):
     return request.param
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_done", range(1, NUM_IMAGES))
 def test_a_run_killed_between_files_ends_in_the_same_bytes(
     tmp_path, fill, monkeypatch, method, num_done
@@ -123,6 +124,7 @@ def test_a_run_killed_between_files_ends_in_the_same_bytes(
     assert contents(stopped.path) == contents(whole.path)
 
 
+@pytest.mark.long
 def test_a_run_killed_between_steps_ends_in_the_same_bytes(tmp_path, fill, method):
     images = make_image_set()
     whole = AipFolder(tmp_path / "whole", images)
@@ -181,6 +183,7 @@ def one_and_five(tmp_path):
     return AipFolder(tmp_path / "1", one), AipFolder(tmp_path / "5", five)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_an_image_comes_out_the_same_alone_and_among_others(one_and_five, fill, method):
     one, five = one_and_five
@@ -204,6 +207,7 @@ def test_the_size_of_a_batch_is_the_same_alone_and_among_others(
     np.testing.assert_array_equal(one.read_image(0), five.read_image(3))
 
 
+@pytest.mark.long
 def test_random_starts_belong_to_images_not_to_batches(tmp_path, fill):
     images = make_image_set()
     found = []

@@ -6,15 +6,16 @@ import types
 import image_fakes
 import numpy as np
 import pytest
-from family_fakes import make_registry
+from family_fakes import find, make_registry
 from rich.console import Console
 
 from kennen_tf.configs.aips import AipConfig
 from kennen_tf.imagenet.aips import (
     aip_figures,
     aip_reporting,
-    aip_sheets,
     generator_sets,
+    results,
+    sheets,
     transfer,
 )
 from kennen_tf.imagenet.aips.generator_sets import Pairing, make_set
@@ -43,7 +44,7 @@ def grey(registry):
     """Of 8 images, 6 were right; then 3 are, and one is not in the first 5."""
     generators = make_set(registry.families["b"][:2])
     return Graded(
-        Pairing(registry.find("a0"), "b0+b1", generators),
+        Pairing(find(registry, "a0"), "b0+b1", generators),
         clean_ranks=ranks(0, 0, 0, 0, 0, 0, 1, 7),
         ranks=ranks(0, 0, 0, 2, 2, 9, 1, 3),
         predicted=ranks(0, 1, 2, 5, 5, 5, 5, 5),
@@ -54,7 +55,7 @@ def grey(registry):
 def white(registry):
     """A target that is among its generators, and never right."""
     return Graded(
-        Pairing(registry.find("b0"), "b0+b1", make_set(registry.families["b"][:2])),
+        Pairing(find(registry, "b0"), "b0+b1", make_set(registry.families["b"][:2])),
         clean_ranks=ranks(*[1] * 8),
         ranks=ranks(*[1] * 8),
         predicted=ranks(*[1] * 8),
@@ -182,12 +183,12 @@ def test_scenarios_stand_beside_the_papers():
 
 
 def test_scenarios_say_how_often_the_family_was_named_rightly(registry):
-    predicted = {registry.find("a0"): ["a", "b", "a", "a"]}
+    predicted = {find(registry, "a0"): ["a", "b", "a", "a"]}
     config = make_config(metamodel="ridge", num_queries=50)
     _, note = aip_reporting.scenarios_notes(predicted, config, num_images=1000)
     assert "ridge" in note and "75.0% of 4 cases: for each target, 4 diff" in note
     assert "different draws of 50 queries out of 1000 images." in note
-    predicted = {registry.find("a0"): ["a"], registry.find("b0"): ["a"]}
+    predicted = {find(registry, "a0"): ["a"], find(registry, "b0"): ["a"]}
     _, note = aip_reporting.scenarios_notes(predicted, config, num_images=12)
     assert "50.0% of 2 cases: for each target, one draw, as all 12 images are" in note
     assert len(aip_reporting.scenarios_notes({}, config, num_images=12)) == 1
@@ -196,7 +197,7 @@ def test_scenarios_say_how_often_the_family_was_named_rightly(registry):
 def test_results_hold_every_number_in_full(grey, white, sizes):
     config = make_config(epsilon=1 / 3)
     budget = config.make_budget(100)
-    document = aip_reporting.results_document(
+    document = results.make_document(
         config, budget, [grey, white], sizes, {"b0+b1": 20}, {"images": "f"}
     )
     read = json.loads(json.dumps(document, allow_nan=False))
@@ -330,7 +331,7 @@ def write_sheets(graded, folder, monkeypatch):
         return sheet(clean, perturbed, own, title)
 
     monkeypatch.setattr(aip_figures, "sheet", remember)
-    paths = aip_sheets.write_sheets(run, graded, make_config(), folder)
+    paths = sheets.write_sheets(run, graded, make_config(), folder)
     assert sorted(paths) == sorted(folder.iterdir())
     assert all(path.read_bytes().startswith(PNG) for path in paths)
     return run, [path.name for path in paths], captions
@@ -359,11 +360,11 @@ def test_sheets_say_what_was_wrong_before(white, tmp_path, monkeypatch):
 
 
 def test_one_target_of_each_family_is_shown(registry, tmp_path, monkeypatch):
-    generators = make_set([registry.find("a0")])
+    generators = make_set([find(registry, "a0")])
     # Generators may bear the name of a family.
     graded = [
         Graded(Pairing(target, "a", generators), *[ranks(*[0] * 8)] * 3)
-        for target in registry.members
+        for target in registry.classifiers
     ]
     _, names, _ = write_sheets(graded, tmp_path / "figures", monkeypatch)
     assert names == ["sheet-l2-a-on-a0.png", "sheet-l2-a-on-b0.png"]
@@ -382,8 +383,8 @@ def test_of_a_transfer_matrix_the_diagonal_is_shown(registry, tmp_path, monkeypa
 
 def test_sheets_of_classifiers_of_any_name_stay_in_their_folder(tmp_path, monkeypatch):
     registry = make_registry(**{"of/mine": 2})
-    generators = make_set(registry.members[:1])
-    pairing = Pairing(registry.members[1], generators.name, generators)
+    generators = make_set(registry.classifiers[:1])
+    pairing = Pairing(registry.classifiers[1], generators.name, generators)
     graded = [Graded(pairing, *[ranks(*[0] * 8)] * 3)]
     _, names, _ = write_sheets(graded, tmp_path / "figures", monkeypatch)
     assert names == ["sheet-l2-of%2Fmine0-on-of%2Fmine1.png"]

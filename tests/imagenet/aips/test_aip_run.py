@@ -16,7 +16,7 @@ from kennen_tf.imagenet.aips.aip_run import AipRun
 from kennen_tf.imagenet.aips.generator_pool import GeneratorPool
 from kennen_tf.imagenet.aips.generator_sets import Pairing, make_set
 from kennen_tf.imagenet.attacks import grading
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.images.image_set import ImageSet
 from kennen_tf.keras_models.pixel_models import PixelModel
 from kennen_tf.vocabulary.errors import UserError
@@ -28,12 +28,12 @@ class Killed(BaseException):
     """What ends a run at any line."""
 
 
-def make_member(name, seed, family="f"):
+def make_classifier(name, seed, family="f"):
     @functools.cache
     def open_it():
         return PixelModel(name, image_fakes.make_model(seed))
 
-    return Member(
+    return FamilyClassifier(
         family=family,
         name=name,
         image_size=image_fakes.IMAGE_SIZE,
@@ -43,7 +43,7 @@ def make_member(name, seed, family="f"):
     )
 
 
-MEMBERS = A, B, C = [make_member(name, seed) for seed, name in enumerate("abc")]
+CLASSIFIERS = A, B, C = [make_classifier(name, seed) for seed, name in enumerate("abc")]
 SETS = [make_set([A, B]), make_set([C])]
 PAIRINGS = [
     Pairing(C, "a+b", SETS[0]),
@@ -65,7 +65,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def clean_logits(images):
-    return {m.name: m.open()(images.pixels).numpy() for m in MEMBERS}
+    return {c.name: c.open()(images.pixels).numpy() for c in CLASSIFIERS}
 
 
 def make_run(folder, images, **settings):
@@ -104,6 +104,7 @@ def contents(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
+@pytest.mark.long
 def test_every_set_has_a_folder_of_its_own(made):
     assert sorted(contents(made)) == [
         *(f"aips/a+b/image{i}.png" for i in range(NUM_IMAGES)),
@@ -112,6 +113,7 @@ def test_every_set_has_a_folder_of_its_own(made):
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_files", [1, NUM_IMAGES, NUM_IMAGES + 3])
 def test_a_run_killed_anywhere_ends_in_the_same_bytes(
     made, tmp_path, images, monkeypatch, num_files
@@ -147,14 +149,15 @@ def stopped(tmp_path, images, monkeypatch):
         write(self, path, pixels)
 
     write = AipFolder._write
-    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, members: 2)
+    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, classifiers: 2)
     with monkeypatch.context() as patches, pytest.raises(Killed):
         patches.setattr(AipFolder, "_write", dying)
         make_run(tmp_path, images, batch_size=0).generate(SETS)
-    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, members: 4)
+    monkeypatch.setattr(GeneratorPool, "batch_size", lambda self, classifiers: 4)
     return tmp_path
 
 
+@pytest.mark.long
 def test_a_set_that_was_begun_keeps_the_size_of_its_batches(
     stopped, images, monkeypatch
 ):
@@ -173,6 +176,7 @@ def test_a_set_that_was_begun_keeps_the_size_of_its_batches(
     assert make_run(stopped, images).batch_sizes == {"a+b": 2, "c": 4}
 
 
+@pytest.mark.long
 def test_another_batch_size_is_refused_where_some_images_are_made(stopped, images):
     run = make_run(stopped, images, batch_size=5)
     with pytest.raises(UserError, match=r"must stay 2 .* 3 in .*a\+b. Received: .*=5"):
@@ -185,6 +189,7 @@ def test_another_batch_size_is_refused_where_some_images_are_made(stopped, image
     assert run.batch_sizes == {"a+b": 5, "c": 5}
 
 
+@pytest.mark.long
 def test_a_set_that_is_done_is_not_made_again(run, monkeypatch):
     run.aips(SETS[1]).image_path(0).unlink()
     filled = []
@@ -195,6 +200,7 @@ def test_a_set_that_is_done_is_not_made_again(run, monkeypatch):
     assert filled == ["c"]
 
 
+@pytest.mark.long
 def test_grades_come_in_the_order_of_the_pairings(run, clean_logits, images):
     graded = run.grade(PAIRINGS, clean_logits)
     assert [one.pairing for one in graded] == PAIRINGS
@@ -205,6 +211,7 @@ def test_grades_come_in_the_order_of_the_pairings(run, clean_logits, images):
         np.testing.assert_array_equal(one.clean_ranks, wanted)
 
 
+@pytest.mark.long
 def test_grades_are_those_of_the_stored_8_bit_images(run, folder, clean_logits, images):
     for one in run.grade(PAIRINGS, clean_logits):
         aips = folder / "aips" / one.pairing.generators.name
@@ -216,6 +223,7 @@ def test_grades_are_those_of_the_stored_8_bit_images(run, folder, clean_logits, 
         np.testing.assert_array_equal(one.predicted, logits.argmax(1))
 
 
+@pytest.mark.long
 def test_what_rounding_undoes_is_graded_as_undone(tmp_path, images, clean_logits):
     """Of less than half a level, nothing is left in the file."""
     run = make_run(tmp_path, images, norm="linf", epsilon=0.45)
@@ -239,6 +247,7 @@ def ask(asked):
     return ask
 
 
+@pytest.mark.long
 def test_a_target_is_asked_once(run, folder, images, clean_logits, asked, ask):
     first = run.grade(PAIRINGS, clean_logits, ask)
     assert asked == ["c", "c", "a"]
@@ -251,12 +260,14 @@ def test_a_target_is_asked_once(run, folder, images, clean_logits, asked, ask):
         assert one.ranks.dtype == other.ranks.dtype == np.int32
 
 
+@pytest.mark.long
 def test_a_target_is_asked_only_what_it_was_not(run, clean_logits, asked, ask):
     run.grade(PAIRINGS[:1], clean_logits, ask)
     run.grade(PAIRINGS, clean_logits, ask)
     assert asked == ["c", "c", "a"]
 
 
+@pytest.mark.long
 def test_a_kill_between_targets_keeps_the_grades_of_the_first(
     run, clean_logits, asked, ask
 ):
@@ -271,6 +282,7 @@ def test_a_kill_between_targets_keeps_the_grades_of_the_first(
     assert asked == ["c", "c", "a"]
 
 
+@pytest.mark.long
 def test_another_target_of_the_same_name_is_asked_again(run, clean_logits, asked, ask):
     run.grade(PAIRINGS, clean_logits, ask)
     other = dataclasses.replace(C, identity="other")
@@ -278,6 +290,7 @@ def test_another_target_of_the_same_name_is_asked_again(run, clean_logits, asked
     assert asked == ["c", "c", "a", "c"]
 
 
+@pytest.mark.long
 def test_damaged_grades_are_named(run, folder, clean_logits, ask):
     run.grade(PAIRINGS, clean_logits, ask)
     path = folder / "grades" / "c.json"
@@ -289,6 +302,7 @@ def test_damaged_grades_are_named(run, folder, clean_logits, ask):
         run.grade(PAIRINGS, clean_logits, ask)
 
 
+@pytest.mark.long
 def test_what_is_measured_is_what_is_stored(run, images):
     sizes = run.measure(SETS)
     assert list(sizes) == SETS
@@ -304,10 +318,11 @@ def test_the_budget_is_that_of_the_images_size(tmp_path, images):
     assert make_run(tmp_path, images, norm="linf", epsilon=4).budget.epsilon == 4
 
 
+@pytest.mark.long
 def test_classifiers_of_any_name_stay_within_the_run(
     tmp_path, images, clean_logits, ask
 ):
-    odd = make_member("keras/a%2", 0)
+    odd = make_classifier("keras/a%2", 0)
     run = make_run(tmp_path, images)
     run.generate([make_set([odd])])
     pairing = Pairing(odd, "x", make_set([odd]))

@@ -16,7 +16,7 @@ from kennen_tf.attack_black_box import attack_black_box
 from kennen_tf.black_boxes.black_box import BlackBox
 from kennen_tf.black_boxes.forms import Form
 from kennen_tf.configs.aips import AttackConfig
-from kennen_tf.imagenet.aips import aip_sheets, attacked_box, box_answers
+from kennen_tf.imagenet.aips import attacked_box, box_answers, sheets
 from kennen_tf.imagenet.aips.aip_folder import AipFolder
 from kennen_tf.imagenet.classifiers import batches
 from kennen_tf.vocabulary import artifacts
@@ -42,7 +42,7 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     family_fakes.write_manifest(folder / "families", a=2, b=2)
     pixels = image_fakes.make_images(NUM_IMAGES)
-    model = family_fakes.make_member_model(1, 0)
+    model = family_fakes.make_classifier_model(1, 0)
     image_fakes.write_images(folder / "images", model(pixels).numpy().argmax(1))
     return folder
 
@@ -73,7 +73,7 @@ def run_dir(inputs, tmp_path_factory):
 @pytest.fixture
 def no_sheets(monkeypatch):
     """Has no sheets drawn, which takes longer than all else."""
-    monkeypatch.setattr(aip_sheets, "write_sheets", lambda *args: [])
+    monkeypatch.setattr(sheets, "write_sheets", lambda *args: [])
 
 
 def files_of(folder):
@@ -99,7 +99,7 @@ class Box:
     """A function that answers as b0 does, and counts the images it is sent."""
 
     def __init__(self, change=lambda answers: answers, scale=1.0):
-        self.model = family_fakes.make_member_model(1, 0)
+        self.model = family_fakes.make_classifier_model(1, 0)
         self.change, self.scale = change, scale
         self.images = []
 
@@ -125,6 +125,7 @@ def serve(monkeypatch):
 # What a run leaves.
 
 
+@pytest.mark.long
 def test_a_run_leaves_answers_images_figures_and_results(run_dir):
     found = files_of(run_dir)
     generators = {p.name for p in (run_dir / "aips").iterdir()}
@@ -146,6 +147,7 @@ def test_a_run_leaves_answers_images_figures_and_results(run_dir):
     }
 
 
+@pytest.mark.long
 def test_results_hold_the_family_and_what_became_of_the_images(run_dir):
     results = results_of(run_dir)
     assert results["predicted_family"] == "b"
@@ -161,6 +163,7 @@ def test_results_hold_the_family_and_what_became_of_the_images(run_dir):
     assert results["num_images_answered"] == 3 * NUM_IMAGES
 
 
+@pytest.mark.long
 def test_grades_are_what_the_black_box_makes_of_the_stored_images(run_dir, inputs):
     model = keras.models.load_model(inputs / "families" / "b0.keras", compile=False)
     pixels = image_fakes.make_images(NUM_IMAGES).astype(np.float32)
@@ -173,10 +176,11 @@ def test_grades_are_what_the_black_box_makes_of_the_stored_images(run_dir, input
         top1 = pairing["top1"]
         assert top1["clean"]["wrong"] == 0
         assert top1["all"]["wrong"] == top1["right_before"]["wrong"] == wrong.sum()
-        # Its family's members are like it.
+        # Its family's classifiers are like it.
         assert wrong.all()
 
 
+@pytest.mark.long
 def test_tables_are_printed_and_the_black_box_itself_is_left_out(
     run_dir, inputs, tmp_path, capsys, caplog, no_sheets
 ):
@@ -190,11 +194,37 @@ def test_tables_are_printed_and_the_black_box_itself_is_left_out(
     assert "The black box answered 21 images, 0 of them in this run." in printed
 
 
+@pytest.fixture
+def attacked(monkeypatch):
+    """A function that returns the families that would name and attack a black box."""
+
+    def families_of(config):
+        found = []
+        module = sys.modules[attack_black_box.__module__]
+        with monkeypatch.context() as patches:
+            patches.setattr(module, "_attack", lambda *args: found.append(args[2]))
+            attack_black_box(config)
+        return [[c.name for c in own] for own in found[0].families.values()]
+
+    return families_of
+
+
+def test_the_black_box_itself_is_known_however_it_was_saved(inputs, tmp_path, attacked):
+    twin, stranger = tmp_path / "twin.keras", tmp_path / "stranger.keras"
+    image_fakes.save_again(inputs / "families" / "b0.keras", twin)
+    family_fakes.make_classifier_model(1, 7).save(stranger)
+    config = make_config(inputs, tmp_path / "run", black_box=str(twin))
+    assert attacked(config) == [["a0", "a1"], ["b1"]]
+    config = make_config(inputs, tmp_path / "other", black_box=str(stranger))
+    assert attacked(config) == [["a0", "a1"], ["b0", "b1"]]
+
+
 # Kinds of black boxes.
 
 
+@pytest.mark.long
 def test_a_saved_model_is_attacked(inputs, tmp_path, no_sheets):
-    model = family_fakes.make_member_model(0, 7)
+    model = family_fakes.make_classifier_model(0, 7)
     model.export(str(tmp_path / "saved"), verbose=False)
     config = make_config(
         *(inputs, tmp_path / "run"), black_box=str(tmp_path / "saved"), num_images=6
@@ -212,6 +242,7 @@ def softmax(logits):
     return tf.nn.softmax(logits).numpy()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "change", "scale"),
     [
@@ -258,6 +289,7 @@ class DyingBox(Box):
         return super().__call__(images)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [6, 19], ids=lambda n: f"image {n}")
 def test_a_black_box_is_sent_nothing_that_it_answered(
     run_dir, inputs, tmp_path, serve, no_sheets, monkeypatch, number
@@ -315,6 +347,7 @@ def die_in_call(number, function):
     return dying
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("removed", "module", "name", "number"),
     [
@@ -340,6 +373,7 @@ def test_a_killed_run_resumed_ends_with_the_same_results(
     assert without_folder(results_of(folder)) == without_folder(results_of(run_dir))
 
 
+@pytest.mark.long
 def test_a_finished_run_resumed_asks_nobody(
     run_dir, inputs, tmp_path, monkeypatch, no_sheets
 ):
@@ -355,6 +389,7 @@ def test_a_finished_run_resumed_asks_nobody(
     assert without_folder(results_of(folder)) == without_folder(results_of(run_dir))
 
 
+@pytest.mark.long
 def test_what_to_compare_may_be_left_out_and_asked_for_later(
     run_dir, inputs, tmp_path, serve, no_sheets
 ):
@@ -364,7 +399,7 @@ def test_what_to_compare_may_be_left_out_and_asked_for_later(
     attack_black_box(make_config(inputs, folder, **settings))
     before = {name: (folder / name).read_bytes() for name in paid_for(folder)}
     assert len(box.images) == 2 * NUM_IMAGES
-    # Asked for: the AIPs of one member of each family are made and sent, no others.
+    # Asked for: the AIPs of one classifier of each family are made and sent, no others.
     settings["resume"] = True
     attack_black_box(make_config(inputs, folder, compare=True, **settings))
     assert len(box.images) == 3 * NUM_IMAGES
@@ -385,6 +420,7 @@ def paid_for(folder):
     return {n for n in files_of(folder) if n.startswith(("aips/", "answers/"))}
 
 
+@pytest.mark.long
 def test_another_metamodel_makes_only_what_is_missing(
     run_dir, inputs, tmp_path, monkeypatch, no_sheets
 ):
@@ -403,6 +439,7 @@ def test_another_metamodel_makes_only_what_is_missing(
     assert results["pairings"] == results_of(run_dir)["pairings"]
 
 
+@pytest.mark.long
 def test_another_black_box_in_the_same_folder_is_refused(run_dir, inputs, tmp_path):
     with pytest.raises(UserError, match="holds the same run, finished. Say --resume"):
         attack_black_box(make_config(inputs, run_dir, compare=True))
@@ -544,13 +581,13 @@ def test_a_black_box_is_known_by_its_file_or_by_the_files_of_its_folder(tmp_path
 def test_the_predicted_family_generates_and_is_compared_if_wanted():
     registry = make_registry(a=2, b=3)
     [pairing] = attacked_box.pair(registry, "b", compare=False, seed=0)
-    assert pairing.generators.members == registry.families["b"]
-    assert pairing.target not in registry.members
+    assert pairing.generators.classifiers == registry.families["b"]
+    assert pairing.target not in registry.classifiers
     with pytest.raises(RuntimeError, match="never opened"):
         pairing.target.open()
     own, each = attacked_box.pair(registry, "b", compare=True, seed=0)
     assert own == pairing
-    assert sorted(m.family for m in each.generators.members) == ["a", "b"]
+    assert sorted(c.family for c in each.generators.classifiers) == ["a", "b"]
 
 
 def test_answers_are_those_of_each_image_in_any_order(tmp_path):

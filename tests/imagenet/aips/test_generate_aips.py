@@ -13,7 +13,7 @@ import tensorflow as tf
 from kennen_tf.configs.aips import METHODS, NORMS, AipConfig
 from kennen_tf.evaluation import figures
 from kennen_tf.generate_aips import generate_aips
-from kennen_tf.imagenet.aips import aip_sheets
+from kennen_tf.imagenet.aips import sheets
 from kennen_tf.imagenet.aips.aip_folder import AipFolder
 from kennen_tf.imagenet.attacks import grading
 from kennen_tf.imagenet.classifiers import batches, manifest
@@ -98,6 +98,7 @@ def read_aips(folder):
     )
 
 
+@pytest.mark.long
 def test_a_run_leaves_images_figures_and_results(run_dir):
     assert sorted(contents(run_dir)) == sorted(
         [
@@ -113,6 +114,7 @@ def test_a_run_leaves_images_figures_and_results(run_dir):
     )
 
 
+@pytest.mark.long
 def test_results_say_who_generated_against_whom(run_dir):
     results = results_of(run_dir)
     assert [pairing["target"] for pairing in results["pairings"]] == ["a0", "a1", "b1"]
@@ -125,6 +127,7 @@ def test_results_say_who_generated_against_whom(run_dir):
     assert results["config"]["method"] == "pgd"
 
 
+@pytest.mark.long
 def test_results_are_those_of_the_stored_images(run_dir, inputs, pixels):
     aips = read_aips(run_dir).astype(np.float32)
     results = results_of(run_dir)
@@ -148,7 +151,7 @@ def test_results_are_those_of_the_stored_images(run_dir, inputs, pixels):
 @pytest.fixture
 def no_sheets(monkeypatch):
     """Has no sheets drawn, which takes longer than all else."""
-    monkeypatch.setattr(aip_sheets, "write_sheets", lambda *args: [])
+    monkeypatch.setattr(sheets, "write_sheets", lambda *args: [])
 
 
 def die_in_call(number, function):
@@ -164,6 +167,7 @@ def die_in_call(number, function):
     return dying
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("module", "name", "number"),
     [
@@ -194,6 +198,7 @@ def test_a_killed_run_resumed_leaves_the_same(
     assert found == wanted
 
 
+@pytest.mark.long
 def test_a_finished_run_resumed_does_nothing_again(
     run_dir, inputs, tmp_path, monkeypatch, no_sheets
 ):
@@ -209,11 +214,13 @@ def test_a_finished_run_resumed_does_nothing_again(
     assert results_of(folder)["pairings"] == results_of(run_dir)["pairings"]
 
 
+@pytest.mark.long
 def test_the_same_folder_without_resume_is_refused(run_dir, inputs):
     with pytest.raises(UserError, match="holds the same run, finished. Say --resume"):
         generate_aips(make_config(inputs, run_dir, method="pgd"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -232,6 +239,7 @@ def test_other_settings_in_the_same_folder_are_refused(
         generate_aips(config)
 
 
+@pytest.mark.long
 def test_other_targets_are_sent_the_aips_that_are_there(
     run_dir, inputs, tmp_path, monkeypatch, no_sheets
 ):
@@ -273,6 +281,7 @@ def matrix(inputs, tmp_path, capsys, monkeypatch, no_sheets):
     return run
 
 
+@pytest.mark.long
 def test_families_are_predicted_from_more_images_than_are_perturbed(matrix, tmp_path):
     results, printed = matrix(num_queries=5)
     assert results["num_query_images"] == NUM_IMAGES
@@ -282,6 +291,7 @@ def test_families_are_predicted_from_more_images_than_are_perturbed(matrix, tmp_
     assert len([*(tmp_path / "run" / "aips" / "a0").iterdir()]) == 4
 
 
+@pytest.mark.long
 def test_of_all_images_there_is_one_draw_of_queries(matrix, tmp_path, monkeypatch):
     results, printed = matrix(num_images=0, num_queries=100)
     assert results["num_query_images"] == NUM_IMAGES
@@ -317,6 +327,20 @@ def test_what_there_is_not_is_told_in_a_sentence(inputs, tmp_path, settings, mes
     assert not (tmp_path / "run").exists()
 
 
+def test_a_target_saved_again_is_no_other_classifier(inputs, tmp_path):
+    """As a generator, its twin would make a white box look like a black one."""
+    families = shutil.copytree(inputs / "families", tmp_path / "families")
+    image_fakes.save_again(families / "a0.keras", families / "c0.keras")
+    document = json.loads((families / "manifest.json").read_text())
+    document["classifiers"].append({"name": "c0", "family": "c", "file": "c0.keras"})
+    (families / "manifest.json").write_text(json.dumps(document))
+    settings = {"classifiers": str(families), "generators": "c0", "targets": "a0"}
+    with pytest.raises(UserError, match="different ones. Received: a0 and c0"):
+        generate_aips(make_config(inputs, tmp_path / "run", **settings))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.long
 def test_without_targets_the_generators_are_attacked(
     inputs, tmp_path, capsys, no_sheets
 ):
@@ -352,6 +376,7 @@ def attack_linear(inputs, tmp_path, no_sheets):
     return attack
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("method", METHODS)
 def test_aips_are_within_bounds_and_budget_and_leave_the_images_alone(
@@ -369,6 +394,7 @@ def test_aips_are_within_bounds_and_budget_and_leave_the_images_alone(
     assert contents(inputs / "linear_images") == before
 
 
+@pytest.mark.long
 def test_a_larger_epsilon_never_helps_the_target(pixels, attack_linear):
     wrong = {}
     for epsilon in (0, 60, 200, 1000, 8000):

@@ -14,7 +14,7 @@ def registry():
 
 def test_every_target_meets_every_family_each_and_itself(registry):
     pairings = generator_sets.pair_all(registry, seed=0)
-    for target in registry.members:
+    for target in registry.classifiers:
         own = [p.generated_on for p in pairings if p.target == target]
         assert own == ["a", "b", "c", ONE_OF_EACH, ITSELF]
 
@@ -22,32 +22,32 @@ def test_every_target_meets_every_family_each_and_itself(registry):
 @pytest.mark.parametrize("seed", range(5))
 def test_only_the_white_box_generates_against_itself(registry, seed):
     for pairing in generator_sets.pair_all(registry, seed):
-        is_generator = pairing.target in pairing.generators.members
+        is_generator = pairing.target in pairing.generators.classifiers
         assert is_generator == (pairing.generated_on == ITSELF)
 
 
 def test_within_a_family_all_others_generate_and_across_as_many(registry):
     for pairing in generator_sets.pair_all(registry, seed=0):
-        members = pairing.generators.members
+        classifiers = pairing.generators.classifiers
         size = len(registry.families[pairing.target.family])
         if pairing.generated_on == pairing.target.family:
-            assert len(members) == size - 1
+            assert len(classifiers) == size - 1
         elif pairing.generated_on in registry.families:
             available = len(registry.families[pairing.generated_on])
-            assert len(members) == min(size - 1, available)
-            assert {m.family for m in members} == {pairing.generated_on}
+            assert len(classifiers) == min(size - 1, available)
+            assert {c.family for c in classifiers} == {pairing.generated_on}
         elif pairing.generated_on == ONE_OF_EACH:
-            assert sorted(m.family for m in members) == ["a", "b", "c"]
+            assert sorted(c.family for c in classifiers) == ["a", "b", "c"]
 
 
 def test_a_family_of_one_has_no_generators_of_its_own():
     pairings = generator_sets.pair_all(make_registry(a=1, b=2), seed=0)
     alone = [p for p in pairings if p.target.family == "a"]
     assert [p.generated_on for p in alone] == ["b", ONE_OF_EACH, ITSELF]
-    assert [len(p.generators.members) for p in alone] == [1, 1, 1]
+    assert [len(p.generators.classifiers) for p in alone] == [1, 1, 1]
 
 
-def test_sets_are_shared_and_named_after_their_members(registry):
+def test_sets_are_shared_and_named_after_their_classifiers(registry):
     pairings = generator_sets.pair_all(registry, seed=0)
     sets = generator_sets.distinct_sets(pairings)
     assert len(sets) < len(pairings)
@@ -57,13 +57,13 @@ def test_sets_are_shared_and_named_after_their_members(registry):
 
 
 def test_long_names_are_cut_but_differ():
-    members = make_registry(a_rather_long_family_name=9).members
-    first = generator_sets.make_set(members[:8]).name
-    second = generator_sets.make_set(members[1:]).name
+    classifiers = make_registry(a_rather_long_family_name=9).classifiers
+    first = generator_sets.make_set(classifiers[:8]).name
+    second = generator_sets.make_set(classifiers[1:]).name
     assert len(first) <= 80 and first != second
 
 
-def test_the_seed_decides_and_the_order_of_members_does_not(registry):
+def test_the_seed_decides_and_the_order_of_classifiers_does_not(registry):
     def names(seed):
         return [p.generators.name for p in generator_sets.pair_all(registry, seed)]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from family_fakes import make_registry
+from family_fakes import find, make_registry
 
 from kennen_tf.imagenet.aips import generator_sets, transfer
 from kennen_tf.imagenet.aips.transfer import Graded
@@ -53,9 +53,11 @@ def test_images_wrong_before_can_be_left_out(graded):
 
 
 def test_scenarios_by_hand(registry, graded):
-    predicted = {member: [member.family] * 4 for member in registry.members}
-    # One member of "a" is taken for a "b" half of the time.
-    predicted[registry.find("a0")] = ["a", "b", "b", "a"]
+    predicted = {
+        classifier: [classifier.family] * 4 for classifier in registry.classifiers
+    }
+    # One classifier of "a" is taken for a "b" half of the time.
+    predicted[find(registry, "a0")] = ["a", "b", "b", "a"]
     scenarios = transfer.compare_scenarios(graded, ["a", "b"], predicted, seed=0)
     rates = {scenario.name: scenario.rate for scenario in scenarios}
     assert rates == pytest.approx(
@@ -78,6 +80,6 @@ def test_targets_without_relatives_are_in_no_scenario():
         Graded(p, ranks(0.2), ranks(0.5), ranks(0))
         for p in generator_sets.pair_all(registry, seed=0)
     ]
-    predicted = {member: [member.family] for member in registry.members}
+    predicted = {classifier: [classifier.family] for classifier in registry.classifiers}
     scenarios = transfer.compare_scenarios(graded, ["a", "b"], predicted, seed=0)
     assert {scenario.num_targets for scenario in scenarios} == {2}

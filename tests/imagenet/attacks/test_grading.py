@@ -20,6 +20,18 @@ def test_rank_0_is_what_argmax_says():
     np.testing.assert_array_equal(is_first, logits.argmax(1) == labels)
 
 
+def test_of_equal_logits_each_class_has_a_rank_of_its_own():
+    """So who answers all images alike is right for one class, and in the first 5."""
+    for values in (
+        np.zeros((7, 7)),
+        np.tile(np.float32([1, 0, 1, 1, 0, 0, 1]), (7, 1)),
+    ):
+        ranks = grading.rank_labels(values, np.arange(7))
+        assert sorted(ranks) == list(range(7))
+        wanted = np.argsort(np.argsort(-values[0], kind="stable"))
+        np.testing.assert_array_equal(ranks, wanted)
+
+
 def test_logits_that_are_no_numbers_are_refused():
     with pytest.raises(UserError, match="finite"):
         grading.rank_labels(np.array([[np.nan, 1.0]]), np.array([0]))

@@ -10,10 +10,10 @@ import tensorflow as tf
 from kennen_tf.configs.aips import COMBINATIONS, AipConfig
 from kennen_tf.imagenet.aips import generator_pool
 from kennen_tf.imagenet.aips.generator_pool import GeneratorPool
-from kennen_tf.imagenet.attacks import attacks
+from kennen_tf.imagenet.attacks import methods
 from kennen_tf.imagenet.attacks.objectives import JointLoss, MeanLoss, combine
 from kennen_tf.imagenet.classifiers import batches
-from kennen_tf.imagenet.classifiers.members import Member
+from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.keras_models.pixel_models import PixelModel
 
 LABELS = np.array([0, 1, 2, 3], np.int32)
@@ -31,7 +31,7 @@ def pixels():
 
 def make_attack(method="gaman"):
     config = AipConfig(images="x", output_dir="x", generators="x", method=method)
-    return attacks.make_attack(config, image_fakes.IMAGE_SIZE)
+    return methods.make_attack(config, image_fakes.IMAGE_SIZE)
 
 
 def make_objective(attack, classifiers, combination):
@@ -169,7 +169,7 @@ def test_many_generators_are_compiled_without_a_warning(linears, pixels):
 
 
 class Opener:
-    """Makes members of 10,000 parameters and more that tell when they are opened."""
+    """Makes classifiers of 10,000 parameters or more that tell when they are opened."""
 
     def __init__(self):
         self.opened = []
@@ -179,7 +179,7 @@ class Opener:
             self.opened.append(name)
             return PixelModel(name, image_fakes.make_linear(num_classes=60))
 
-        return Member(
+        return FamilyClassifier(
             family="f",
             name=name,
             image_size=image_fakes.IMAGE_SIZE,
@@ -195,24 +195,24 @@ def opener():
 
 
 @pytest.fixture
-def members(opener):
+def classifiers(opener):
     return [opener.make(name) for name in "abcd"]
 
 
-def test_a_pool_opens_each_once(opener, members):
+def test_a_pool_opens_each_once(opener, classifiers):
     pool = GeneratorPool(make_attack(), "losses")
-    pool.objective(members[:2])
-    pool.objective(members[1:])
-    assert [c.name for c in pool.open(members)] == list("abcd")
+    pool.objective(classifiers[:2])
+    pool.objective(classifiers[1:])
+    assert [c.name for c in pool.open(classifiers)] == list("abcd")
     assert opener.opened == list("abcd")
 
 
 def test_a_pool_over_its_limit_closes_what_was_not_used_for_longest(
-    opener, members, monkeypatch
+    opener, classifiers, monkeypatch
 ):
     # Each has 8 * 8 * 3 * 60 weights and 60 biases: there is room for two.
     monkeypatch.setattr(generator_pool, "_MAX_PARAMETERS", 2 * (192 + 1) * 60)
-    a, b, c, _ = members
+    a, b, c, _ = classifiers
     pool = GeneratorPool(make_attack(), "losses")
     pool.open([a, b])
     pool.open([a])
@@ -223,37 +223,37 @@ def test_a_pool_over_its_limit_closes_what_was_not_used_for_longest(
     assert opener.opened == list("abcb")
 
 
-def test_what_is_needed_stays_open_whatever_the_limit(opener, members, monkeypatch):
+def test_what_is_needed_stays_open_whatever_the_limit(opener, classifiers, monkeypatch):
     monkeypatch.setattr(generator_pool, "_MAX_PARAMETERS", 1)
     pool = GeneratorPool(make_attack(), "losses")
     for _ in range(2):
-        assert [c.name for c in pool.open(members)] == list("abcd")
+        assert [c.name for c in pool.open(classifiers)] == list("abcd")
     assert opener.opened == list("abcd")
 
 
-def test_closed_generators_are_freed(members, monkeypatch):
+def test_closed_generators_are_freed(classifiers, monkeypatch):
     monkeypatch.setattr(generator_pool, "_MAX_PARAMETERS", 1)
     pool = GeneratorPool(make_attack(), "losses")
     pixels = tf.zeros((1, 8, 8, 3))
-    pool.objective(members[:1]).differentiate(pixels, LABELS[:1])
-    [classifier] = pool.open(members[:1])
+    pool.objective(classifiers[:1]).differentiate(pixels, LABELS[:1])
+    [classifier] = pool.open(classifiers[:1])
     reference = weakref.ref(classifier)
     del classifier
-    pool.open(members[1:2])
+    pool.open(classifiers[1:2])
     assert reference() is None
 
 
 @pytest.mark.skipif(
     bool(tf.config.list_physical_devices("GPU")), reason="a GPU has its own size"
 )
-def test_the_batch_size_is_bounded_by_memory(members, monkeypatch):
+def test_the_batch_size_is_bounded_by_memory(classifiers, monkeypatch):
     pool = GeneratorPool(make_attack(), "losses")
     monkeypatch.setattr(batches, "image_bytes", lambda model: 1 << 20)
-    # A quarter of 64 MB, for 2 members of 1 MB an image, and as much for gradients.
+    # A quarter of 64 MB, for 2 classifiers of 1 MB an image, and as much for gradients.
     monkeypatch.setattr(batches, "available_memory", lambda: 64 << 20)
-    assert pool.batch_size(members[:2]) == 4
-    assert pool.batch_size(members) == 2
+    assert pool.batch_size(classifiers[:2]) == 4
+    assert pool.batch_size(classifiers) == 2
     monkeypatch.setattr(batches, "available_memory", lambda: 0)
-    assert pool.batch_size(members) == 1
+    assert pool.batch_size(classifiers) == 1
     monkeypatch.setattr(batches, "available_memory", lambda: 1 << 50)
-    assert pool.batch_size(members[:1]) == 20
+    assert pool.batch_size(classifiers[:1]) == 20

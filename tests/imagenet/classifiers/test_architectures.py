@@ -10,15 +10,18 @@ import tensorflow as tf
 
 from kennen_tf.configs.conversion import CLASSIFIERS, FAMILIES
 from kennen_tf.imagenet.classifiers import architectures
-from kennen_tf.imagenet.classifiers.architectures.forms import Form, Layers
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import (
+    Layers,
+    Variant,
+)
 from kennen_tf.vocabulary.errors import UserError
 
-TINY = Form(image_size=32, num_classes=10, width=0.0625, depth=0.25, pooled_size=1)
+TINY = Variant(image_size=32, num_classes=10, width=0.0625, depth=0.25, pooled_size=1)
 ONE_OF_EACH = [names[0] for names in FAMILIES.values()]
 
 
 def build_tiny(name, seed=0, **changes):
-    return architectures.build(name, Form(**{**vars(TINY), **changes}), seed)
+    return architectures.build(name, Variant(**{**vars(TINY), **changes}), seed)
 
 
 def noise(num_images, size=32):
@@ -33,6 +36,7 @@ def test_these_are_the_papers_families():
 
 
 # What torchvision's documentation says of each.
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name, num_params",
     [
@@ -49,12 +53,16 @@ def test_these_are_the_papers_families():
     ],
 )
 def test_trainable_parameters_are_torchvisions(name, num_params):
-    model = architectures.build(name)
+    # Variables get no values: those of a VGG are half a GB.
+    with keras.StatelessScope(initialize_variables=False):
+        model = architectures.build(name)
+    keras.utils.clear_session()  # Or another scope would give them values.
     assert sum(np.prod(v.shape) for v in model.trainable_variables) == num_params
     assert model.input_shape == (None, 224, 224, 3)
     assert model.output_shape == (None, 1000)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_small_versions_have_layers_of_keras_only_and_finite_logits(name):
     model = build_tiny(name)
@@ -63,6 +71,7 @@ def test_small_versions_have_layers_of_keras_only_and_finite_logits(name):
     assert logits.shape == (2, 10) and np.isfinite(logits).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_an_attack_finds_a_gradient_and_leaves_the_pixels_alone(name):
     model = build_tiny(name, width=0.25)
@@ -112,6 +121,7 @@ def test_strided_convolutions_pad_alike_on_both_sides(side):
     assert np.squeeze(model(image))[0, 0] == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stem_stride, side", [(2, 2), (1, 4)])
 def test_a_stem_without_stride_keeps_twice_the_resolution(stem_stride, side):
     model = build_tiny("densenet121", stem_stride=stem_stride)
@@ -164,6 +174,7 @@ def test_an_unknown_name_is_met_with_the_nearest():
         architectures.build("resnet-18")
 
 
+@pytest.mark.long
 def test_saved_classifiers_open_without_this_package(tmp_path):
     images = noise(2)
     np.save(tmp_path / "images.npy", images)

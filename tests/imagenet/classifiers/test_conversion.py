@@ -3,6 +3,7 @@
 Golden logits are torchvision's own, on weights that both sides make from names alone.
 """
 
+import gc
 import importlib.util
 import json
 import pathlib
@@ -16,7 +17,7 @@ import random_weights
 from kennen_tf.configs.conversion import CLASSIFIERS, FAMILIES, ConversionConfig
 from kennen_tf.convert_weights import convert_weights
 from kennen_tf.imagenet.classifiers import architectures, conversion, paper_classifiers
-from kennen_tf.imagenet.classifiers.architectures.forms import Form
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import Variant
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 
@@ -32,13 +33,25 @@ EACH = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in CLASSIFIERS
 ]
-TINY = Form(image_size=32, num_classes=10, width=0.0625, depth=0.25, pooled_size=1)
+TINY = Variant(image_size=32, num_classes=10, width=0.0625, depth=0.25, pooled_size=1)
+
+
+@pytest.fixture(autouse=True)
+def freed():
+    """Frees what a test built: a VGG is half a GB, and Keras models are cycles."""
+    gc.collect()
+    yield
+    gc.collect()
 
 
 def random_state_dict(model):
     """Returns torchvision's state dict, as random weights have it."""
-    slots = conversion.find_slots(model)
-    return {n: random_weights.make_tensor(n, slot.shape) for n, slot in slots.items()}
+    tensors = {}
+    for name, slot in conversion.find_slots(model).items():
+        tensor = random_weights.make_tensor(name, slot.shape)
+        # Column by column, so that transposing it, a VGG's 400 MB, needs no copy.
+        tensors[name] = np.asfortranarray(tensor) if tensor.ndim == 2 else tensor
+    return tensors
 
 
 def make_classifier(name):
@@ -57,6 +70,7 @@ def check_golden(name, logits):
         np.testing.assert_allclose(summary[key], wanted, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", EACH)
 def test_logits_are_torchvisions_golden_ones(name):
     images = random_weights.make_images().astype(np.float32)
@@ -108,6 +122,7 @@ def test_every_classifier_has_a_published_file():
     assert tuple(sorted(conversion.PUBLISHED)) == tuple(sorted(CLASSIFIERS))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_variable_is_filled(family):
     model = architectures.build(FAMILIES[family][0], TINY)
@@ -117,13 +132,23 @@ def test_every_variable_is_filled(family):
     assert all(np.isfinite(value).all() for value in model.get_weights())
 
 
-def tiny_densenet():
+@pytest.fixture(scope="module")
+def unfilled():
+    """A small DenseNet and a state dict for it. Not to be filled, nor changed."""
     model = architectures.build("densenet121", TINY)
     return model, random_state_dict(model)
 
 
-def test_names_of_before_and_counters_are_understood():
-    model, tensors = tiny_densenet()
+@pytest.fixture
+def tiny_densenet(unfilled):
+    """The same, with tensors that may be taken out and put in."""
+    model, tensors = unfilled
+    return model, dict(tensors)
+
+
+@pytest.mark.long
+def test_names_of_before_and_counters_are_understood(unfilled):
+    model, tensors = architectures.build("densenet121", TINY), unfilled[1]
     conversion.fill(model, tensors)
     wanted = model.get_weights()
     old = {
@@ -141,23 +166,26 @@ def test_names_of_before_and_counters_are_understood():
         np.testing.assert_array_equal(value, same)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["weight", "bias", "running_mean", "running_var"])
-def test_a_missing_tensor_is_named(suffix):
-    model, tensors = tiny_densenet()
+def test_a_missing_tensor_is_named(suffix, tiny_densenet):
+    model, tensors = tiny_densenet
     del tensors[f"features.norm5.{suffix}"]
     with pytest.raises(UserError, match=rf"Missing: 1 \(features.norm5.{suffix} first"):
         conversion.fill(model, tensors)
 
 
-def test_a_tensor_too_many_is_named():
-    model, tensors = tiny_densenet()
+@pytest.mark.long
+def test_a_tensor_too_many_is_named(tiny_densenet):
+    model, tensors = tiny_densenet
     tensors["features.norm6.weight"] = np.ones(3)
     with pytest.raises(UserError, match=r"left over: 1 \(features.norm6.weight first"):
         conversion.fill(model, tensors)
 
 
-def test_a_tensor_of_another_shape_is_named_and_nothing_is_filled():
-    model, tensors = tiny_densenet()
+@pytest.mark.long
+def test_a_tensor_of_another_shape_is_named_and_nothing_is_filled(tiny_densenet):
+    model, tensors = tiny_densenet
     tensors["classifier.weight"] = tensors["classifier.weight"].T
     with pytest.raises(
         UserError, match=r"classifier.weight .*\(10, \d+\).*\(\d+, 10\)"
@@ -241,16 +269,17 @@ def converted(tmp_path, fake_torch):
 
 def find(folder, name):
     families = paper_classifiers.paper_families(str(folder))
-    return {m.name: m for members in families.values() for m in members}[name]
+    return {c.name: c for classifiers in families.values() for c in classifiers}[name]
 
 
-def test_a_converted_classifier_is_a_member_with_torchvisions_logits(converted):
-    member = find(converted, "squeezenet1_1")
-    check_golden("squeezenet1_1", member.open()(random_weights.make_images()))
+@pytest.mark.long
+def test_a_converted_classifier_is_the_papers_and_has_torchvisions_logits(converted):
+    classifier = find(converted, "squeezenet1_1")
+    check_golden("squeezenet1_1", classifier.open()(random_weights.make_images()))
     files = sorted(path.name for path in converted.iterdir())
     assert files == ["squeezenet1_1.json", "squeezenet1_1.keras"]
     record = json.loads((converted / files[0]).read_text())
-    assert member.identity == record["sha256"]
+    assert classifier.identity == record["sha256"]
     assert record["source"] == {
         "file": "mine.pth",
         "sha256": artifacts.sha256_of_file(converted.parent / "mine.pth"),
@@ -258,6 +287,7 @@ def test_a_converted_classifier_is_a_member_with_torchvisions_logits(converted):
     assert "commit" in record["provenance"]
 
 
+@pytest.mark.long
 def test_a_changed_or_unrecorded_file_is_refused(converted):
     path = converted / "squeezenet1_1.keras"
     with open(path, "ab") as file:
@@ -271,24 +301,26 @@ def test_a_changed_or_unrecorded_file_is_refused(converted):
         find(converted, "squeezenet1_1").open()
 
 
-def test_the_paper_has_19_members_and_each_says_what_it_lacks(tmp_path):
+def test_the_paper_has_19_classifiers_and_each_says_what_it_lacks(tmp_path):
     families = paper_classifiers.paper_families(str(tmp_path))
-    names = {f: tuple(m.name for m in members) for f, members in families.items()}
+    names = {
+        f: tuple(c.name for c in classifiers) for f, classifiers in families.items()
+    }
     assert names == FAMILIES
-    for members in families.values():
-        for member in members:
-            assert (member.image_size, member.num_classes) == (224, 1000)
+    for classifiers in families.values():
+        for classifier in classifiers:
+            assert (classifier.image_size, classifier.num_classes) == (224, 1000)
             with pytest.raises(UserError) as error:
-                member.open()
+                classifier.open()
             for part in (
-                f"{member.name}.keras",
-                f"https://download.pytorch.org/models/{member.name}-",
+                f"{classifier.name}.keras",
+                f"https://download.pytorch.org/models/{classifier.name}-",
                 f"in {tmp_path}",
-                f"convert_weights --classifier={member.name} --state_dict=",
+                f"convert_weights --classifier={classifier.name} --state_dict=",
                 f"--weights_dir={tmp_path}",
             ):
                 assert part in str(error.value)
-    identities = [m.identity for members in families.values() for m in members]
+    identities = [c.identity for classifiers in families.values() for c in classifiers]
     assert len(set(identities)) == 19
 
 

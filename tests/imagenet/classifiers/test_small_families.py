@@ -1,8 +1,8 @@
 """Small families: the paper's depths, honest digits, training that can be stopped."""
 
 import dataclasses
+import functools
 import json
-import pathlib
 
 import keras
 import numpy as np
@@ -15,14 +15,17 @@ from kennen_tf.imagenet.classifiers import family_training, small_families
 from kennen_tf.imagenet.classifiers.registry import open_registry
 from kennen_tf.images.datasets import load_images
 from kennen_tf.train_families import train_families
+from kennen_tf.vocabulary.artifacts import sha256_of_file
 from kennen_tf.vocabulary.errors import UserError
 from pipelines.image_sets import load_image_set
 
 # Two that train in a second.
 TINY = tuple(
-    dataclasses.replace(m, form=dataclasses.replace(m.form, width=0.0625, depth=0.25))
-    for m in small_families.MEMBERS
-    if m.name in ("vgg11_bn_small", "resnet18_small")
+    dataclasses.replace(
+        c, variant=dataclasses.replace(c.variant, width=0.0625, depth=0.25)
+    )
+    for c in small_families.CLASSIFIERS
+    if c.name in ("vgg11_bn_small", "resnet18_small")
 )
 
 
@@ -39,32 +42,42 @@ def images(digits):
 
 
 def of_family(family):
-    return [m for m in small_families.MEMBERS if m.family == family]
+    return [c for c in small_families.CLASSIFIERS if c.family == family]
 
 
-def test_every_family_of_the_paper_has_two_to_four_members():
-    families = list(dict.fromkeys(m.family for m in small_families.MEMBERS))
+@functools.cache
+def build(classifier):
+    """Builds each once for all tests, which must not change it."""
+    return classifier.build(seed=0)
+
+
+def test_every_family_of_the_paper_has_two_to_four_classifiers():
+    families = list(dict.fromkeys(c.family for c in small_families.CLASSIFIERS))
     assert families == list(FAMILIES)
     for family in families:
-        members = of_family(family)
-        assert 2 <= len(members) <= 4
-        for member in members:
-            assert member.name.removesuffix("_small") in FAMILIES[family]
-    assert len({m.name for m in small_families.MEMBERS}) == len(small_families.MEMBERS)
+        classifiers = of_family(family)
+        assert 2 <= len(classifiers) <= 4
+        for classifier in classifiers:
+            assert classifier.name.removesuffix("_small") in FAMILIES[family]
+    assert len({c.name for c in small_families.CLASSIFIERS}) == len(
+        small_families.CLASSIFIERS
+    )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != "squeezenet"])
-def test_members_differ_in_depth_as_in_the_paper(family):
+def test_classifiers_differ_in_depth_as_in_the_paper(family):
     depths = []
-    for member in of_family(family):
-        layers = member.build(seed=0).layers
+    for classifier in of_family(family):
+        layers = build(classifier).layers
         depths.append(sum(isinstance(x, keras.layers.Conv2D) for x in layers))
     assert depths == sorted(set(depths))
 
 
-@pytest.mark.parametrize("member", small_families.MEMBERS, ids=lambda m: m.name)
-def test_members_take_the_digits_and_give_ten_logits(member):
-    model = member.build(seed=0)
+@pytest.mark.long
+@pytest.mark.parametrize("classifier", small_families.CLASSIFIERS, ids=lambda c: c.name)
+def test_classifiers_take_the_digits_and_give_ten_logits(classifier):
+    model = build(classifier)
     assert model.input_shape == (None, 32, 32, 3)
     assert model.output_shape == (None, 10)
 
@@ -97,24 +110,38 @@ def accuracy(model, images):
     return np.mean(np.argmax(logits, axis=1) == images.test_labels)
 
 
-def test_training_learns_and_follows_the_seed(images):
-    def train(seed):
-        steps = []
+@pytest.mark.long
+def test_training_learns_and_follows_the_seed(images, monkeypatch):
+    seen = []
+    make_step = small_families._make_step
+
+    def make_counting_step(*args):
+        step = make_step(*args)
+        return lambda batch: seen.append(batch.numpy()) or step(batch)
+
+    monkeypatch.setattr(small_families, "_make_step", make_counting_step)
+
+    def train(seed, epochs):
+        seen.clear()
         model = small_families.train(
-            TINY[0],
-            images,
-            epochs=20,
-            batch_size=25,
-            seed=seed,
-            on_step=lambda: steps.append(1),
+            TINY[0], images, epochs=epochs, batch_size=25, seed=seed
         )
-        assert len(steps) == 20 * 500 // 25
+        # Each epoch, every digit once, in another order.
+        orders = np.concatenate(seen).reshape(epochs, 500)
+        assert (np.sort(orders) == np.arange(500)).all()
+        assert len({order.tobytes() for order in orders}) == epochs
         return model
 
-    first, other = train(0), train(1)
+    first, other = train(0, epochs=10), train(1, epochs=1)
     assert not first.compiled
-    assert accuracy(first, images) > 0.6
-    assert not np.allclose(first.get_weights()[0], other.get_weights()[0])
+    assert accuracy(first, images) > 0.7
+    # Who learned more still begins where its own seed began, not where the other's did.
+    begun = [TINY[0].build(seed).get_weights()[0] for seed in (0, 1)]
+    distances = [
+        [np.linalg.norm(model.get_weights()[0] - own) for own in begun]
+        for model in (first, other)
+    ]
+    assert distances[0][0] < distances[0][1] and distances[1][1] < distances[1][0]
 
 
 def make_config(folder, **changes):
@@ -122,46 +149,56 @@ def make_config(folder, **changes):
     return FamiliesConfig(output_dir=str(folder), **{**values, **changes})
 
 
-@pytest.fixture
-def tiny_members(monkeypatch):
-    monkeypatch.setattr(small_families, "MEMBERS", TINY)
-
-
-def test_a_run_leaves_a_manifest_and_goes_on_where_it_was_stopped(
-    tmp_path, tiny_members, capsys
+@pytest.mark.long
+def test_a_run_that_fails_keeps_what_is_trained_and_goes_on_to_a_manifest(
+    tmp_path, monkeypatch, capsys
 ):
     folder = tmp_path / "families"
-    train_families(make_config(folder))
+    variant = dataclasses.replace(TINY[0].variant, pooled_size=3, image_size=64)
+    impossible = dataclasses.replace(TINY[0], variant=variant, name="vgg13_bn_small")
+    monkeypatch.setattr(small_families, "CLASSIFIERS", (*TINY, impossible))
+    with pytest.raises(RuntimeError, match="While training vgg13_bn_small.*side of 2"):
+        train_families(make_config(folder))
     names = ["vgg11_bn_small", "resnet18_small"]
     files = {path.name for path in folder.iterdir()} - {".lock"}
-    wanted = {"config.json", "training.jsonl", "manifest.json"}
-    assert files == {*wanted, *(f"{name}.keras" for name in names)}
-    for name in names:
-        assert name in capsys.readouterr().out or True
-    registry = open_registry(str(folder / "manifest.json"))
-    assert {f: [m.name for m in ms] for f, ms in registry.families.items()} == {
-        "vgg_bn": [names[0]],
-        "resnet": [names[1]],
-    }
-    pixels = np.full((1, 32, 32, 3), 100, np.uint8)
-    before = [member.open()(pixels).numpy() for member in registry.members]
-    assert before[0].shape == (1, 10)
+    left = {"config.json", "training.jsonl", *(f"{name}.keras" for name in names)}
+    assert files == left
+    assert list(family_training.read_trained(folder)) == names
+    pixels = np.full((1, 32, 32, 3), 100, np.float32)
 
+    def answers():
+        paths = [folder / f"{name}.keras" for name in names]
+        models = [keras.models.load_model(path, compile=False) for path in paths]
+        return [model(pixels).numpy() for model in models]
+
+    before = answers()
+    assert before[0].shape == (1, 10)
     with pytest.raises(UserError, match="Say --resume"):
         train_families(make_config(folder))
     with pytest.raises(UserError, match="epochs 1, not 2"):
         train_families(make_config(folder, epochs=2, resume=True))
 
-    # As if it had been killed after the first was written and recorded.
+    # As if the second had not been written.
+    monkeypatch.setattr(small_families, "CLASSIFIERS", TINY)
     kept = (folder / f"{names[0]}.keras").stat().st_mtime_ns
-    (folder / "manifest.json").unlink()
+    digest = sha256_of_file(folder / f"{names[0]}.keras")
     (folder / f"{names[1]}.keras").write_bytes(b"damaged")
+    capsys.readouterr()
     train_families(make_config(folder, resume=True))
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+    files = {path.name for path in folder.iterdir()} - {".lock"}
+    assert files == {*left, "manifest.json"}
     assert (folder / f"{names[0]}.keras").stat().st_mtime_ns == kept
-    again = open_registry(str(folder)).members
-    assert again[0].identity == registry.members[0].identity
-    after = [member.open()(pixels).numpy() for member in again]
-    np.testing.assert_allclose(before, after, atol=1e-4)
+    registry = open_registry(str(folder))
+    assert {f: [c.name for c in own] for f, own in registry.families.items()} == {
+        "vgg_bn": [names[0]],
+        "resnet": [names[1]],
+    }
+    assert registry.classifiers[0].identity == digest
+    np.testing.assert_allclose(before, answers(), atol=1e-4)
+    opened = [classifier.open()(pixels).numpy() for classifier in registry.classifiers]
+    np.testing.assert_allclose(before, opened, atol=1e-4)
 
 
 def test_only_whole_classifiers_count_as_trained(tmp_path):
@@ -182,15 +219,6 @@ def test_only_whole_classifiers_count_as_trained(tmp_path):
     assert family_training.read_trained(tmp_path) == {}
 
 
-def test_what_fails_in_a_worker_names_the_classifier(tmp_path, images):
-    impossible = dataclasses.replace(TINY[0].form, pooled_size=3, image_size=64)
-    member = dataclasses.replace(TINY[0], form=impossible)
-    config = make_config(tmp_path)
-    with pytest.raises(RuntimeError, match="While training vgg11_bn_small.*side of 2"):
-        list(family_training.train_all([member], images, config))
-    assert list(pathlib.Path(tmp_path).iterdir()) == []
-
-
 def test_settings_are_checked():
     with pytest.raises(UserError, match="--output_dir must be given"):
         FamiliesConfig()
@@ -199,8 +227,8 @@ def test_settings_are_checked():
 
 
 @pytest.mark.slow
-def test_all_members_reach_95_per_cent(tmp_path):
+def test_all_classifiers_reach_95_per_cent(tmp_path):
     train_families(FamiliesConfig(output_dir=str(tmp_path / "families")))
     trained = family_training.read_trained(tmp_path / "families")
-    assert len(trained) == len(small_families.MEMBERS)
+    assert len(trained) == len(small_families.CLASSIFIERS)
     assert min(record.accuracy for record in trained.values()) >= 0.95

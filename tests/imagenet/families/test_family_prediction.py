@@ -7,7 +7,7 @@ import family_fakes
 import numpy as np
 import pytest
 import tensorflow as tf
-from family_fakes import make_registry
+from family_fakes import find, make_registry
 from rich.console import Console
 from scipy import special
 from sklearn.svm import SVC
@@ -18,12 +18,12 @@ from kennen_tf.evaluation import figures
 from kennen_tf.imagenet.classifiers.registry import Registry
 from kennen_tf.imagenet.families import (
     family_metamodels,
-    family_mlp,
-    family_prediction,
     family_reporting,
-    family_scores,
+    mlp,
+    prediction,
+    scoring,
 )
-from kennen_tf.imagenet.families.family_prediction import Guess
+from kennen_tf.imagenet.families.prediction import Guess
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.vocabulary.seeds import derive_seed
 
@@ -61,7 +61,7 @@ def score(metamodel, features, train, num_families, labels=LABELS):
 
 
 def coordinates_of(features, train=TRAIN, test=TEST):
-    return family_mlp.find_coordinates(inner_products(features), train, test, LABELS)
+    return mlp.find_coordinates(inner_products(features), train, test, LABELS)
 
 
 def probabilities_of(logits):
@@ -90,7 +90,7 @@ def test_training_classifiers_span_the_coordinates_and_have_unit_length(features
     found = coordinates_of(features)
     assert found.train.shape == (len(TRAIN), len(TRAIN) - 1)
     assert (found.train**2).sum(axis=1).mean() == pytest.approx(1)
-    # Families count alike in the origin, however many members they have.
+    # Families count alike in the origin, however many classifiers they have.
     means = [found.train[LABELS[TRAIN] == family].mean(axis=0) for family in range(3)]
     np.testing.assert_allclose(np.mean(means, axis=0), 0, atol=1e-12)
 
@@ -150,8 +150,8 @@ def test_training_classifiers_that_answer_alike_tell_nothing(features, metamodel
 
 
 @pytest.mark.parametrize("metamodel", METAMODELS)
-def test_families_count_alike_however_many_members_they_have(metamodel):
-    """Two of five members of one family answer as the only one of the other does."""
+def test_families_count_alike_however_many_classifiers_they_have(metamodel):
+    """Two of five classifiers of one family answer as the only one of the other."""
     points = np.array([-1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 1.0])
     labels = np.array([0, 0, 0, 0, 0, 1, -1])
     for seed in range(5):
@@ -190,9 +190,9 @@ def train_plainly(weights, biases, inputs, labels, importance):
         variables = [*weights, *biases]
         gradients = tape.gradient(loss, variables)
         for variable, gradient in zip(variables, gradients, strict=True):
-            variable.assign_sub(family_mlp._LEARNING_RATE * gradient)
+            variable.assign_sub(mlp._LEARNING_RATE * gradient)
 
-    for _ in range(family_mlp._NUM_EPOCHS):
+    for _ in range(mlp._NUM_EPOCHS):
         step()
     return logits
 
@@ -200,10 +200,10 @@ def train_plainly(weights, biases, inputs, labels, importance):
 def test_an_mlp_in_coordinates_is_that_of_all_inputs(features, monkeypatch):
     points, found = plain_points(features), coordinates_of(features, test=TEST[:1])
     labels = LABELS[TRAIN]
-    trained = family_mlp.fit(found.train, labels, 3, seed=5)
+    trained = mlp.fit(found.train, labels, 3, seed=5)
     with monkeypatch.context() as patches:
-        patches.setattr(family_mlp, "_NUM_EPOCHS", 0)
-        drawn = family_mlp.fit(found.train, labels, 3, seed=5)
+        patches.setattr(mlp, "_NUM_EPOCHS", 0)
+        drawn = mlp.fit(found.train, labels, 3, seed=5)
 
     # A basis of all directions: those of the span, that of the test classifier outside
     # it, and the rest.
@@ -217,8 +217,8 @@ def test_an_mlp_in_coordinates_is_that_of_all_inputs(features, monkeypatch):
 
     # The weights that the test classifier meets outside the span are drawn last.
     met_rng = np.random.default_rng(derive_seed(5, "outside"))
-    met = met_rng.normal(0.0, family_mlp._FIRST_DEVIATION, family_mlp._NUM_HIDDEN)
-    others = rng.normal(size=(rest.shape[1], family_mlp._NUM_HIDDEN))
+    met = met_rng.normal(0.0, mlp._FIRST_DEVIATION, mlp._NUM_HIDDEN)
+    others = rng.normal(size=(rest.shape[1], mlp._NUM_HIDDEN))
     first = (
         span.T @ drawn.weights[0]
         + np.outer(outside, met)
@@ -247,7 +247,7 @@ def test_an_mlps_seed_decides_all(features):
     found = coordinates_of(features)
 
     def scores(seed):
-        network = family_mlp.fit(found.train, LABELS[TRAIN], 3, seed)
+        network = mlp.fit(found.train, LABELS[TRAIN], 3, seed)
         return network.scores(found.test, found.outside)
 
     np.testing.assert_array_equal(scores(0), scores(0))
@@ -261,7 +261,7 @@ def test_an_mlp_learns_what_no_plane_separates():
     labels = (np.arange(24) // 6) % 2
     right = []
     for seed in range(5):
-        network = family_mlp.fit(points, labels, 2, seed)
+        network = mlp.fit(points, labels, 2, seed)
         right.append(network.scores(points, np.zeros(24)).argmax(axis=1) == labels)
     assert np.mean(right) > 0.95
     plane = SVC(kernel="linear").fit(points, labels)
@@ -276,14 +276,14 @@ def accuracies(guesses):
     right = collections.defaultdict(list)
     for guess in guesses:
         key = guess.metamodel, guess.num_queries
-        right[key].append(guess.family == guess.member.family)
+        right[key].append(guess.family == guess.classifier.family)
     return {key: np.mean(values) for key, values in right.items()}
 
 
 @pytest.mark.parametrize("sizes", [{"a": 3, "b": 2, "c": 1, "d": 2}, {"a": 2, "b": 2}])
 def test_families_that_betray_themselves_are_always_named(sizes):
     registry = make_registry(**sizes)
-    guesses = family_prediction.guess_held_out(
+    guesses = prediction.guess_held_out(
         METAMODELS,
         family_fakes.make_outputs(family_fakes.make_logits(registry)),
         registry,
@@ -311,10 +311,10 @@ def score_in_worlds_without_structure(twins):
     for world in range(60):
         registry = make_registry(a=4, b=4, c=4)
         logits = family_fakes.make_logits(registry, preference=0, seed=world)
-        for members in registry.families.values() if twins else ():
-            for one, twin in zip(members[::2], members[1::2], strict=True):
+        for classifiers in registry.families.values() if twins else ():
+            for one, twin in zip(classifiers[::2], classifiers[1::2], strict=True):
                 logits[twin.name] = logits[one.name]
-        own = family_prediction.guess_held_out(
+        own = prediction.guess_held_out(
             METAMODELS,
             family_fakes.make_outputs(logits),
             registry,
@@ -324,18 +324,20 @@ def score_in_worlds_without_structure(twins):
             seed=world,
         )
         for guess in own:
-            name = f"{guess.member.name} of world {world}"
-            member = dataclasses.replace(guess.member, name=name)
-            guesses.append(dataclasses.replace(guess, member=member))
-    return family_scores.score_guesses(guesses, list(registry.families), seed=0)
+            name = f"{guess.classifier.name} of world {world}"
+            classifier = dataclasses.replace(guess.classifier, name=name)
+            guesses.append(dataclasses.replace(guess, classifier=classifier))
+    return scoring.score_guesses(guesses, list(registry.families), seed=0)
 
 
+@pytest.mark.long
 def test_families_with_nothing_in_common_are_named_at_chance():
     for score in score_in_worlds_without_structure(twins=False):
         lower, upper = score.interval
         assert lower < score.chance < upper < 0.5, score
 
 
+@pytest.mark.long
 def test_this_control_would_find_a_classifier_that_is_trained_on():
     """Here, each is: as its twin."""
     for score in score_in_worlds_without_structure(twins=True):
@@ -354,15 +356,15 @@ def changeling():
 @pytest.mark.parametrize("metamodel", METAMODELS)
 def test_nobody_is_trained_on_itself(changeling, metamodel):
     registry, outputs = changeling
-    member = registry.find("a0")
-    named = family_prediction.predict_left_out(
-        metamodel, outputs, registry, [member], num_queries=20, seed=0
+    classifier = find(registry, "a0")
+    named = prediction.predict_left_out(
+        metamodel, outputs, registry, [classifier], num_queries=20, seed=0
     )
-    assert named == {member: ["b"] * 10}
-    guesses = family_prediction.guess_held_out(
+    assert named == {classifier: ["b"] * 10}
+    guesses = prediction.guess_held_out(
         [metamodel], outputs, registry, [20], num_folds=4, num_draws=2, seed=0
     )
-    assert [g.family for g in guesses if g.member == member] == ["b"] * 2
+    assert [g.family for g in guesses if g.classifier == classifier] == ["b"] * 2
 
 
 # Folds and queries.
@@ -370,25 +372,25 @@ def test_nobody_is_trained_on_itself(changeling, metamodel):
 
 def test_each_fold_holds_out_one_of_each_family_that_has_two():
     registry = make_registry(a=3, b=1, c=2)
-    folds = family_prediction.make_folds(registry, 7, seed=0)
+    folds = prediction.make_folds(registry, 7, seed=0)
     assert len(folds) == 7
-    assert all([m.family for m in held] == ["a", "c"] for held in folds)
+    assert all([c.family for c in held] == ["a", "c"] for held in folds)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_members_of_a_family_take_turns(seed):
+def test_classifiers_of_a_family_take_turns(seed):
     registry = make_registry(a=3, b=2)
-    folds = family_prediction.make_folds(registry, 7, seed)
-    counts = collections.Counter(m.name for held in folds for m in held)
+    folds = prediction.make_folds(registry, 7, seed)
+    counts = collections.Counter(c.name for held in folds for c in held)
     assert sorted(counts[name] for name in ("a0", "a1", "a2")) == [2, 2, 3]
     assert sorted(counts[name] for name in ("b0", "b1")) == [3, 4]
-    first = {m.name for held in folds[:3] for m in held if m.family == "a"}
+    first = {c.name for held in folds[:3] for c in held if c.family == "a"}
     assert first == {"a0", "a1", "a2"}
 
 
 def test_the_seed_decides_who_is_held_out():
     registry = make_registry(a=5, b=5)
-    folds = [family_prediction.make_folds(registry, 3, seed) for seed in (0, 0, 1)]
+    folds = [prediction.make_folds(registry, 3, seed) for seed in (0, 0, 1)]
     assert folds[0] == folds[1] != folds[2]
 
 
@@ -398,12 +400,12 @@ def test_the_seed_decides_who_is_held_out():
 )
 def test_there_must_be_somebody_to_hold_out(sizes, received):
     with pytest.raises(UserError, match=f"two families or more.*{received}"):
-        family_prediction.make_folds(make_registry(**sizes), 2, seed=0)
+        prediction.make_folds(make_registry(**sizes), 2, seed=0)
 
 
 def test_more_queries_include_the_fewer():
-    many = family_prediction.draw_queries(50, 20, 0, 1, 2)
-    few = family_prediction.draw_queries(50, 5, 0, 1, 2)
+    many = prediction.draw_queries(50, 20, 0, 1, 2)
+    few = prediction.draw_queries(50, 5, 0, 1, 2)
     np.testing.assert_array_equal(few, many[:5])
     assert len(set(many.tolist())) == 20
     assert 0 <= many.min() and many.max() < 50
@@ -412,7 +414,7 @@ def test_more_queries_include_the_fewer():
 def test_every_fold_and_draw_has_queries_of_its_own():
     paths = [(fold, draw) for fold in range(3) for draw in range(3)]
     draws = {
-        tuple(family_prediction.draw_queries(50, 10, seed, *path))
+        tuple(prediction.draw_queries(50, 10, seed, *path))
         for seed in (0, 1)
         for path in paths
     }
@@ -420,21 +422,23 @@ def test_every_fold_and_draw_has_queries_of_its_own():
 
 
 def test_there_must_be_as_many_images_as_queries():
-    assert len(family_prediction.draw_queries(8, 8, 0)) == 8
+    assert len(prediction.draw_queries(8, 8, 0)) == 8
     with pytest.raises(UserError, match="number of images, 8. Received: num_queries=9"):
-        family_prediction.draw_queries(8, 9, 0)
+        prediction.draw_queries(8, 9, 0)
 
 
 # Black boxes.
 
 
-def predict_member(registry, logits, member, metamodel=SVM, answer=lambda p: p, **kw):
-    """Scores families for a member that the metamodel is not trained on."""
-    return family_prediction.predict(
+def predict_classifier(
+    registry, logits, classifier, metamodel=SVM, answer=lambda p: p, **kw
+):
+    """Scores families for a classifier that the metamodel is not trained on."""
+    return prediction.predict(
         metamodel,
         family_fakes.make_outputs(logits),
-        registry.without([member.identity]),
-        answer(probabilities_of(logits[member.name])),
+        registry.without([classifier.identity]),
+        answer(probabilities_of(logits[classifier.name])),
         **{"num_queries": 24, "seed": 0, **kw},
     )
 
@@ -448,20 +452,20 @@ def test_a_black_box_is_named_as_the_same_classifier_held_out(metamodel):
     """Whether rightly or not: these families have little in common."""
     registry = make_registry(a=3, b=4, c=3)
     logits = family_fakes.make_logits(registry, preference=0.8)
-    held_out = family_prediction.predict_left_out(
+    held_out = prediction.predict_left_out(
         metamodel,
         family_fakes.make_outputs(logits),
         registry,
-        registry.members,
+        registry.classifiers,
         num_queries=24,  # All images, so that draws do not differ.
         seed=0,
     )
-    for member in registry.members:
-        scores = predict_member(registry, logits, member, metamodel)
+    for classifier in registry.classifiers:
+        scores = predict_classifier(registry, logits, classifier, metamodel)
         assert list(scores) == ["a", "b", "c"]
-        assert {best(scores)} == set(held_out[member]), member
-    wrong = [m.name for m, named in held_out.items() if named[0] != m.family]
-    assert 0 < len(wrong) < len(registry.members)
+        assert {best(scores)} == set(held_out[classifier]), classifier
+    wrong = [c.name for c, named in held_out.items() if named[0] != c.family]
+    assert 0 < len(wrong) < len(registry.classifiers)
 
 
 ANSWERS = {
@@ -483,26 +487,28 @@ ANSWERS = {
 def test_a_black_box_that_betrays_its_family_is_named(metamodel, answer, sizes):
     registry = make_registry(**sizes)
     logits = family_fakes.make_logits(registry)
-    for member in registry.members:
+    for classifier in registry.classifiers:
         if answer == "with 4 digits":
-            rounded = ANSWERS[answer](probabilities_of(logits[member.name]))
+            rounded = ANSWERS[answer](probabilities_of(logits[classifier.name]))
             assert (rounded == 0).mean() > 0.3
-        scores = predict_member(registry, logits, member, metamodel, ANSWERS[answer])
+        scores = predict_classifier(
+            registry, logits, classifier, metamodel, ANSWERS[answer]
+        )
         assert all(map(np.isfinite, scores.values()))
-        assert best(scores) == member.family, scores
+        assert best(scores) == classifier.family, scores
 
 
 def test_what_a_black_box_rounds_away_does_not_count(monkeypatch):
     """The likeliest class betrays the family; the rest, rounded to 0, another one."""
     registry = make_registry(a=4, b=4)
     logits = family_fakes.make_logits(registry, preference=0)
-    for member in registry.members:
-        place = ["a", "b"].index(member.family)
-        logits[member.name][:, 2] = 60
-        logits[member.name][:, place] = 57 + np.linspace(0, 1, 24)
-        logits[member.name][:, 3 + place] = -40
-    scores = predict_member(
-        registry, logits, registry.find("b0"), answer=lambda p: p.round(4)
+    for classifier in registry.classifiers:
+        place = ["a", "b"].index(classifier.family)
+        logits[classifier.name][:, 2] = 60
+        logits[classifier.name][:, place] = 57 + np.linspace(0, 1, 24)
+        logits[classifier.name][:, 3 + place] = -40
+    scores = predict_classifier(
+        registry, logits, find(registry, "b0"), answer=lambda p: p.round(4)
     )
     assert best(scores) == "b"
 
@@ -510,24 +516,26 @@ def test_what_a_black_box_rounds_away_does_not_count(monkeypatch):
 def test_images_are_few_enough_for_any_number_of_queries():
     registry = make_registry(a=2, b=2)
     logits = family_fakes.make_logits(registry)
-    member = registry.find("a1")
-    all_images = predict_member(registry, logits, member, num_queries=24)
-    assert predict_member(registry, logits, member, num_queries=1000) == all_images
-    assert predict_member(registry, logits, member, num_queries=5) != all_images
+    classifier = find(registry, "a1")
+    all_images = predict_classifier(registry, logits, classifier, num_queries=24)
+    assert (
+        predict_classifier(registry, logits, classifier, num_queries=1000) == all_images
+    )
+    assert predict_classifier(registry, logits, classifier, num_queries=5) != all_images
 
 
 def test_targets_alone_in_their_family_are_passed_over():
     registry = make_registry(a=2, b=1, c=2)
     outputs = family_fakes.make_outputs(family_fakes.make_logits(registry))
-    named = family_prediction.predict_left_out(
-        SVM, outputs, registry, registry.members, num_queries=1000, seed=0
+    named = prediction.predict_left_out(
+        SVM, outputs, registry, registry.classifiers, num_queries=1000, seed=0
     )
-    assert [m.name for m in named] == ["a0", "a1", "c0", "c1"]
+    assert [c.name for c in named] == ["a0", "a1", "c0", "c1"]
     # All images are queries, so there is one draw.
-    assert all(families == [m.family] for m, families in named.items())
+    assert all(families == [c.family] for c, families in named.items())
     alone = Registry({"a": registry.families["a"]})
-    assert not family_prediction.predict_left_out(
-        SVM, outputs, alone, alone.members, num_queries=5, seed=0
+    assert not prediction.predict_left_out(
+        SVM, outputs, alone, alone.classifiers, num_queries=5, seed=0
     )
 
 
@@ -538,8 +546,8 @@ def test_draws_of_the_same_queries_count_once(num_queries, num_draws):
     """Of 24 images, at most 24 draws of 23 differ: here, 9 of ten do."""
     registry = make_registry(a=2, b=2)
     outputs = family_fakes.make_outputs(family_fakes.make_logits(registry))
-    named = family_prediction.predict_left_out(
-        SVM, outputs, registry, registry.members, num_queries=num_queries, seed=0
+    named = prediction.predict_left_out(
+        SVM, outputs, registry, registry.classifiers, num_queries=num_queries, seed=0
     )
     assert [len(families) for families in named.values()] == [num_draws] * 4
 
@@ -548,14 +556,14 @@ def test_draws_of_the_same_queries_count_once(num_queries, num_draws):
 
 
 def make_guesses(registry, named, metamodel=SVM, num_queries=100):
-    """Makes guesses from the families named of each member, by its name."""
+    """Makes guesses from the families named of each classifier, by its name."""
     return [
         Guess(
             metamodel=metamodel,
             num_queries=num_queries,
             fold=fold,
             draw=0,
-            member=registry.find(name),
+            classifier=find(registry, name),
             family=family,
         )
         for name, families in named.items()
@@ -575,7 +583,7 @@ def guesses(registry):
 
 
 def test_scores_by_hand(registry, guesses):
-    [score] = family_scores.score_guesses(guesses, "abc", seed=0)
+    [score] = scoring.score_guesses(guesses, "abc", seed=0)
     assert score.metamodel == SVM and score.num_queries == 100
     assert score.count == 6
     assert score.accuracy == pytest.approx((3 / 4 + 1 / 2) / 2)
@@ -586,7 +594,7 @@ def test_scores_by_hand(registry, guesses):
 
 def test_metamodels_and_numbers_of_queries_are_scored_apart(registry, guesses):
     perfect = make_guesses(registry, {"a0": "a", "b1": "b"}, MLP, 10)
-    scores = family_scores.score_guesses([*guesses, *perfect], "abc", seed=0)
+    scores = scoring.score_guesses([*guesses, *perfect], "abc", seed=0)
     assert [(s.metamodel, s.num_queries) for s in scores] == [(SVM, 100), (MLP, 10)]
     assert [s.accuracy for s in scores] == pytest.approx([0.625, 1])
     document = scores[0].to_json()
@@ -599,13 +607,11 @@ def test_intervals_hold_the_accuracy_and_stay_within_0_and_1(registry, seed):
     rng = np.random.default_rng(seed)
     share = [0.0, 0.3, 0.8, 1.0][seed]
     named = {
-        m.name: [m.family if right else "c" for right in rng.random(20) < share]
-        for m in registry.members
-        if m.family != "c"
+        c.name: [c.family if right else "c" for right in rng.random(20) < share]
+        for c in registry.classifiers
+        if c.family != "c"
     }
-    [score] = family_scores.score_guesses(
-        make_guesses(registry, named), "abc", seed=seed
-    )
+    [score] = scoring.score_guesses(make_guesses(registry, named), "abc", seed=seed)
     lower, upper = score.interval
     assert 0 <= lower <= score.accuracy <= upper <= 1
     assert lower < upper
@@ -616,7 +622,7 @@ def test_more_draws_of_the_same_classifiers_are_no_more_evidence(registry):
     for times in (1, 50):
         named = {"a0": "a" * times, "a1": "b" * times, "b0": "b" * times}
         guesses = make_guesses(registry, named)
-        [score] = family_scores.score_guesses(guesses, "abc", seed=0)
+        [score] = scoring.score_guesses(guesses, "abc", seed=0)
         widths.append(score.interval[1] - score.interval[0])
     assert widths[0] == pytest.approx(widths[1])
 
@@ -644,7 +650,7 @@ def scores(registry, guesses):
         for num_queries in (10, 100)
         for guess in guesses
     ]
-    return family_scores.score_guesses(all_guesses, "abc", seed=0)
+    return scoring.score_guesses(all_guesses, "abc", seed=0)
 
 
 def test_the_curves_table_is_in_per_cent(scores):
@@ -667,11 +673,11 @@ def test_the_papers_numbers_stand_beside_its_classifiers_and_metamodel(scores):
     assert [row[-1] for row in rows_of(table)] == ["-", "-", "-", "90.4"]
 
 
-def test_the_members_table_has_all_classifiers(registry, scores):
+def test_the_classifiers_table_has_all_classifiers(registry, scores):
     # Of two images of class 0: one is named rightly, the other among the first five.
     logits = np.array([[9.0, 0, 0, 0, 0, 0], [0, 9.0, 0, 0, 0, 0]])
-    outputs = family_fakes.make_outputs({m.name: logits for m in registry.members})
-    table = family_reporting.members_table(scores[1], registry, outputs)
+    outputs = family_fakes.make_outputs({c.name: logits for c in registry.classifiers})
+    table = family_reporting.classifiers_table(scores[1], registry, outputs)
     accuracy = ("50.0", "100.0")
     assert rows_of(table) == [
         ("a", "a0", *accuracy, "66.7"),
@@ -684,13 +690,13 @@ def test_the_members_table_has_all_classifiers(registry, scores):
 
 
 def test_notes_say_who_was_never_held_out_and_why(registry, scores):
-    assert family_reporting.members_notes(scores[0], registry) == [
+    assert family_reporting.classifiers_notes(scores[0], registry) == [
         "Top-1 and top-5: accuracy on these images.",
         "Never held out, as nobody else could teach their family: c.",
         "Not held out in any fold: b1.",
     ]
     all_held = Registry({"a": registry.families["a"]})
-    assert len(family_reporting.members_notes(scores[0], all_held)) == 1
+    assert len(family_reporting.classifiers_notes(scores[0], all_held)) == 1
 
 
 @pytest.mark.parametrize("classifiers", [PAPER, "my/manifest.json"])

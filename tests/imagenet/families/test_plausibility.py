@@ -10,7 +10,7 @@ from kennen_tf.attack_black_box import attack_black_box
 from kennen_tf.configs.aips import AipConfig, AttackConfig
 from kennen_tf.configs.family_prediction import FamilyPredictionConfig
 from kennen_tf.generate_aips import generate_aips
-from kennen_tf.imagenet.aips import aip_sheets
+from kennen_tf.imagenet.aips import sheets
 from kennen_tf.imagenet.aips.aip_run import AipRun
 from kennen_tf.imagenet.classifiers import manifest
 from kennen_tf.imagenet.families import plausibility
@@ -44,6 +44,7 @@ def test_near_chance_by_hand(num_right, count, num_classes, is_near):
     assert plausibility.is_near_chance(accuracy, count, num_classes) == is_near
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_classes", [2, 10, 1000])
 def test_guesses_are_called_out_and_good_answers_are_not(num_classes):
     rng = np.random.default_rng(0)
@@ -70,13 +71,13 @@ def make_outputs(accuracies):
 
 
 def test_one_classifier_among_good_ones_is_named():
-    members = make_registry(a=2, b=1).members
+    classifiers = make_registry(a=2, b=1).classifiers
     outputs = make_outputs({"a0": 0.9, "a1": 0.1, "b0": 0.8})
-    [note] = plausibility.check_classifiers(members, outputs)
+    [note] = plausibility.check_classifiers(classifiers, outputs)
     assert "90.0% of 20 images for a1, not for the others" in note
     assert "manifest" in note
     outputs = make_outputs({"a0": 0.9, "a1": 0.7, "b0": 0.8})
-    assert plausibility.check_classifiers(members, outputs) == []
+    assert plausibility.check_classifiers(classifiers, outputs) == []
 
 
 # The binaries.
@@ -84,7 +85,7 @@ def test_one_classifier_among_good_ones_is_named():
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """Two families of which all members are mostly right, and images.
+    """Two families of which all classifiers are mostly right, and images.
 
     Beside them, the same images with labels that are one more, and the same classifiers
     of which it is said that they take pixels from 0 to 1.
@@ -94,14 +95,14 @@ def inputs(tmp_path_factory):
     (folder / "unit").mkdir()
     rows = []
     for index, name in enumerate(NAMES):
-        model = family_fakes.make_member_model(0, index)
+        model = family_fakes.make_classifier_model(0, index)
         for place in ("right", "unit"):
             model.save(folder / place / f"{name}.keras")
         rows.append({"name": name, "family": name[0], "file": f"{name}.keras"})
     manifest.write_manifest(folder / "right" / "manifest.json", rows)
     unit = [{**row, "pixels": "unit"} for row in rows]
     manifest.write_manifest(folder / "unit" / "manifest.json", unit)
-    model = family_fakes.make_member_model(0, 0)
+    model = family_fakes.make_classifier_model(0, 0)
     labels = model(image_fakes.make_images(NUM_IMAGES)).numpy().argmax(1)
     image_fakes.write_images(folder / "images", labels)
     image_fakes.write_images(folder / "shifted", (labels + 1) % image_fakes.NUM_CLASSES)
@@ -154,10 +155,11 @@ def run(request, inputs, tmp_path, monkeypatch, caplog, capsys):
     early = []
     generate_whole = AipRun.generate
     monkeypatch.setattr(AipRun, "generate", generate)
-    monkeypatch.setattr(aip_sheets, "write_sheets", lambda *args: [])
+    monkeypatch.setattr(sheets, "write_sheets", lambda *args: [])
     return run
 
 
+@pytest.mark.long
 def test_labels_off_by_one_are_called_out(run):
     warned, printed, written = run(images="shifted")
     assert written and set(written) <= set(warned)
@@ -168,6 +170,7 @@ def test_labels_off_by_one_are_called_out(run):
     assert any("all that were asked" in note for note in written)
 
 
+@pytest.mark.long
 def test_wrong_pixels_in_a_manifest_are_called_out(run):
     warned, printed, written = run(classifiers="unit")
     [note] = written
@@ -176,6 +179,7 @@ def test_wrong_pixels_in_a_manifest_are_called_out(run):
     assert "With labels" not in note
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", [attack_black_box], indirect=True)
 def test_wrong_pixels_of_the_black_box_alone_are_called_out(run):
     warned, printed, written = run(pixels="unit")
@@ -184,17 +188,19 @@ def test_wrong_pixels_of_the_black_box_alone_are_called_out(run):
     assert "for the black box. " in note and "(--pixels)" in note
 
 
+@pytest.mark.long
 def test_plausible_classifiers_are_not_called_out(run):
     warned, printed, written = run()
     assert warned == written == []
     assert "Near chance" not in printed
 
 
+@pytest.mark.long
 def test_what_is_wrong_with_the_first_is_known_before_the_others_are_asked(
     inputs, tmp_path, monkeypatch, caplog
 ):
-    def check(members, outputs):
-        checked.append([member.name for member in members])
+    def check(classifiers, outputs):
+        checked.append([classifier.name for classifier in classifiers])
         return []
 
     checked = []

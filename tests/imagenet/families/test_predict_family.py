@@ -12,7 +12,7 @@ from kennen_tf.configs.family_prediction import METAMODELS, FamilyPredictionConf
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.evaluation import figures
 from kennen_tf.imagenet.classifiers import batches
-from kennen_tf.imagenet.families import family_prediction
+from kennen_tf.imagenet.families import prediction
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.predict_family import predict_family
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -38,7 +38,7 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     family_fakes.write_manifest(folder / "families", a=2, b=2, c=1)
     pixels = image_fakes.make_images(NUM_IMAGES)
-    labels = family_fakes.make_member_model(0, 0)(pixels).numpy().argmax(1)
+    labels = family_fakes.make_classifier_model(0, 0)(pixels).numpy().argmax(1)
     image_fakes.write_images(folder / "images", labels)
     return folder
 
@@ -66,6 +66,12 @@ def run_dir(inputs, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Has figures be files without a picture: one test looks at those of a run."""
+    monkeypatch.setattr(figures, "save_png", lambda figure, path: path.touch())
+
+
 def files_of(folder):
     files = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
     return sorted(p.relative_to(folder).as_posix() for p in files)
@@ -83,6 +89,7 @@ def without_provenance(results):
     return {**results, "config": config}
 
 
+@pytest.mark.long
 def test_a_run_leaves_outputs_figures_and_results(run_dir):
     assert files_of(run_dir) == sorted(
         [
@@ -97,6 +104,7 @@ def test_a_run_leaves_outputs_figures_and_results(run_dir):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_results_hold_scores_of_every_metamodel_and_number_of_queries(run_dir):
     results = results_of(run_dir)
     # There are not 13 images, nor 1,000.
@@ -118,11 +126,12 @@ def test_results_hold_scores_of_every_metamodel_and_number_of_queries(run_dir):
     assert results["provenance"]["versions"]["tensorflow"]
 
 
+@pytest.mark.long
 def test_results_hold_the_classifiers_accuracy(run_dir):
     accuracy = results_of(run_dir)["classifier_accuracy"]
     pixels = image_fakes.make_images(NUM_IMAGES)
     labels, named = (
-        family_fakes.make_member_model(*which)(pixels).numpy().argmax(1)
+        family_fakes.make_classifier_model(*which)(pixels).numpy().argmax(1)
         for which in ((0, 0), (1, 1))
     )
     assert accuracy["top1"]["a0"] == accuracy["top5"]["a0"] == 1
@@ -130,7 +139,8 @@ def test_results_hold_the_classifiers_accuracy(run_dir):
     assert all(accuracy["top5"][name] >= accuracy["top1"][name] for name in NAMES)
 
 
-def test_tables_are_printed(run_dir, inputs, tmp_path, capsys):
+@pytest.mark.long
+def test_tables_are_printed(run_dir, inputs, tmp_path, capsys, no_drawing):
     folder = shutil.copytree(run_dir, tmp_path / "run")
     predict_family(make_config(inputs, folder, metamodel="all", resume=True))
     printed = capsys.readouterr().out
@@ -140,7 +150,8 @@ def test_tables_are_printed(run_dir, inputs, tmp_path, capsys):
     assert "figures in figures, numbers in results.json" in printed
 
 
-def test_the_metamodel_asked_for_is_the_only_one(run_dir, inputs, tmp_path):
+@pytest.mark.long
+def test_the_metamodel_asked_for_is_the_only_one(run_dir, inputs, tmp_path, no_drawing):
     predict_family(make_config(inputs, tmp_path / "run", metamodel="mlp"))
     names = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert names == {"curve.png", "confusion-mlp.png"}
@@ -161,8 +172,9 @@ def die_in_call(number, function):
     return dying
 
 
+@pytest.mark.long
 def test_a_run_killed_between_classifiers_goes_on(
-    run_dir, inputs, tmp_path, monkeypatch
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing
 ):
     folder = tmp_path / "run"
     with monkeypatch.context() as patches, pytest.raises(Killed):
@@ -181,17 +193,18 @@ def test_a_run_killed_between_classifiers_goes_on(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("module", "name", "number"),
     [
-        (family_prediction, "draw_queries", 6),
+        (prediction, "draw_queries", 6),
         (figures, "save_png", 3),
         (artifacts, "write_json", 1),  # results.json.
     ],
     ids=["guessing", "drawing", "reporting"],
 )
 def test_a_run_killed_after_all_outputs_goes_on(
-    run_dir, inputs, tmp_path, monkeypatch, module, name, number
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing, module, name, number
 ):
     folder = shutil.copytree(run_dir, tmp_path / "run")
     shutil.rmtree(folder / "figures")
@@ -208,6 +221,7 @@ def test_a_run_killed_after_all_outputs_goes_on(
     )
 
 
+@pytest.mark.long
 def test_metamodels_of_any_zoo_read_the_outputs(run_dir, tmp_path):
     """Of each family that has two, one is held out, and named rightly."""
     config = MetamodelConfig(
@@ -228,7 +242,10 @@ def test_metamodels_of_any_zoo_read_the_outputs(run_dir, tmp_path):
     np.testing.assert_array_equal(named, labels["family"])
 
 
-def test_outputs_are_not_computed_twice(run_dir, inputs, tmp_path, monkeypatch):
+@pytest.mark.long
+def test_outputs_are_not_computed_twice(
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing
+):
     folder = shutil.copytree(run_dir, tmp_path / "run")
 
     def refuse(*args, **kwargs):
@@ -244,8 +261,9 @@ def test_outputs_are_not_computed_twice(run_dir, inputs, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.long
 def test_outputs_are_read_in_another_way_but_not_computed_again(
-    run_dir, inputs, tmp_path, monkeypatch
+    run_dir, inputs, tmp_path, monkeypatch, no_drawing
 ):
     reading = {"metamodel": "ridge", "num_queries": 3, "curve": "5", "num_draws": 2}
     fresh = tmp_path / "fresh"
@@ -261,11 +279,13 @@ def test_outputs_are_read_in_another_way_but_not_computed_again(
     assert files_of(folder) == files_of(fresh)
 
 
+@pytest.mark.long
 def test_the_same_folder_without_resume_is_refused(run_dir, inputs):
     with pytest.raises(UserError, match="holds the same run, finished. Say --resume"):
         predict_family(make_config(inputs, run_dir, metamodel="all"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,4 +1,4 @@
-"""The paper's 19 ImageNet classifiers, in torchvision's form, full or small.
+"""The paper's 19 ImageNet classifiers, as torchvision has them, full or small.
 
 What a classifier is called, here and in torchvision, is in `configs.conversion`.
 """
@@ -10,13 +10,13 @@ import keras
 
 from kennen_tf.configs.conversion import CLASSIFIERS, FAMILIES
 from kennen_tf.imagenet.classifiers.architectures.densenet import build_densenet
-from kennen_tf.imagenet.classifiers.architectures.forms import Form
 from kennen_tf.imagenet.classifiers.architectures.resnet import build_resnet
 from kennen_tf.imagenet.classifiers.architectures.squeezenet import build_squeezenet
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import Variant
 from kennen_tf.imagenet.classifiers.architectures.vgg import build_vgg
 from kennen_tf.vocabulary.errors import UserError
 
-_BUILDERS: dict[str, Callable[[str, Form, int | None], keras.Model]] = {
+_BUILDERS: dict[str, Callable[[str, Variant, int | None], keras.Model]] = {
     "squeezenet": build_squeezenet,
     "vgg": build_vgg,
     "vgg_bn": build_vgg,
@@ -41,12 +41,14 @@ def family_of(name: str) -> str:
     )
 
 
-def build(name: str, form: Form | None = None, seed: int | None = None) -> keras.Model:
+def build(
+    name: str, variant: Variant | None = None, seed: int | None = None
+) -> keras.Model:
     """Builds one of the 19 classifiers, untrained.
 
     Args:
         name: One of `CLASSIFIERS`.
-        form: Its size; None for torchvision's.
+        variant: Its size; None for torchvision's.
         seed: Of the initial weights; None for kernels of zeros, if weights are loaded.
 
     Returns:
@@ -56,4 +58,4 @@ def build(name: str, form: Form | None = None, seed: int | None = None) -> keras
     Raises:
         UserError: If there is no classifier of that name.
     """
-    return _BUILDERS[family_of(name)](name, form or Form(), seed)
+    return _BUILDERS[family_of(name)](name, variant or Variant(), seed)

@@ -2,7 +2,10 @@
 
 import keras
 
-from kennen_tf.imagenet.classifiers.architectures.forms import Form, Layers
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import (
+    Layers,
+    Variant,
+)
 
 # Layers in each of the four dense blocks, channels that each layer adds, and channels
 # of the first convolution.
@@ -15,18 +18,18 @@ _VERSIONS = {
 _BOTTLENECK = 4  # Channels between the two convolutions of a layer, in growth rates.
 
 
-def build_densenet(name: str, form: Form, seed: int | None) -> keras.Model:
+def build_densenet(name: str, variant: Variant, seed: int | None) -> keras.Model:
     """Builds a DenseNet, "densenet121" to "densenet201".
 
     Args:
         name: Which.
-        form: Its size.
+        variant: Its size.
         seed: Of the initial weights; None for kernels of zeros.
 
     Returns:
         From pixels in [0, 255] to logits.
     """
-    layers = Layers(form, seed)
+    layers = Layers(variant, seed)
     depths, growth, channels = _VERSIONS[name]
     growth = layers.channels(growth)
     inputs, x = layers.pixels()
@@ -35,7 +38,7 @@ def build_densenet(name: str, form: Form, seed: int | None) -> keras.Model:
         "features.conv0",
         layers.channels(channels),
         7,
-        stride=form.stem_stride,
+        stride=variant.stem_stride,
         padding=3,
         use_bias=False,
     )
@@ -49,7 +52,7 @@ def build_densenet(name: str, form: Form, seed: int | None) -> keras.Model:
             x = _dense_layer(layers, x, name_of_layer, growth)
     x = layers.relu(layers.norm(x, "features.norm5"), "relu")
     x = layers.global_pool(x, "avgpool")
-    x = layers.dense(x, "classifier", form.num_classes)
+    x = layers.dense(x, "classifier", variant.num_classes)
     return keras.Model(inputs, x, name=name)
 
 

@@ -5,7 +5,10 @@ In bottlenecks the stride is in the 3x3 convolution ("v1.5"), not in the first 1
 
 import keras
 
-from kennen_tf.imagenet.classifiers.architectures.forms import Form, Layers
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import (
+    Layers,
+    Variant,
+)
 
 # Blocks in each of the four layers, and whether these are bottlenecks.
 _VERSIONS = {
@@ -19,18 +22,18 @@ _CHANNELS = (64, 128, 256, 512)
 _EXPANSION = 4  # Of a bottleneck.
 
 
-def build_resnet(name: str, form: Form, seed: int | None) -> keras.Model:
+def build_resnet(name: str, variant: Variant, seed: int | None) -> keras.Model:
     """Builds a ResNet, "resnet18" to "resnet152".
 
     Args:
         name: Which.
-        form: Its size.
+        variant: Its size.
         seed: Of the initial weights; None for kernels of zeros.
 
     Returns:
         From pixels in [0, 255] to logits.
     """
-    layers = Layers(form, seed)
+    layers = Layers(variant, seed)
     depths, has_bottlenecks = _VERSIONS[name]
     inputs, x = layers.pixels()
     x = layers.conv(
@@ -38,7 +41,7 @@ def build_resnet(name: str, form: Form, seed: int | None) -> keras.Model:
         "conv1",
         layers.channels(_CHANNELS[0]),
         7,
-        stride=form.stem_stride,
+        stride=variant.stem_stride,
         padding=3,
         use_bias=False,
     )
@@ -55,7 +58,7 @@ def build_resnet(name: str, form: Form, seed: int | None) -> keras.Model:
                 has_bottlenecks,
             )
     x = layers.global_pool(x, "avgpool")
-    x = layers.dense(x, "fc", form.num_classes)
+    x = layers.dense(x, "fc", variant.num_classes)
     return keras.Model(inputs, x, name=name)
 
 

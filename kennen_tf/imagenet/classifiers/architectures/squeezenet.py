@@ -2,7 +2,10 @@
 
 import keras
 
-from kennen_tf.imagenet.classifiers.architectures.forms import Form, Layers
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import (
+    Layers,
+    Variant,
+)
 
 # Kernel size and channels of the first convolution, then the others: "M" is pooling, a
 # pair is a fire module (channels after squeezing, and after each of its expansions).
@@ -27,19 +30,19 @@ _VERSIONS: dict[str, tuple[int, int, tuple[str | tuple[int, int], ...]]] = {
 }
 
 
-def build_squeezenet(name: str, form: Form, seed: int | None) -> keras.Model:
+def build_squeezenet(name: str, variant: Variant, seed: int | None) -> keras.Model:
     """Builds a SqueezeNet, "squeezenet1_0" or "squeezenet1_1".
 
     Args:
         name: Which.
-        form: Its size.
+        variant: Its size.
         seed: Of the initial weights; None for kernels of zeros.
 
     Returns:
         From pixels in [0, 255] to logits, none of them negative: a ReLU comes before
         the last pooling.
     """
-    layers = Layers(form, seed)
+    layers = Layers(variant, seed)
     kernel_size, channels, modules = _VERSIONS[name]
     inputs, x = layers.pixels()
     x = layers.conv(
@@ -47,7 +50,7 @@ def build_squeezenet(name: str, form: Form, seed: int | None) -> keras.Model:
         "features.0",
         layers.channels(channels),
         kernel_size,
-        stride=form.stem_stride,
+        stride=variant.stem_stride,
     )
     x = layers.relu(x, "features.1")
     for index, module in enumerate(modules, start=2):
@@ -56,7 +59,7 @@ def build_squeezenet(name: str, form: Form, seed: int | None) -> keras.Model:
         else:
             x = _fire(layers, x, f"features.{index}", *module)
     x = layers.dropout(x, "classifier.0")
-    x = layers.conv(x, "classifier.1", form.num_classes, 1)
+    x = layers.conv(x, "classifier.1", variant.num_classes, 1)
     x = layers.relu(x, "classifier.2")
     x = layers.global_pool(x, "classifier.3")
     return keras.Model(inputs, x, name=name)

@@ -2,7 +2,10 @@
 
 import keras
 
-from kennen_tf.imagenet.classifiers.architectures.forms import Form, Layers
+from kennen_tf.imagenet.classifiers.architectures.torchvision_layers import (
+    Layers,
+    Variant,
+)
 
 # Convolutions before each of the five poolings.
 _DEPTHS = {
@@ -16,21 +19,21 @@ _UNITS = 4096
 _NORM_SUFFIX = "_bn"
 
 
-def build_vgg(name: str, form: Form, seed: int | None) -> keras.Model:
+def build_vgg(name: str, variant: Variant, seed: int | None) -> keras.Model:
     """Builds a VGG, "vgg11" to "vgg19" or "vgg11_bn" to "vgg19_bn".
 
     Args:
         name: Which.
-        form: Its size.
+        variant: Its size.
         seed: Of the initial weights; None for kernels of zeros.
 
     Returns:
         From pixels in [0, 255] to logits.
 
     Raises:
-        ValueError: If the last feature maps cannot be pooled to `form.pooled_size`.
+        ValueError: If the last feature maps cannot be pooled to `variant.pooled_size`.
     """
-    layers = Layers(form, seed)
+    layers = Layers(variant, seed)
     has_norms = name.endswith(_NORM_SUFFIX)
     inputs, x = layers.pixels()
     index = 0
@@ -47,7 +50,7 @@ def build_vgg(name: str, form: Form, seed: int | None) -> keras.Model:
             index += 2
         x = keras.layers.MaxPooling2D(2, name=f"features.{index}")(x)
         index += 1
-    x = _pool_to(x, form.pooled_size)
+    x = _pool_to(x, variant.pooled_size)
     # The order in which PyTorch flattens: by channel, then by row.
     x = keras.layers.Permute((3, 1, 2), name="channels_first")(x)
     x = keras.layers.Flatten(name="flatten")(x)
@@ -55,7 +58,7 @@ def build_vgg(name: str, form: Form, seed: int | None) -> keras.Model:
         x = layers.dense(x, f"classifier.{index}", layers.channels(_UNITS))
         x = layers.relu(x, f"classifier.{index + 1}")
         x = layers.dropout(x, f"classifier.{index + 2}")
-    x = layers.dense(x, "classifier.6", form.num_classes)
+    x = layers.dense(x, "classifier.6", variant.num_classes)
     return keras.Model(inputs, x, name=name)
 
 

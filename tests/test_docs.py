@@ -1,0 +1,284 @@
+"""What README and docs/ tell people to type: that it exists, and that it works.
+
+Each command is read from the text as it stands there and run in this process, at a
+small size: what is appended here comes last, and so wins over what was typed.
+"""
+
+import configparser
+import json
+import pathlib
+import re
+import shlex
+import shutil
+
+import commands
+import fakes
+import image_fakes
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TEXTS = ("README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")))
+LIMITS = {"README.md": 250}
+MOST_LINES = 200
+
+# Not run here, but where it says; they need weights, a network, a cluster or a browser.
+ELSEWHERE = {
+    "kennen-convert-weights": "imagenet/classifiers/test_conversion.py",
+    "TF_CONFIG=": "machine/test_distribution.py",
+    "--classifiers=paper": "imagenet/classifiers/test_keras_applications.py",
+    "kennen-build-zoo --design=my_resnets:DESIGN": "designs/test_documented_design.py",
+    "resnet": "designs/test_documented_design.py",
+    "make ": "the Makefile itself",
+    "tensorboard ": "TensorBoard itself",
+    "source ": "the shell itself",
+    "pip ": "pip itself",
+}
+MANIFEST = "--classifiers=DIR/manifest.json"
+SMALL = {
+    "build_zoo": ("--num_models=2", "--epochs=1", "--min_accuracy=0", "--workers=1"),
+    "query_zoo": ("--num_queries=20",),
+    "import_zoo": (),
+    "import_outputs": (),
+    "train_metamodel": ("--num_queries=10", "--image_epochs=1", "--num_test=4"),
+    "reproduce": (
+        *("--num_queries=5", "--num_seeds=1", "--num_crafted_seeds=1", "--epochs=1"),
+        *("--query_draws=2", "--curve_draws=1", "--curve_crafted_draws=1"),
+        *("--train_sizes=10", "--query_counts=1,5", "--crafted_query_counts=3"),
+        *("--image_epochs=1", "--experiment=confusion"),
+    ),
+    "predict_family": (MANIFEST, "--num_queries=4", "--num_images=8"),
+    "generate_aips": (
+        *(MANIFEST, "--generators=vgg0", "--targets=resnet0", "--num_steps=2"),
+        *("--num_images=4",),
+    ),
+    "attack_black_box": ("--num_steps=2", "--num_images=8", "--num_queries=4"),
+    "train_families": (),
+}
+
+
+def scripts():
+    """Maps the commands of setup.cfg to their binaries."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    lines = parser["options.entry_points"]["console_scripts"].strip().splitlines()
+    pairs = (line.split(" = ") for line in lines)
+    return {n.strip(): t.partition(":")[0].split(".")[1] for n, t in pairs}
+
+
+def read_blocks(text, kind=""):
+    """Returns the blocks of a text that are of a kind, each a list of lines."""
+    blocks, inside = [], None
+    for line in (ROOT / text).read_text().splitlines():
+        if line.startswith("```"):
+            if inside is None:
+                inside = line[3:]
+                blocks.append((inside, []))
+            else:
+                inside = None
+        elif inside is not None:
+            blocks[-1][1].append(line)
+    return [lines for own, lines in blocks if own == kind]
+
+
+def read_commands(text):
+    """Returns the commands of a text, as they stand there."""
+    lines = [line for block in read_blocks(text) for line in block]
+    names = (
+        *scripts(),
+        "python ",
+        "make ",
+        "tensorboard ",
+        "source ",
+        "pip ",
+        "TF_CONF",
+    )
+    return [line for line in lines if line.startswith(names)]
+
+
+def is_elsewhere(line):
+    return any(part in line for part in ELSEWHERE)
+
+
+def to_line(line):
+    """Returns a command as `commands` takes it: the binary, then what was typed."""
+    words = shlex.split(line)
+    if words[:2] == ["python", "-m"]:
+        return " ".join([words[2].removeprefix("kennen_tf."), *words[3:]])
+    return " ".join([scripts()[words[0]], *words[1:]])
+
+
+def typed(text):
+    return [to_line(line) for line in read_commands(text) if not is_elsewhere(line)]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_are_short(text):
+    assert len((ROOT / text).read_text().splitlines()) <= LIMITS.get(text, MOST_LINES)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_links_and_pictures_lead_somewhere(text):
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / text).read_text())
+    inside = [t for t in targets if not t.startswith("http")]
+    missing = [t for t in inside if not (ROOT / text).parent.joinpath(t).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_flags_of_commands_are_what_they_were_typed_for(text):
+    for line in typed(text):
+        line = re.sub(r" --flagfile=\S+", "", line)
+        given = re.findall(r"--(\w+)=(\S+)", line)
+        _, config = commands.parse(line)
+        for name, value in given:
+            assert str(getattr(config, name)) == value, line
+
+
+def test_what_is_not_run_here_is_run_where_it_says():
+    for where in ELSEWHERE.values():
+        if where.endswith(".py"):
+            assert (ROOT / "tests" / where).exists(), where
+
+
+def run_all(folder, text, *, without=()):
+    """Runs the commands of a text; returns what they printed."""
+    printed = []
+    for line in typed(text):
+        binary = line.split()[0]
+        if binary not in without:
+            line = re.sub(r" --flagfile=\S+", "", line)
+            printed.append(commands.run(folder, line, *SMALL.get(binary, ())))
+    assert printed
+    return printed
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with a zoo of the paper's design, untrained, and what was made of it."""
+    folder = tmp_path_factory.mktemp("docs")
+    specs = fakes.make_small_specs(8)
+    fakes.make_zoo(folder / "zoo", specs)
+    commands.run(folder, "query_zoo --zoo_dir=zoo --query_dir=queries --num_queries=20")
+    commands.run(
+        folder,
+        "train_metamodel --query_dir=queries --metamodel_dir=runs/o --num_queries=10 "
+        "--num_test=4",
+    )
+    commands.run(
+        folder, "export_metamodel --metamodel_dir=runs/o --export_dir=exported/o"
+    )
+    [first, *_] = sorted((folder / "zoo" / "classifiers").glob("*.keras"))
+    shutil.copy(first, folder / "some_classifier.keras")
+    shutil.copy(first, folder / "mnist.keras")
+    return folder
+
+
+@pytest.fixture
+def folder(prepared, tmp_path):
+    """A copy of it, to write into."""
+    return shutil.copytree(prepared, tmp_path / "own")
+
+
+MY_MODULE = """
+import numpy as np
+
+def predict(images):
+    bytes_seen.append(images.max())
+    means = images.mean(axis=(1, 2, 3))
+    return np.outer(means, np.arange(10)) - 100.0
+
+bytes_seen = []
+"""
+
+
+@pytest.mark.long
+def test_commands_of_the_readme(folder):
+    shutil.copytree(folder / "exported" / "o", folder / "demo" / "exported")
+    (folder / "my_module.py").write_text(MY_MODULE)
+    write_imports(folder)
+    run_all(folder, "README.md")
+    assert (folder / "mine/exported/saved_model.pb").exists()
+    assert (folder / "digits/zoo/manifest.jsonl").exists()
+
+
+@pytest.mark.long
+def test_the_python_of_the_readme(folder):
+    shutil.copytree(folder / "exported" / "o", folder / "demo" / "exported")
+    [block] = read_blocks("README.md", "python")
+    code = "\n".join(block)
+    code = code.replace('"demo/', f'"{folder}/demo/')
+    names = {"my_black_box": lambda images: np.full((len(images), 10), 0.1, np.float32)}
+    exec(compile(code, "README.md", "exec"), names)
+
+
+@pytest.mark.long
+def test_commands_of_methods(folder):
+    shutil.rmtree(folder / "runs")
+    shutil.rmtree(folder / "exported")
+    run_all(folder, "docs/methods.md")
+    for name in ("o", "s", "linear", "i", "io"):
+        assert (folder / "runs" / name / "results.json").exists(), name
+
+
+@pytest.mark.long
+def test_commands_of_paper(folder):
+    # The zoo that is there is the paper's; another is not begun beside it.
+    shutil.copytree(folder / "zoo", folder / "demo" / "zoo")
+    shutil.copytree(folder / "queries", folder / "demo" / "queries")
+    shutil.rmtree(folder / "runs")
+    shutil.rmtree(folder / "exported")
+    run_all(folder, "docs/paper.md", without=["build_zoo"])
+    assert (folder / "report" / "index.html").exists()
+
+
+@pytest.mark.long
+def test_commands_of_imports(folder):
+    write_imports(folder)
+    shutil.rmtree(folder / "zoo")
+    shutil.rmtree(folder / "queries")
+    shutil.rmtree(folder / "runs")
+    run_all(folder, "docs/imports.md", without=["import_outputs"])
+    shutil.rmtree(folder / "queries")
+    [line] = [
+        one for one in typed("docs/imports.md") if one.startswith("import_outputs")
+    ]
+    commands.run(folder, line)
+
+
+@pytest.mark.long
+def test_commands_of_imagenet(folder):
+    image_fakes.write_manifest(folder / "DIR", {"vgg": 3, "resnet": 3})
+    shutil.copy(folder / "DIR" / "vgg0.keras", folder / "target.keras")
+    labels = [0, 1, 2, 3] * 4
+    image_fakes.write_images(folder / "DIR" / "images", labels)
+    changed = [
+        line.replace("--images=DIR", "--images=DIR/images")
+        for line in typed("docs/imagenet.md")
+    ]
+    for line in changed:
+        binary = line.split()[0]
+        small = SMALL.get(binary, ())
+        if "leave-one-out" in line:
+            small = ("--num_queries=4",)
+        commands.run(folder, line, *small)
+    assert (folder / "runs/attack/results.json").exists()
+
+
+def write_imports(folder):
+    """Writes models.csv, images.npz and answers.npz, as docs/imports.md has them."""
+    rng = np.random.default_rng(0)
+    records = map(json.loads, (folder / "zoo/manifest.jsonl").read_text().splitlines())
+    rows = ["name,file,optimizer"]
+    for record in records:
+        file = folder / "zoo" / "classifiers" / f"{record['id']}.keras"
+        copied = folder / "files" / file.name
+        copied.parent.mkdir(exist_ok=True)
+        shutil.copy(file, copied)
+        rows.append(f"{record['id']},files/{file.name},{record['spec']['alg']}")
+    (folder / "models.csv").write_text("\n".join(rows))
+    images = rng.integers(0, 256, (40, 28, 28, 1), np.uint8)
+    labels = (np.arange(40) % 10).astype(np.int32)
+    np.savez(folder / "images.npz", images=images, labels=labels)
+    outputs = rng.dirichlet(np.ones(10), (len(rows) - 1, 20)).astype(np.float32)
+    np.savez(folder / "answers.npz", outputs=outputs)
