@@ -14,14 +14,16 @@ and nothing else is revealed by metamodels of kennen-i.
 
 import contextlib
 import json
-import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from flags import common
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.vocabulary.errors import UserError
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
+    from kennen_tf.revealing.naming import Revelation
 
 
 def reveal_black_box(config: RevealConfig) -> None:
@@ -29,19 +31,15 @@ def reveal_black_box(config: RevealConfig) -> None:
 
     Raises:
         UserError: If the metamodel or a black box cannot be opened, or a black box
-            does not answer what it should.
+            does not answer what it should; of several, after the others.
     """
     from kennen_tf.evaluation import printing
     from kennen_tf.machine import startup
-    from kennen_tf.vocabulary import artifacts
 
     startup.import_tensorflow()
 
-    from kennen_tf.black_boxes.forms import Form
-    from kennen_tf.black_boxes.opening import open_black_box
-    from kennen_tf.revealing import naming
+    from kennen_tf.revealing import documents, query_files, tables
     from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
-    from kennen_tf.zoo.store import Zoo
 
     metamodel = ExportedMetamodel.load(config.metamodel)
     if not metamodel.queries.size:
@@ -50,40 +48,60 @@ def reveal_black_box(config: RevealConfig) -> None:
             "one that was trained on recorded answers without them. Import the answers "
             "with their `images`, and train and export again."
         )
-    truths = []
-    if config.zoo_dir:
-        zoo = Zoo.open(config.zoo_dir)
-        truths = [naming.true_values(zoo, where) for where in config.black_boxes]
-    form = Form.of(metamodel.image_shape, metamodel.num_classes)
+    if config.queries_only:
+        path = query_files.write_queries(metamodel.queries, config.queries_only)
+        count = printing.count_queries(len(metamodel.queries))
+        print(f"{path}: {count}, and each as a PNG file beside it.")
+        return
     # What a black box prints itself would get between the lines of the JSON.
     with contextlib.redirect_stdout(sys.stderr):
-        boxes = [
-            open_black_box(
-                where, outputs_kind=config.outputs, pixels=config.pixels, form=form
-            )
-            for where in config.black_boxes
-        ]
-        revelations = naming.reveal(metamodel, boxes, truths)
-    document = {
-        "kind": "revelations",
-        "schema_version": SCHEMA_VERSION,
-        "metamodel": config.metamodel,
-        "fingerprints": metamodel.description["fingerprints"],
-        "black_boxes": [revelation.to_json() for revelation in revelations],
-        "provenance": artifacts.provenance(),
-    }
+        revelations, failures = _reveal_all(config, metamodel)
+    document = documents.make_document(config, metamodel, revelations, failures)
     if config.output:
-        artifacts.make_folder(pathlib.Path(config.output).absolute().parent)
-        artifacts.write_json(config.output, document)
+        documents.write(config.output, document)
     if config.json:
         print(json.dumps(document, indent=1))
     elif len(revelations) == 1:
         printing.print_table(
-            naming.revelation_table(revelations[0]),
-            naming.revelation_notes(revelations[0]),
+            tables.revelation_table(revelations[0]),
+            tables.revelation_notes(revelations[0]),
         )
-    else:
-        printing.print_table(naming.revelations_table(revelations), [])
+    elif revelations:
+        printing.print_table(
+            tables.revelations_table(revelations), tables.revelations_notes(revelations)
+        )
+    if failures:
+        raise UserError(
+            f"{len(failures)} of {len(failures) + len(revelations)} black boxes could "
+            "not be revealed. " + " ".join(failures.values())
+        )
+
+
+def _reveal_all(
+    config: RevealConfig, metamodel: "ExportedMetamodel"
+) -> "tuple[list[Revelation], dict[str, str]]":
+    """Reveals each black box; returns what was found, and why others failed."""
+    import tqdm
+
+    from kennen_tf.black_boxes.forms import Form
+    from kennen_tf.revealing import boxes, naming, truths
+    from kennen_tf.zoo.store import Zoo
+
+    form = Form.of(metamodel.image_shape, metamodel.num_classes)
+    revelations, failures = [], {}
+    each = boxes.list_boxes(config)
+    for own in tqdm.tqdm(each, "reveal", unit="black box", disable=len(each) == 1):
+        try:
+            truth = None
+            if own.zoo_dir:
+                truth = truths.true_values(Zoo.open(own.zoo_dir), own.black_box)
+            box = boxes.open_box(own, form)
+            revelations.append(naming.reveal(metamodel, box, truth))
+        except UserError as error:
+            if len(each) == 1:
+                raise
+            failures[own.black_box] = str(error)
+    return revelations, failures
 
 
 def main() -> None:

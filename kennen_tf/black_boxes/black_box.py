@@ -45,6 +45,7 @@ class BlackBox:
         max_per_second: float = 0.0,
         takes_whole: bool = False,
         kept: KeptAnswers | None = None,
+        is_recorded: bool = False,
     ):
         """Wraps what answers.
 
@@ -60,6 +61,7 @@ class BlackBox:
             max_per_second: Images to send in a second; 0: as fast as it answers.
             takes_whole: Whether its pixels are whole numbers.
             kept: What it answered before; None: nothing, and nothing is kept on disk.
+            is_recorded: Whether there is nobody to ask, but what is kept.
         """
         self.name = name
         self.outputs_kind = outputs_kind
@@ -68,6 +70,7 @@ class BlackBox:
         self.kept = KeptAnswers() if kept is None else kept
         self._form = form
         self._answer = answer
+        self._is_recorded = is_recorded
         self._takes_whole = takes_whole
         self._batch_size = batch_size
         if max_per_second:
@@ -119,6 +122,11 @@ class BlackBox:
             ways = pixels.WHOLE
         if self.pixels != AUTO:
             ways = (self.pixels,)
+        elif self._is_recorded:
+            # However they were sent: the first of them is there as it was.
+            first = images[:1]
+            ways = [way for way in ways if self._is_kept(pixels.scale(first, way))]
+            ways = ways or [pixels.WAYS[0]]
 
         def ask(some: FloatArray, way: str) -> FloatArray:
             answers = self._collect(pixels.scale(some, way))
@@ -127,6 +135,9 @@ class BlackBox:
         found = pixels.find_pixels(self.name, ask, images, labels, ways)
         self.pixels = found.pixels
         return found
+
+    def _is_kept(self, sent: FloatArray) -> bool:
+        return all(name in self.kept for name in kept_answers.name_images(sent))
 
     def _recognise(self, answers: npt.NDArray[Any], kind: str) -> Recognised:
         num_classes = self._form.num_classes or max([2, *answers.shape[1:2]])

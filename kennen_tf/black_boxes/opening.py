@@ -120,6 +120,41 @@ def open_black_box(
     )
 
 
+def open_recorded(where: str, *, outputs_kind: str, form: Form) -> BlackBox:
+    """Opens answers that were had before, in place of who gave them.
+
+    Args:
+        where: Path of what `KeptAnswers` wrote, or of an `.npz` file with `queries`,
+            names of images as `query_files.write_queries` gives them, and `answers`.
+        outputs_kind: One of `OUTPUTS`, or "auto".
+        form: What was taken and answered.
+
+    Raises:
+        UserError: If there is no such file, or it is damaged.
+    """
+    if not pathlib.Path(where).exists():
+        raise UserError(f"--black_box must be there. Received: {where}, and it is not.")
+    kept = KeptAnswers(where)
+    kept.path = None  # Nothing is added to it.
+
+    def refuse(images: FloatArray) -> Any:
+        raise UserError(
+            f"{where} must hold an answer to each query of the metamodel. Received: "
+            f"none to {len(images)} of them. Send the others, too (--queries_only "
+            "writes all), or ask with the metamodel that they were sent for."
+        )
+
+    return BlackBox(
+        where,
+        refuse,
+        outputs_kind=outputs_kind,
+        pixels=AUTO,
+        form=form,
+        kept=kept,
+        is_recorded=True,
+    )
+
+
 def _open_file(path: pathlib.Path, signature: str) -> Opened:
     kind, path = detection.find_format(path)
     # Here, since each loads a large library, and only one is needed.

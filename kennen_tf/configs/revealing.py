@@ -51,7 +51,7 @@ class RevealConfig(base.Config):
     )
     signature: str = base.setting(
         "",
-        "Of a SavedModel, or of TF Serving, which to ask; by default the one that fits.",
+        "Of a SavedModel or TF Serving, which to ask; by default the one that fits.",
     )
     answers: str = base.setting(
         "",

@@ -3,6 +3,7 @@
 Rounding happens here and nowhere before.
 """
 
+import io
 from collections.abc import Sequence
 
 from rich import box
@@ -30,6 +31,18 @@ def print_table(table: Table, notes: Sequence[str]) -> None:
     console.print(table)
     for note in notes:
         console.print(note, highlight=False, markup=False)
+
+
+def to_text(table: Table, notes: Sequence[str]) -> str:
+    """Returns what `print_table` prints, as wide as it needs."""
+    console = Console(width=1000, file=io.StringIO(), color_system=None)
+    width = console.measure(table).maximum
+    written = io.StringIO()
+    console = Console(width=max(80, width), file=written, color_system=None)
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False, markup=False)
+    return written.getvalue().rstrip()
 
 
 def percent(value: float | None) -> str:

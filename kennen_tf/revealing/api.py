@@ -1,0 +1,103 @@
+"""`kennen_tf.reveal`: the same as the command, from Python."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kennen_tf.black_boxes.black_box import BlackBox
+from kennen_tf.black_boxes.forms import Form
+from kennen_tf.configs.revealing import AUTO, RevealConfig
+from kennen_tf.evaluation import printing
+from kennen_tf.revealing import boxes, naming, tables
+from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
+from kennen_tf.revealing.naming import Revelation
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Revealed:
+    """What a metamodel says of a black box: prints as a table.
+
+    Attributes:
+        revelation: All of it.
+    """
+
+    def __init__(self, revelation: Revelation):
+        self.revelation = revelation
+
+    def __getitem__(self, attribute: str) -> Any:
+        """Returns the likeliest value of an attribute."""
+        for answer in self.revelation.answers:
+            if attribute in (answer.name, answer.code):
+                return answer.ranked()[0][0]
+        raise KeyError(attribute)
+
+    def __str__(self) -> str:
+        return printing.to_text(
+            tables.revelation_table(self.revelation),
+            tables.revelation_notes(self.revelation),
+        )
+
+    __repr__ = __str__
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Returns a data frame with a row for each attribute; needs pandas."""
+        import pandas
+
+        rows = [
+            {
+                "attribute": answer.name,
+                "value": answer.ranked()[0][0],
+                "probability": answer.ranked()[0][1],
+                "not_ruled_out": answer.plausible,
+                "test_accuracy": answer.test_accuracy,
+                "p_value": self.revelation.p_value,
+            }
+            for answer in self.revelation.answers
+        ]
+        return pandas.DataFrame(rows).set_index("attribute")
+
+
+def reveal(
+    black_box: "str | Callable[[np.ndarray], Any]",
+    *,
+    metamodel: "str | ExportedMetamodel",
+    outputs: str = AUTO,
+    pixels: str = AUTO,
+    **settings: Any,
+) -> Revealed:
+    """Names the insides of a black box.
+
+    Args:
+        black_box: A Keras model, any function from images, float32 `(n, height, width,
+            channels)`, to outputs `(n, classes)`, or what `--black_box` takes: a path,
+            a URL, "module:function".
+        metamodel: Folder that export_metamodel wrote, or what `ExportedMetamodel.load`
+            returned.
+        outputs: What it answers; see `--outputs`.
+        pixels: Range of the pixels that it takes; see `--pixels`.
+        settings: Other flags of reveal_black_box by their names, e.g. `answers`.
+
+    Raises:
+        UserError: If it cannot be asked, or does not answer what it should.
+    """
+    if isinstance(metamodel, str):
+        metamodel = ExportedMetamodel.load(metamodel)
+    form = Form.of(metamodel.image_shape, metamodel.num_classes)
+    if isinstance(black_box, str):
+        config = RevealConfig(
+            metamodel=str(metamodel.path),
+            black_box=black_box,
+            outputs=outputs,
+            pixels=pixels,
+            **settings,
+        )
+        box = boxes.open_box(config, form)
+    else:
+        name = getattr(black_box, "name", getattr(black_box, "__name__", "black box"))
+        box = BlackBox(
+            str(name), black_box, outputs_kind=outputs, pixels=pixels, form=form
+        )
+    return Revealed(naming.reveal(metamodel, box))

@@ -1,0 +1,93 @@
+"""Asking a black box what a metamodel wants to know: first how, then all of it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kennen_tf.black_boxes.answers import Recognised
+from kennen_tf.black_boxes.black_box import BlackBox
+from kennen_tf.black_boxes.pixels import PixelsFound
+from kennen_tf.configs.revealing import AUTO, LABELS
+from kennen_tf.vocabulary.errors import UserError
+
+if TYPE_CHECKING:
+    from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
+
+# Who names fewer of the digits rightly is hardly trained, or asked in a wrong way.
+_TRAINED = 0.8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a black box answered, and how it was asked.
+
+    Attributes:
+        pixels: How it was sent images.
+        recognised: Its answers.
+        accuracy: Share of the queries that it names rightly, of those whose class is
+            known; None if none is.
+        notes: Sentences on how far what follows is to be trusted.
+    """
+
+    pixels: PixelsFound
+    recognised: Recognised
+    accuracy: float | None
+    notes: tuple[str, ...]
+
+
+def ask(metamodel: "ExportedMetamodel", box: BlackBox) -> Asked:
+    """Finds how a black box takes its pixels, and sends it all queries.
+
+    Args:
+        metamodel: Whose queries are sent.
+        box: Whom to ask.
+
+    Raises:
+        UserError: If it fails, answers something else than it should, answers labels
+            and the metamodel reads more, or names the digits no better than chance.
+    """
+    queries, labels = metamodel.queries, metamodel.labels
+    was_auto = box.pixels == AUTO
+    found = box.find_pixels(queries, labels)
+    recognised = box.recognised(queries)
+    if recognised.kind == LABELS and not metamodel.reads_labels:
+        raise UserError(
+            f"{box.name} answers labels (--outputs={LABELS}); the metamodel must read "
+            "nothing but the top label: one of kennen-i, or of --representation=top-1. "
+            f"Received: {metamodel.path}, which reads "
+            f"{metamodel.description['representation']}."
+        )
+    known = labels >= 0
+    accuracy = None
+    if known.any():
+        named = recognised.probabilities.argmax(axis=1)
+        accuracy = float((named == labels)[known].mean())
+    notes = [*_say_pixels(found, was_auto), *recognised.notes]
+    if (
+        accuracy is not None
+        and 1 / recognised.probabilities.shape[1] < accuracy < _TRAINED
+    ):
+        notes.append(
+            f"It names only {100 * accuracy:.0f}% of the images rightly: it is hardly "
+            "trained, so what is named is doubtful."
+        )
+    return Asked(
+        pixels=found, recognised=recognised, accuracy=accuracy, notes=tuple(notes)
+    )
+
+
+def _say_pixels(found: PixelsFound, was_auto: bool) -> Sequence[str]:
+    """Returns what was found out about pixels, unless it is what one would think."""
+    if not was_auto:
+        return []
+    if found.accuracy is None:
+        return [
+            "What the queries show is not known: pixels were taken to be from 0 to 1."
+        ]
+    if found.pixels == "unit":
+        return []
+    tried = ", ".join(f"{way} {100 * own:.0f}%" for way, own in found.others.items())
+    return [
+        f"Pixels are sent as --pixels={found.pixels}: so it names "
+        f"{100 * found.accuracy:.0f}% of {found.num_tried} images rightly ({tried})."
+    ]

@@ -1,0 +1,111 @@
+"""Which black boxes are to be revealed, and how each is reached."""
+
+import csv
+import dataclasses
+import pathlib
+import re
+from typing import Any
+
+from kennen_tf.black_boxes.black_box import BlackBox
+from kennen_tf.black_boxes.forms import Form
+from kennen_tf.black_boxes.kept_answers import SUFFIX, KeptAnswers
+from kennen_tf.black_boxes.opening import Access, open_black_box, open_recorded
+from kennen_tf.configs.revealing import RevealConfig
+from kennen_tf.vocabulary.errors import UserError
+
+_WHERE = "black_box"
+# Flags that a line of the CSV may have for its own.
+_SETTINGS = (
+    *("outputs", "pixels", "signature", "answers", "headers", "token_variable"),
+    *("timeout", "batch_size", "max_queries_per_second", "zoo_dir"),
+)
+
+
+def list_boxes(config: RevealConfig) -> list[RevealConfig]:
+    """Returns the settings of each black box, one in each.
+
+    Raises:
+        UserError: If the CSV cannot be read, or a line of it is not as it should be.
+    """
+    if not config.black_boxes:
+        return [dataclasses.replace(config, black_box=where) for where in config.wheres]
+    path = pathlib.Path(config.black_boxes)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"--black_boxes must be a CSV. Received: {path} ({error})."
+        ) from error
+    columns = {key.strip() for row in rows for key in row if key}
+    unknown = sorted(columns - {_WHERE, *_SETTINGS})
+    if not rows or _WHERE not in columns or unknown:
+        raise UserError(
+            f"{path} must have a line for each black box, a column {_WHERE}, and may "
+            f"have {', '.join(_SETTINGS)}. Received: {len(rows)} lines, columns "
+            f"{sorted(columns)}."
+        )
+    return [_read_row(config, path, number, row) for number, row in enumerate(rows, 2)]
+
+
+def _read_row(
+    config: RevealConfig, path: pathlib.Path, number: int, row: dict[str, Any]
+) -> RevealConfig:
+    given = {k.strip(): (v or "").strip() for k, v in row.items() if k}
+    where = given.pop(_WHERE)
+    try:
+        values: dict[str, Any] = {
+            # As the default is: a text or a number.
+            name: type(getattr(config, name))(text)
+            for name, text in given.items()
+            if text
+        }
+        return dataclasses.replace(
+            config, black_boxes="", black_box=_beside(path, where), **values
+        )
+    except (ValueError, UserError) as error:
+        raise UserError(f"{path}, line {number}: {error}") from error
+
+
+def _beside(path: pathlib.Path, where: str) -> str:
+    """Returns the path of a file that a CSV names relative to itself, if it is one."""
+    beside = path.parent / where
+    return str(beside) if where and beside.exists() else where
+
+
+def open_box(config: RevealConfig, form: Form) -> BlackBox:
+    """Opens the black box of a config.
+
+    Args:
+        config: Of one black box.
+        form: What black boxes take and answer.
+
+    Raises:
+        UserError: If it cannot be opened.
+    """
+    where = config.black_box
+    if where.endswith(".npz"):
+        return open_recorded(where, outputs_kind=config.outputs, form=form)
+    path = config.answers or (default_answers(where) if "://" in where else "")
+    kept = KeptAnswers(path, {"black_box": where}) if path else None
+    return open_black_box(
+        where,
+        outputs_kind=config.outputs,
+        pixels=config.pixels,
+        form=form,
+        access=Access(
+            signature=config.signature,
+            headers=config.headers,
+            token_variable=config.token_variable,
+            timeout=config.timeout,
+            batch_size=config.batch_size,
+            max_queries_per_second=config.max_queries_per_second,
+        ),
+        kept=kept,
+    )
+
+
+def default_answers(url: str) -> str:
+    """Returns the name of the file that answers of a URL are kept in."""
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", url.partition("://")[2]).strip("-")
+    return f"{name}{SUFFIX}"

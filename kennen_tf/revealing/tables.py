@@ -1,0 +1,112 @@
+"""Tables of what was revealed: of one black box, or of several."""
+
+from collections.abc import Sequence
+
+from rich import box, markup
+from rich.table import Table
+
+from kennen_tf.evaluation.printing import count_queries
+from kennen_tf.revealing.naming import AttributeAnswer, Revelation
+
+_NONE = "-"
+
+
+def revelation_table(revelation: Revelation) -> Table:
+    """Returns one row for each attribute: the likeliest value and the runner-up."""
+    name = markup.escape(revelation.black_box)
+    table = Table(
+        title=f"{name} ({count_queries(revelation.num_queries)})",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    knows_truth = any(a.truth is not None for a in revelation.answers)
+    knows_accuracy = any(a.test_accuracy is not None for a in revelation.answers)
+    knows_plausible = any(a.plausible is not None for a in revelation.answers)
+    table.add_column("attribute", no_wrap=True)
+    table.add_column("", max_width=26)
+    table.add_column("value", style="bold", no_wrap=True)
+    table.add_column("probability", justify="right")
+    table.add_column("runner-up", no_wrap=True)
+    if knows_plausible:
+        table.add_column("not ruled out", max_width=24)
+    if knows_truth:
+        table.add_column("truth", no_wrap=True)
+    if knows_accuracy:
+        table.add_column("test accuracy", justify="right")
+    for answer in revelation.answers:
+        (first, first_p), *others = answer.ranked()
+        cells = [answer.code, answer.description, str(first), f"{100 * first_p:.1f}%"]
+        # An attribute may have one value.
+        runners_up = [f"{value} {100 * p:.1f}%" for value, p in others]
+        cells.append(next(iter(runners_up), _NONE))
+        if knows_plausible:
+            cells.append(_say_plausible(answer))
+        if knows_truth:
+            is_wrong = answer.truth not in (None, first)
+            truth = _NONE if answer.truth is None else str(answer.truth)
+            cells.append(f"{truth} (!)" if is_wrong else truth)
+        if knows_accuracy:
+            accuracy = answer.test_accuracy
+            cells.append(_NONE if accuracy is None else f"{100 * accuracy:.1f}%")
+        table.add_row(*cells)
+    return table
+
+
+def revelation_notes(revelation: Revelation) -> list[str]:
+    """Returns what a reader of `revelation_table` should know."""
+    notes = [*revelation.notes]
+    known = [a for a in revelation.answers if a.truth is not None]
+    if known:
+        right = sum(answer.ranked()[0][0] == answer.truth for answer in known)
+        notes.append(
+            f"{right} of {len(known)} attributes"
+            + (" whose value is known" if len(known) < len(revelation.answers) else "")
+            + " are named rightly; (!) marks the others."
+            if len(known) > 1
+            else "(!) marks an attribute that is not named rightly."
+        )
+    if any(a.test_accuracy is not None for a in revelation.answers):
+        notes.append(
+            "Test accuracy is how often the metamodel names the attribute rightly, "
+            "class-balanced, on classifiers that it was not trained on."
+        )
+    if any(a.plausible is not None for a in revelation.answers):
+        notes.append(
+            "Not ruled out: values that hold the true one for 90% of classifiers like "
+            "the zoo's; of others, nobody knows."
+        )
+    return notes
+
+
+def _say_plausible(answer: AttributeAnswer) -> str:
+    if answer.cannot_tell:
+        return "cannot tell"
+    return ", ".join(map(str, answer.plausible or ())) or _NONE
+
+
+def revelations_table(revelations: Sequence[Revelation]) -> Table:
+    """Returns one row for each black box: likeliest values and probabilities."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("black box")
+    table.add_column("strange")
+    for answer in revelations[0].answers:
+        table.add_column(answer.code)
+    for revelation in revelations:
+        ranked = [answer.ranked()[0] for answer in revelation.answers]
+        table.add_row(
+            markup.escape(revelation.black_box),
+            _say_strange(revelation),
+            *(f"{value}\n{100 * probability:.0f}%" for value, probability in ranked),
+        )
+    return table
+
+
+def _say_strange(revelation: Revelation) -> str:
+    if revelation.p_value is None:
+        return _NONE
+    return "yes" if revelation.is_strange else "no"
+
+
+def revelations_notes(revelations: Sequence[Revelation]) -> list[str]:
+    """Returns what a reader of `revelations_table` should know, box by box."""
+    return [f"{own.black_box}: {note}" for own in revelations for note in own.notes]

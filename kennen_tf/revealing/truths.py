@@ -1,0 +1,40 @@
+"""The truth about a black box that is a classifier of a zoo."""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+from kennen_tf.attributes import Values
+from kennen_tf.keras_models import archives
+from kennen_tf.vocabulary.errors import UserError
+from kennen_tf.zoo import store
+
+if TYPE_CHECKING:
+    from kennen_tf.zoo.store import Zoo
+
+
+def true_values(zoo: "Zoo", path: str) -> Values:
+    """Returns the value of every attribute of a zoo's classifier, None if not known.
+
+    Args:
+        zoo: The zoo.
+        path: Of the classifier's file or folder, wherever it was copied to, or of a
+            file that holds the same layers and weights; or the function, if it was
+            imported as one.
+
+    Raises:
+        UserError: If the file is none of the zoo's classifiers.
+    """
+    file = pathlib.Path(path)
+    own = store.fingerprint_of(file) if file.exists() else ""
+    for record in zoo.accepted:
+        is_own = record.sha256 == own if record.sha256 else record.file == path
+        if is_own:
+            return zoo.values_of([record])
+    twin = archives.fingerprint(file)
+    for record in zoo.accepted if twin else ():
+        if archives.fingerprint(zoo.classifier_path(record)) == twin:
+            return zoo.values_of([record])
+    raise UserError(
+        f"With --zoo_dir, a black box must be a classifier of the zoo in {zoo.zoo_dir}."
+        f" Received: {path}. Leave out --zoo_dir to reveal any other."
+    )
