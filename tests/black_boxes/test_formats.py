@@ -249,6 +249,7 @@ def write_tflite(path, quantise=None):
     return path
 
 
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
 @pytest.mark.parametrize("quantise", [None, tf.uint8, tf.int8])
 def test_tflite_files_open_quantised_ones_too(tmp_path, quantise):
     path = write_tflite(tmp_path / "model.tflite", quantise)
