@@ -438,7 +438,7 @@ def test_query_outputs_of_another_zoo_are_refused(planted, tmp_path):
 def test_a_run_is_the_metamodel_that_train_metamodel_makes(
     method, recipe, planted, tmp_path
 ):
-    runs = open_runs(make_config(planted, tmp_path / "r", epochs=5))
+    runs = open_runs(make_config(planted, tmp_path / "r", epochs=2))
     # The second has the compiled step of the first.
     first = runs.make_config("kennen-o", 0, recipe=recipe)
     configs = [first, runs.make_config(method, 1, recipe=recipe)]
@@ -462,9 +462,9 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     method, planted, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(kennen_o, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    config = make_config(planted, tmp_path / "r", epochs=8)
+    config = make_config(planted, tmp_path / "r", epochs=10)
     settings = {"method": method, "seed": 0, "recipe": "mlp"}
-    whole = open_runs(make_config(planted, tmp_path / "whole", epochs=8))
+    whole = open_runs(make_config(planted, tmp_path / "whole", epochs=10))
     [expected] = whole.train("test", [whole.make_config(**settings)])
     done = []
     save_checkpoint = checkpoints.save
@@ -472,7 +472,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     def save_and_stop(path, model, epoch):
         save_checkpoint(path, model, epoch)
         done.append(epoch)
-        if epoch == 3:
+        if epoch == 5:
             raise Stopped
 
     runs = open_runs(config)
@@ -480,7 +480,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
         patch.setattr(checkpoints, "save", save_and_stop)
         with pytest.raises(Stopped):
             runs.train("test", [runs.make_config(**settings)])
-    assert done[-1] == 3
+    assert done[-1] == 5
     done.clear()
     monkeypatch.setattr(
         checkpoints,
@@ -489,7 +489,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     )
     runs = open_runs(config)
     [run] = runs.train("test", [runs.make_config(**settings)])
-    assert min(done) > 3  # It did not begin anew.
+    assert min(done) > 5  # It did not begin anew.
     for key in ("attributes", "average", "num_train"):
         assert run.document[key] == expected.document[key]
     assert not (run.folder / "checkpoints").exists()
