@@ -82,6 +82,7 @@ def test_classifiers_take_the_digits_and_give_ten_logits(classifier):
     assert model.output_shape == (None, 10)
 
 
+@pytest.mark.long
 def test_digits_are_those_of_the_image_set(images):
     wanted = load_image_set("mnist", image_size=32, num_images=0)
     indices = [int(name.rsplit("-", 1)[1]) for name in wanted.names[:600]]
