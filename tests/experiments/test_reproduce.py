@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.metamodels import EVERY, RECIPES, MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.designs import mnist_table
@@ -44,6 +44,18 @@ pytestmark = pytest.mark.long
 # Whose figures are drawn on pages, with runs that were refused among them. Those of all
 # are made, and `test_experiments_of_tables` looks at how they are laid out.
 DRAWN = ("table2", "num-queries", "crafted")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks():
+    """Has MLPs of few units, and one network for all attributes; kernels stay."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("mlp", "paper"):
+            small = dataclasses.replace(
+                RECIPES[name], groups=((EVERY,),), hidden_units=(16, 16)
+            )
+            patch.setitem(RECIPES, name, small)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
