@@ -21,14 +21,21 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from kennen_tf.configs.metamodels import EVERY, RECIPES, MetamodelConfig
+from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
+from kennen_tf.configs.recipes import EVERY, RECIPES
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.designs import mnist_table
 from kennen_tf.evaluation import figures
 from kennen_tf.experiments import num_queries, num_train, readers, table2
 from kennen_tf.experiments.shared import runs as runs_lib
-from kennen_tf.metamodels import crafted_run, kennen_io, kennen_o, making, metrics
+from kennen_tf.metamodels import (
+    crafted_images,
+    crafted_run,
+    kennen_o,
+    making,
+    metrics,
+)
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.recipes import checkpoints
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -81,7 +88,7 @@ def few_figures():
         patch.setattr(crafted_run, "figures", nothing)
         # What stands below images in a figure.
         patch.setattr(
-            kennen_io._Training,
+            crafted_images.CraftedImages,
             "_score_images",
             lambda training, answers: [0.0] * answers.shape[1],
         )

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from kennen_tf.evaluation import figures
+from kennen_tf.evaluation import figures, result_figures, training_figures
 
 # One black pixel.
 PNG = base64.b64decode(
@@ -21,8 +21,12 @@ def undrawn(monkeypatch):
     To draw them takes as long as a small training. Those of fixtures, which are set up
     before, are drawn.
     """
-    for name in ("confusion_figure", "contact_sheet", "curves_figure"):
-        monkeypatch.setattr(figures, name, lambda *arguments: None)
+    for module, name in (
+        (result_figures, "confusion_figure"),
+        (training_figures, "contact_sheet"),
+        (training_figures, "curves_figure"),
+    ):
+        monkeypatch.setattr(module, name, lambda *arguments: None)
     monkeypatch.setattr(figures, "png_bytes", lambda figure: PNG)
     monkeypatch.setattr(figures, "save_png", lambda figure, path: path.write_bytes(PNG))
 
