@@ -4,6 +4,7 @@ import image_fakes
 import numpy as np
 import pytest
 import tensorflow as tf
+from image_fakes import Killed, die_in_call
 
 from kennen_tf.configs.aips import METHODS, AipConfig
 from kennen_tf.imagenet.aips.aip_folder import AipFolder
@@ -16,10 +17,6 @@ from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 
 NUM_IMAGES, BATCH_SIZE, NUM_STEPS = 7, 3, 2
-
-
-class Killed(BaseException):
-    """What ends a run at any line."""
 
 
 def make_image_set(names=None):
@@ -56,19 +53,6 @@ def contents(path):
     """The bytes of all files below a folder, by their names."""
     files = [p for p in path.rglob("*") if p.is_file()]
     return {p.relative_to(path).as_posix(): p.read_bytes() for p in files}
-
-
-def die_in_call(number, function):
-    """The function, but it is killed in that call."""
-    calls = []
-
-    def dying(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == number:
-            raise Killed
-        return function(*args, **kwargs)
-
-    return dying
 
 
 @pytest.mark.long
