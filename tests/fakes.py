@@ -1,5 +1,6 @@
 """Zoos, query outputs and digits made up for tests, controls and benchmarks."""
 
+import dataclasses
 import functools
 import gzip
 import itertools
@@ -298,17 +299,27 @@ def make_betraying_zoo(
 def keep_attributes(query_dir: Path, names: Sequence[str]) -> None:
     """Writes query outputs again, with some of their attributes alone."""
     info = QueryOutputsInfo.open(query_dir)
+    write_again(info, query_dir, info.entries, info.attributes.select(names))
+
+
+def write_again(
+    info: QueryOutputsInfo,
+    query_dir: Path,
+    entries: Sequence[QueriedEntry],
+    table: AttributeTable,
+) -> None:
+    """Writes query outputs again, the same answers beside what `entries` say."""
     ids = [entry.id for entry in info.entries]
     answers, _ = load_arrays(info, ids, range(info.num_queries), None)
     by_id = dict(zip(ids, answers, strict=True))
     with output_folder.work_folder(query_dir) as work:
         writing.write(
             work,
-            info.config,
+            dataclasses.replace(info.config, query_dir=str(query_dir)),
             info.query_inputs,
-            info.attributes.select(names),
+            table,
             info.num_classes,
-            info.entries,
+            entries,
             lambda entry: by_id[entry.id],
             zoo_fingerprint=info.zoo_fingerprint,
         )

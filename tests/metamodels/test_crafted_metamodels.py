@@ -23,7 +23,6 @@ from kennen_tf.metamodels.crafting import descent
 from kennen_tf.metamodels.crafting.gradients import GradientBank
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.recipes import checkpoints
-from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
@@ -31,7 +30,6 @@ from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.train_metamodel import train_metamodel
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
-from pipelines import query_outputs
 
 pytestmark = [
     pytest.mark.long,
@@ -130,26 +128,12 @@ def test_the_queries_are_crafted_images_and_are_shown(trained, planted):
 def write_random_labels(planted, query_dir, seed):
     """Writes the planted zoo's answers beside optimizers drawn at random."""
     info = QueryOutputsInfo.open(planted / "q")
-    probabilities, _ = query_outputs.load_arrays(
-        info, [e.id for e in info.entries], range(info.num_queries), None
-    )
-    answers = {e.id: own for e, own in zip(info.entries, probabilities, strict=True)}
-    drawn = np.random.default_rng(seed).choice(TABLE["alg"].values, len(answers))
+    drawn = np.random.default_rng(seed).choice(TABLE["alg"].values, len(info.entries))
     entries = [
         dataclasses.replace(entry, values={**entry.values, "alg": str(alg)})
         for entry, alg in zip(info.entries, drawn, strict=True)
     ]
-    with output_folder.work_folder(query_dir) as work:
-        writing.write(
-            work,
-            QueryConfig(query_dir=str(query_dir), num_queries=info.num_queries),
-            info.query_inputs,
-            TABLE.select(NAMES),
-            info.num_classes,
-            entries,
-            lambda entry: answers[entry.id],
-            zoo_fingerprint=info.zoo_fingerprint,
-        )
+    fakes.write_again(info, query_dir, entries, info.attributes)
 
 
 @pytest.fixture(scope="module")
