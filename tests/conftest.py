@@ -1,5 +1,6 @@
 """Shared set-up of the tests: environment, markers, where the package comes from."""
 
+import gc
 import os
 import pathlib
 
@@ -71,6 +72,19 @@ def pytest_collection_finish(session):
             tf.config.list_physical_devices("CPU")[0],
             [tf.config.LogicalDeviceConfiguration()] * 2,
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen_imports():
+    """Keeps what imports left from being looked through whenever memory is freed.
+
+    A collection took a fifth of a second through 400,000 objects of TensorFlow and
+    Keras, of which none is garbage; tests take a sixth less time without.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

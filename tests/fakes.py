@@ -1,5 +1,6 @@
 """Zoos, query outputs and digits made up for tests, controls and benchmarks."""
 
+import dataclasses
 import functools
 import gzip
 import itertools
@@ -17,6 +18,7 @@ from kennen_tf.designs.mnist_net import NUM_CLASSES
 from kennen_tf.keras_models import saving
 from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_inputs import QueryInputs
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.artifacts import Path
@@ -25,6 +27,7 @@ from kennen_tf.zoo import specs as specs_lib
 from kennen_tf.zoo import store
 from kennen_tf.zoo.entries import QueriedEntry
 from kennen_tf.zoo.specs import ClassifierSpec
+from pipelines.query_outputs import load_arrays
 
 TABLE = mnist_table.TABLE
 NUM_COMBINATIONS = mnist_net.DESIGN.num_combinations
@@ -168,8 +171,11 @@ def write_query_outputs(
     num_shards: int = 4,
     share: float = 0.5,
     shuffled: bool = False,
+    table: AttributeTable = TABLE,
 ) -> list[QueriedEntry]:
     """Writes whole query outputs without a zoo, as query_zoo would.
+
+    A `table` of fewer attributes makes smaller networks, which compile sooner.
 
     With `shuffled`, each entry has the outputs of another one, drawn at random: labels
     shuffled over classifiers, so that what is planted tells nothing.
@@ -195,7 +201,7 @@ def write_query_outputs(
             work,
             config,
             make_query_inputs(num_queries, seed),
-            TABLE,
+            table,
             NUM_CLASSES,
             entries,
             lambda entry: make_probabilities(
@@ -255,7 +261,10 @@ def make_header(config: ZooConfig, table: AttributeTable = TABLE) -> store.ZooHe
 
 
 def make_betraying_zoo(
-    folder: Path, shuffled: bool = False, num_combinations: int = 30
+    folder: Path,
+    shuffled: bool = False,
+    num_combinations: int = 30,
+    names: Sequence[str] = TABLE.names,
 ) -> pathlib.Path:
     """Makes a zoo where each classifier's favourite digit betrays its optimizer.
 
@@ -263,7 +272,8 @@ def make_betraying_zoo(
     is the optimizer of another one, drawn at random.
 
     Returns:
-        The folder, with the zoo in "zoo" and answers to 12 queries in "q".
+        The folder, with the zoo in "zoo" and answers to 12 queries in "q", with the
+        attributes `names` alone: fewer heads compile sooner.
     """
     specs = make_small_specs(num_combinations)
     order = np.arange(len(specs))
@@ -281,7 +291,38 @@ def make_betraying_zoo(
             zoo_dir=str(folder / "zoo"), query_dir=str(folder / "q"), num_queries=12
         )
     )
+    if tuple(names) != TABLE.names:
+        keep_attributes(folder / "q", names)
     return folder
+
+
+def keep_attributes(query_dir: Path, names: Sequence[str]) -> None:
+    """Writes query outputs again, with some of their attributes alone."""
+    info = QueryOutputsInfo.open(query_dir)
+    write_again(info, query_dir, info.entries, info.attributes.select(names))
+
+
+def write_again(
+    info: QueryOutputsInfo,
+    query_dir: Path,
+    entries: Sequence[QueriedEntry],
+    table: AttributeTable,
+) -> None:
+    """Writes query outputs again, the same answers beside what `entries` say."""
+    ids = [entry.id for entry in info.entries]
+    answers, _ = load_arrays(info, ids, range(info.num_queries), None)
+    by_id = dict(zip(ids, answers, strict=True))
+    with output_folder.work_folder(query_dir) as work:
+        writing.write(
+            work,
+            dataclasses.replace(info.config, query_dir=str(query_dir)),
+            info.query_inputs,
+            table,
+            info.num_classes,
+            entries,
+            lambda entry: by_id[entry.id],
+            zoo_fingerprint=info.zoo_fingerprint,
+        )
 
 
 @functools.cache

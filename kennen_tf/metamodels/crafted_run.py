@@ -156,12 +156,8 @@ class CraftedRun:
 
     def open_log(self, last_epoch: int) -> MetricsLog:
         """Opens the log; what it has of later epochs is forgotten."""
-        settings = {
-            **self.config.to_json(),
-            **self.config.make_recipe(self.table).to_json(),
-        }
         return MetricsLog(
-            self.folder, self.table, settings, self.split_attributes, last_epoch
+            self.folder, self.table, self.config, self.split_attributes, last_epoch
         )
 
     def show_images(

@@ -121,8 +121,6 @@ def _end_fit(
 
 
 def _open_log(job: Job, last_epoch: int) -> MetricsLog:
-    # The recipe last: it has the numbers that hold, where the config says 0.
-    settings = {**job.config.to_json(), **job.config.make_recipe(job.table).to_json()}
     return MetricsLog(
-        job.folder, job.table, settings, job.split.split_attributes, last_epoch
+        job.folder, job.table, job.config, job.split.split_attributes, last_epoch
     )

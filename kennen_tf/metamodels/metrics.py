@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from kennen_tf.attributes import AttributeTable
+from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.evaluation import figures, result_figures
 from kennen_tf.evaluation.accuracy import class_balanced_accuracy, confusion_matrix
 from kennen_tf.metamodels import folder as folder_lib
@@ -97,7 +98,7 @@ class MetricsLog:
         self,
         folder: pathlib.Path,
         table: AttributeTable,
-        hyperparameters: Mapping[str, Any],
+        config: MetamodelConfig,
         skip: Collection[str],
         last_epoch: int,
     ):
@@ -106,7 +107,7 @@ class MetricsLog:
         Args:
             folder: Of the metamodel.
             table: The attributes that it names.
-            hyperparameters: For TensorBoard.
+            config: Its settings, for TensorBoard.
             skip: Attributes without an accuracy.
             last_epoch: What was written of later ones is forgotten.
         """
@@ -127,10 +128,12 @@ class MetricsLog:
             side: tf.summary.create_file_writer(str(logs / side)) for side in SIDES
         }
         with tf.summary.create_file_writer(str(logs)).as_default():
+            # The recipe last: it has the numbers that hold, where the config says 0.
+            settings = {**config.to_json(), **config.make_recipe(table).to_json()}
             # Numbers, texts and booleans are all that the plugin takes.
             plain = {
                 name: value if isinstance(value, int | float | str) else str(value)
-                for name, value in hyperparameters.items()
+                for name, value in settings.items()
             }
             hparams.hparams_config(
                 hparams=[hparams.HParam(name) for name in plain],

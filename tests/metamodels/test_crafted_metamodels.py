@@ -23,7 +23,6 @@ from kennen_tf.metamodels.crafting import descent
 from kennen_tf.metamodels.crafting.gradients import GradientBank
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.recipes import checkpoints
-from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
@@ -31,20 +30,25 @@ from kennen_tf.reveal_black_box import reveal_black_box
 from kennen_tf.train_metamodel import train_metamodel
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
-from pipelines import query_outputs
 
-pytestmark = pytest.mark.long
+pytestmark = [
+    pytest.mark.long,
+    # Functions of datasets are compiled all the same.
+    pytest.mark.filterwarnings("ignore:Even though the `tf.config.*eagerly"),
+]
 
 METHODS = ("kennen-i", "kennen-io")
 
 
 NUM_SHUFFLES = 6
+# One of each network of the recipe mlp, and what is planted.
+NAMES = ("act", "fc", "alg", "split")
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
-    return fakes.make_betraying_zoo(folder, num_combinations=20)
+    return fakes.make_betraying_zoo(folder, num_combinations=20, names=NAMES)
 
 
 def make_config(folder, metamodel_dir, method, **settings):
@@ -124,26 +128,12 @@ def test_the_queries_are_crafted_images_and_are_shown(trained, planted):
 def write_random_labels(planted, query_dir, seed):
     """Writes the planted zoo's answers beside optimizers drawn at random."""
     info = QueryOutputsInfo.open(planted / "q")
-    probabilities, _ = query_outputs.load_arrays(
-        info, [e.id for e in info.entries], range(info.num_queries), None
-    )
-    answers = {e.id: own for e, own in zip(info.entries, probabilities, strict=True)}
-    drawn = np.random.default_rng(seed).choice(TABLE["alg"].values, len(answers))
+    drawn = np.random.default_rng(seed).choice(TABLE["alg"].values, len(info.entries))
     entries = [
         dataclasses.replace(entry, values={**entry.values, "alg": str(alg)})
         for entry, alg in zip(info.entries, drawn, strict=True)
     ]
-    with output_folder.work_folder(query_dir) as work:
-        writing.write(
-            work,
-            QueryConfig(query_dir=str(query_dir), num_queries=info.num_queries),
-            info.query_inputs,
-            TABLE,
-            info.num_classes,
-            entries,
-            lambda entry: answers[entry.id],
-            zoo_fingerprint=info.zoo_fingerprint,
-        )
+    fakes.write_again(info, query_dir, entries, info.attributes)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +210,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
 
 
 @pytest.fixture(scope="module")
-def of_many_phases(planted, train, tmp_path_factory):
+def of_many_phases(planted, train_eagerly, tmp_path_factory):
     config = make_config(
         planted,
         tmp_path_factory.mktemp("phases") / "whole",
@@ -229,14 +219,14 @@ def of_many_phases(planted, train, tmp_path_factory):
         epochs=2,
         image_epochs=1,
     )
-    train(config)
+    train_eagerly(config)
     return config
 
 
 # Metamodel and images twice each, then the metamodel once.
 @pytest.mark.parametrize("stop_at", [1, 2, 4])
 def test_so_does_one_of_many_phases(
-    stop_at, of_many_phases, train, tmp_path, monkeypatch, undrawn
+    stop_at, of_many_phases, train, tmp_path, monkeypatch, undrawn, eager
 ):
     stopped = dataclasses.replace(of_many_phases, metamodel_dir=str(tmp_path / "m"))
     train_and_stop(train, stopped, stop_at, monkeypatch)
@@ -335,6 +325,7 @@ def test_test_classifiers_are_not_opened_and_change_nothing(
             overwrite=True,
         )
     )
+    fakes.keep_attributes(copy / "q", NAMES)
     opened = set()
     read = GradientBank._read
 
@@ -387,16 +378,16 @@ def _members(entry_id):
     ],
 )
 def test_other_recipes_representations_and_attributes(
-    method, settings, planted, train, tmp_path, undrawn
+    method, settings, planted, train, tmp_path, undrawn, eager
 ):
-    config = make_config(planted, tmp_path / "m", method, **settings)
+    config = make_config(planted, tmp_path / "m", method, **{"epochs": 3, **settings})
     train(config)
     named = {name for name, row in score(tmp_path / "m").items() if row["accuracy"]}
     assert "alg" in named
     metamodel = Metamodel.load(tmp_path / "m")
     assert len(metamodel.query_inputs) == metamodel.config.num_queries
     if method == "kennen-i":
-        assert metamodel.config.num_queries == len(config.named(TABLE))
+        assert metamodel.config.num_queries == len(config.named(TABLE.select(NAMES)))
 
 
 @pytest.mark.parametrize("method", METHODS)

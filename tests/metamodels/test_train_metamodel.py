@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from kennen_tf.configs.evaluation import EvaluationConfig
-from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.metamodels import RECIPES, MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
@@ -35,6 +35,15 @@ pytestmark = pytest.mark.long
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     fakes.write_query_outputs(folder, 120, 24, planted=True)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """Query outputs of few attributes, whose heads compile sooner."""
+    folder = tmp_path_factory.mktemp("few")
+    table = TABLE.select(["act", "fc", "alg", "split"])
+    fakes.write_query_outputs(folder, 120, 24, planted=True, table=table)
     return str(folder)
 
 
@@ -73,12 +82,19 @@ def finished(small, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def finished_few(few, train, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few_runs") / "m"
+    train(resumable(few, folder))
+    return folder
+
+
 # A checkpoint is saved three times; stopped after that, the model is not written.
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
 def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
-    stop_after, small, finished, train, tmp_path, monkeypatch, undrawn
+    stop_after, few, finished_few, train, tmp_path, monkeypatch, undrawn
 ):
-    config = resumable(small, tmp_path / "stopped")
+    config = resumable(few, tmp_path / "stopped")
     train_and_stop(train, config, stop_after, monkeypatch)
     assert not (tmp_path / "stopped" / "finished.json").exists()
     with pytest.raises(UserError, match="Go on with train_metamodel --resume"):
@@ -87,16 +103,18 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
         train_metamodel(config)
 
     train(dataclasses.replace(config, resume=True))
-    assert_same_metamodel(tmp_path / "stopped", finished)
+    assert_same_metamodel(tmp_path / "stopped", finished_few)
 
 
 def test_a_resumed_training_that_xla_compiles_ends_there_too(
-    small, train, tmp_path, monkeypatch, undrawn
+    few, train, tmp_path, monkeypatch, undrawn
 ):
     monkeypatch.setattr(fitting, "_LEAST_STEPS_FOR_XLA", 0)
+    small_recipe = dataclasses.replace(RECIPES["mlp"], hidden_units=(16,), members=1)
+    monkeypatch.setitem(RECIPES, "mlp", small_recipe)
     own = {"compiled": fitting.CompiledModels()}
-    train(resumable(small, tmp_path / "whole"), **own)
-    config = resumable(small, tmp_path / "stopped")
+    train(resumable(few, tmp_path / "whole"), **own)
+    config = resumable(few, tmp_path / "stopped")
     train_and_stop(train, config, 1, monkeypatch, **own)
     train(dataclasses.replace(config, resume=True), **own)
     assert_same_metamodel(tmp_path / "stopped", tmp_path / "whole")
@@ -122,8 +140,10 @@ def train_and_stop(train, config, stop_after, monkeypatch, **settings):
             train(config, **settings)
 
 
-def test_a_killed_training_is_resumed(small, train, tmp_path, undrawn):
-    config = resumable(small, tmp_path / "killed", epochs=80, checkpoint_every=2)
+def test_a_killed_training_is_resumed(few, train, tmp_path, undrawn):
+    config = resumable(
+        *(few, tmp_path / "killed"), epochs=80, checkpoint_every=2, evaluate_every=20
+    )
     flags = [f"--{n}={v}" for n, v in config.to_json().items() if n != "resume"]
     command = [sys.executable, "-m", "kennen_tf.train_metamodel", *flags]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

@@ -61,6 +61,7 @@ _RULES: dict[type[keras.layers.Layer], dict[str, tuple[str, tuple[int, ...]]]] =
 # Of DenseNets, published before names of modules had no dots: "denselayer1.norm.1".
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 # Counts training steps; some published files have it, and nothing depends on it.
+_BYTES_AT_ONCE = 64 << 20
 _UNUSED_SUFFIX = ".num_batches_tracked"
 
 
@@ -126,7 +127,17 @@ def fill(model: keras.Model, state_dict: Mapping[str, npt.NDArray[Any]]) -> None
                 "classifier, with 1,000 classes."
             )
     for name, slot in slots.items():
-        slot.variable.assign(np.transpose(tensors[name], slot.axes))
+        _assign(slot.variable, np.transpose(tensors[name], slot.axes))
+
+
+def _assign(variable: keras.Variable, values: npt.NDArray[Any]) -> None:
+    """Assigns values, some rows at a time: as a whole, a VGG's 400 MB are copied."""
+    rows = max(1, _BYTES_AT_ONCE * len(values) // max(1, values.nbytes))
+    if rows >= len(values):
+        variable.assign(values)
+        return
+    for start in range(0, len(values), rows):
+        variable.value[start : start + rows].assign(values[start : start + rows])
 
 
 def _count(names: list[str]) -> str:

@@ -9,6 +9,7 @@ import image_fakes
 import numpy as np
 import pytest
 import tensorflow as tf
+from image_fakes import Killed
 
 from kennen_tf.configs.aips import AipConfig
 from kennen_tf.imagenet.aips.aip_folder import AipFolder
@@ -22,10 +23,6 @@ from kennen_tf.keras_models.pixel_models import PixelModel
 from kennen_tf.vocabulary.errors import UserError
 
 NUM_IMAGES = 6
-
-
-class Killed(BaseException):
-    """What ends a run at any line."""
 
 
 def make_classifier(name, seed, family="f"):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from family_fakes import make_registry
+from image_fakes import Killed, die_in_call
 
 from kennen_tf.attack_black_box import attack_black_box
 from kennen_tf.black_boxes.black_box import BlackBox
@@ -27,10 +28,6 @@ SIZE = image_fakes.IMAGE_SIZE
 FORM = Form(
     noun="images", shapes=((None, None, 3),), num_classes=image_fakes.NUM_CLASSES
 )
-
-
-class Killed(BaseException):
-    """What ends a run at any line."""
 
 
 @pytest.fixture(scope="module")
@@ -332,19 +329,6 @@ def test_a_damaged_file_of_answers_is_named(tmp_path, content):
     path.write_bytes(path.read_bytes()[:-30] if content == "cut" else content)
     with pytest.raises(UserError, match="000000.npz must hold answers.*sent again"):
         box_answers.BoxAnswers(black_box, tmp_path)
-
-
-def die_in_call(number, function):
-    """The function, but the run is killed when it is called for that time."""
-    calls = []
-
-    def dying(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == number:
-            raise Killed
-        return function(*args, **kwargs)
-
-    return dying
 
 
 @pytest.mark.long

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from image_fakes import Killed, die_in_call
 
 from kennen_tf.configs.aips import METHODS, NORMS, AipConfig
 from kennen_tf.evaluation import figures
@@ -23,10 +24,6 @@ from kennen_tf.vocabulary.errors import UserError
 NUM_IMAGES = 10
 # For 8x8 images: the same root mean square as the budgets at 224x224.
 EPSILONS = {"l2": 8000.0, "linf": 20.0}
-
-
-class Killed(BaseException):
-    """What ends a run at any line."""
 
 
 @pytest.fixture(scope="module")
@@ -152,19 +149,6 @@ def test_results_are_those_of_the_stored_images(run_dir, inputs, pixels):
 def no_sheets(monkeypatch):
     """Has no sheets drawn, which takes longer than all else."""
     monkeypatch.setattr(sheets, "write_sheets", lambda *args: [])
-
-
-def die_in_call(number, function):
-    """The function, but the run is killed when it is called for that time."""
-    calls = []
-
-    def dying(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == number:
-            raise Killed
-        return function(*args, **kwargs)
-
-    return dying
 
 
 @pytest.mark.long

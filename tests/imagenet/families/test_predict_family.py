@@ -7,6 +7,7 @@ import family_fakes
 import image_fakes
 import numpy as np
 import pytest
+from image_fakes import Killed, die_in_call
 
 from kennen_tf.configs.family_prediction import METAMODELS, FamilyPredictionConfig
 from kennen_tf.configs.metamodels import MetamodelConfig
@@ -23,10 +24,6 @@ from pipelines.query_outputs import load_arrays
 
 NUM_IMAGES = 12
 NAMES = ("a0", "a1", "b0", "b1", "c0")
-
-
-class Killed(BaseException):
-    """What ends a run at any line."""
 
 
 @pytest.fixture(scope="module")
@@ -157,19 +154,6 @@ def test_the_metamodel_asked_for_is_the_only_one(run_dir, inputs, tmp_path, no_d
     assert names == {"curve.png", "confusion-mlp.png"}
     of_all = [s for s in results_of(run_dir)["scores"] if s["metamodel"] == "mlp"]
     assert results_of(tmp_path / "run")["scores"] == of_all
-
-
-def die_in_call(number, function):
-    """The function, but the run is killed when it is called for that time."""
-    calls = []
-
-    def dying(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == number:
-            raise Killed
-        return function(*args, **kwargs)
-
-    return dying
 
 
 @pytest.mark.long
