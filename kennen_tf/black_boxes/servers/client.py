@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import time
+import weakref
 from typing import Any
 
 import httpx
@@ -17,6 +18,8 @@ import tenacity
 from kennen_tf.vocabulary.errors import UserError
 
 _BUSY = (429, 502, 503, 504)
+# What MLServer (400) and Triton (404) say of a model that they are still loading.
+_LOADING = ("is not ready", "has no available versions")
 _ATTEMPTS = 6
 _ATTEMPTS_BROKEN = 3  # Of 500: it may be a moment's, or for ever.
 _LONGEST_PAUSE = 120.0
@@ -68,6 +71,9 @@ class Client:
         self.url = url
         self._first_pause = first_pause
         self._http = httpx.Client(headers=headers or {}, timeout=timeout)
+        # Its connections are kept open between requests, as long as it is there.
+        weakref.finalize(self, self._http.close)
+        self._answered: set[str] = set()  # URLs that did: what is there.
 
     def get(self, url: str) -> Any:
         """Returns what is at a URL, or None if there is nothing.
@@ -123,7 +129,7 @@ class Client:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise UserError(f"A URL is wanted. Received: {url} ({error}).") from error
         status = response.status_code
-        if status in _BUSY:
+        if status in _BUSY or self._is_loading(url, response):
             raise _Busy(f"status {status}: {_words(response)}", _retry_after(response))
         if status in (400, 404, 405, 413, 422):
             if method == "POST" and status not in (400, 413):
@@ -140,11 +146,22 @@ class Client:
         if status != 200:
             raise UserError(f"{url} answers status {status}: {_words(response)}")
         try:
-            return json.loads(response.text)
+            content = json.loads(response.text)
         except ValueError as error:
             raise UserError(
                 f"{url} must answer in JSON. Received: {_shorten(response.text)}"
             ) from error
+        self._answered.add(url)
+        return content
+
+    def _is_loading(self, url: str, response: httpx.Response) -> bool:
+        """Tells whether a refusal is that of a server that was started just now."""
+        if response.status_code == 404 and url in self._answered:
+            return True
+        words = _words(response)
+        return response.status_code in (400, 404) and any(
+            part in words for part in _LOADING
+        )
 
 
 def _is_last(state: tenacity.RetryCallState) -> bool:

@@ -24,7 +24,7 @@ def open_server(
         url: Of the model; see `protocols`.
         headers, token_variable: See `read_headers`.
         timeout: Seconds that an answer may take.
-        signature: Of TF Serving, which to ask; "" for the default.
+        signature: See `find_protocol`.
 
     Raises:
         UserError: If there is no such server, or its model takes something else than

@@ -12,6 +12,7 @@ Open Inference Protocol (KServe, MLServer, Triton):
 import dataclasses
 import math
 import re
+import uuid
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,7 +44,7 @@ class Taken:
         shape: Of an image, None for any size; None altogether if it does not say.
         dtype: Type of a pixel, of NumPy.
         batch_size: The only number of images at once; None: any.
-        output: Name of the output to read; "" for the only one.
+        output: Name of the output to read, of several; "" for the only one.
     """
 
     name: str = ""
@@ -66,6 +67,11 @@ class ModelProtocol(Protocol):
 def find_protocol(client: Client, signature: str = "") -> ModelProtocol:
     """Returns the protocol of a URL.
 
+    Args:
+        client: Of the URL.
+        signature: Of TF Serving, which to ask; in the Open Inference Protocol, the
+            output to read; "" for the default, or the only one.
+
     Raises:
         UserError: If it is of none of the two.
     """
@@ -79,7 +85,7 @@ def find_protocol(client: Client, signature: str = "") -> ModelProtocol:
     url = client.url.rstrip("/")
     if found["version"] == "1":
         return TfServing(client, url.removesuffix(":predict"), signature)
-    return OpenInference(client, url.removesuffix("/infer"))
+    return OpenInference(client, url.removesuffix("/infer"), signature)
 
 
 class TfServing:
@@ -131,22 +137,32 @@ class TfServing:
 class OpenInference:
     """The Open Inference Protocol, version 2."""
 
-    def __init__(self, client: Client, url: str):
+    def __init__(self, client: Client, url: str, output: str = ""):
         self._client = client
         self._url = url
+        self._output = output
 
     def describe(self) -> Taken:
         found = self._client.get(self._url)
         if not isinstance(found, dict) or not found.get("inputs"):
-            return Taken()
-        inputs, outputs = found["inputs"], found.get("outputs") or []
-        if len(inputs) != 1 or len(outputs) > 1:
+            return Taken(output=self._output)
+        inputs = [str(own.get("name", "")) for own in found["inputs"]]
+        outputs = [str(own.get("name", "")) for own in found.get("outputs") or []]
+        if len(inputs) != 1:
             raise UserError(
-                f"{self._url} must take one input, images, and give one output. "
-                f"Received: inputs {[own.get('name') for own in inputs]}, outputs "
-                f"{[own.get('name') for own in outputs]}."
+                f"{self._url} must take one input, images. Received: {inputs}."
             )
-        [spec] = inputs
+        if self._output and outputs and self._output not in outputs:
+            raise UserError(
+                f"--signature must be one of the outputs of {self._url}: {outputs}. "
+                f"Received: {self._output}."
+            )
+        if len(outputs) > 1 and not self._output:
+            raise UserError(
+                f"{self._url} must give one output. Received: {outputs}. Name one with "
+                "--signature."
+            )
+        [spec] = found["inputs"]
         datatype = str(spec.get("datatype", "FP32"))
         if datatype not in (*_FLOATS, *_WHOLE):
             raise UserError(f"{self._url} must take numbers. Received: {datatype}.")
@@ -156,7 +172,7 @@ class OpenInference:
             shape=tuple(sides[1:]) if sides else None,
             dtype=_WHOLE.get(datatype, "float64" if datatype == "FP64" else "float32"),
             batch_size=sides[0] if sides else None,
-            output=str(outputs[0].get("name", "")) if outputs else "",
+            output=self._output,
         )
 
     def ask(self, images: npt.NDArray[Any], taken: Taken) -> npt.NDArray[np.float64]:
@@ -169,18 +185,12 @@ class OpenInference:
             "datatype": datatypes[taken.dtype],
             "data": _numbers(images.ravel()),
         }
-        content = self._client.post(f"{self._url}/infer", {"inputs": [sent]})
-        outputs = content.get("outputs") if isinstance(content, dict) else None
-        if not isinstance(outputs, list) or len(outputs) != 1:
-            raise UserError(
-                f"{self._url} must answer with one of `outputs`. Received: "
-                + (
-                    str(len(outputs))
-                    if isinstance(outputs, list)
-                    else _say_keys(content)
-                )
-            )
-        [given] = outputs
+        # An id may be left out; but models of KServe that give it back fail then.
+        body: dict[str, Any] = {"id": uuid.uuid4().hex, "inputs": [sent]}
+        if taken.output:
+            body["outputs"] = [{"name": taken.output}]
+        content = self._client.post(f"{self._url}/infer", body)
+        given = self._pick_output(content)
         flat = _to_numbers(given.get("data"), self._url).ravel()
         shape = [int(side) for side in given.get("shape") or [len(flat)]]
         if math.prod(shape) != len(flat):
@@ -189,6 +199,25 @@ class OpenInference:
                 f"{len(flat)} numbers for the shape {shape}."
             )
         return check_rows(flat.reshape(shape), len(images), self._url)
+
+    def _pick_output(self, content: Any) -> dict[str, Any]:
+        """Returns the output to read of what was answered."""
+        outputs = content.get("outputs") if isinstance(content, dict) else None
+        if not isinstance(outputs, list):
+            raise UserError(
+                f"{self._url} must answer with `outputs`. Received: "
+                f"{_say_keys(content)}."
+            )
+        # All may be given, though one was asked for.
+        wanted = [own for own in outputs if own.get("name") == self._output]
+        if len(outputs) != 1 and len(wanted) != 1:
+            names = [str(own.get("name", "")) for own in outputs]
+            raise UserError(
+                f"{self._url} must give one output. Received: {names}. Name one with "
+                "--signature."
+            )
+        found: dict[str, Any] = (wanted or outputs)[0]
+        return found
 
 
 def to_rows(rows: Any, num_images: int, where: str) -> npt.NDArray[np.float64]:
