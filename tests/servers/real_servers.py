@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -106,18 +107,20 @@ class RealServer:
 
     def kill(self):
         """Ends it at once, in the middle of whatever it does."""
-        left = _files_of(self._processes())
-        self._signal(signal.SIGKILL)
+        left = _left_behind(self._processes())
+        # A group of its own, so that nobody else is in it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(_LONGEST_END)
         for path in left:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def close(self):
         """Ends it, and removes what it wrote."""
         if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_LONGEST_END)
             self.kill()
         shutil.rmtree(self._folder)
 
@@ -127,19 +130,17 @@ class RealServer:
             return [parent, *parent.children(recursive=True)]
         return []
 
-    def _signal(self, number):
-        # A group of its own, so that nobody else is in it.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
 
-
-def _files_of(processes):
-    """Returns files of shared memory, which stay behind when processes are killed."""
+def _left_behind(processes):
+    """Returns what processes that are killed do not remove: shared memory of all, and
+    Triton's copies of models."""
     found = set()
     for process in processes:
         with contextlib.suppress(psutil.Error):
             paths = [own.path for own in process.memory_maps()]
             found |= {pathlib.Path(p) for p in paths if p.startswith("/dev/shm/")}
+            copies = [re.match(r"/tmp/folder\w{6}(?=/)", p) for p in process.cmdline()]
+            found |= {pathlib.Path(copy[0]) for copy in copies if copy}
     return found
 
 

@@ -17,16 +17,24 @@ PROBABILITIES = Tensor(name="probabilities", dtype=np.float32, shape=(digits.CLA
 LABEL = Tensor(name="label", dtype=np.int64, shape=(1,))
 
 
+def answer(image):
+    return digits.Diary().answer(image).astype(np.float32)
+
+
 @batch
 def infer(image):
-    return {"probabilities": digits.Diary().answer(image).astype(np.float32)}
+    return {"probabilities": answer(image)}
 
 
 @batch
 def infer_both(image):
-    [found] = infer(image=image)
-    label = found["probabilities"].argmax(axis=1, keepdims=True)
-    return {"label": label, **found}
+    found = answer(image)
+    return {"label": found.argmax(axis=1)[:, np.newaxis], "probabilities": found}
+
+
+@batch
+def fail(image):
+    raise ValueError("the digits are not at home")
 
 
 def main():
@@ -41,6 +49,7 @@ def main():
     with Triton(config=config, workspace=workspace) as triton:
         triton.bind(digits.NAME, infer, [IMAGE], [PROBABILITIES], config=most)
         triton.bind("both", infer_both, [IMAGE], [LABEL, PROBABILITIES], config=most)
+        triton.bind("broken", fail, [IMAGE], [PROBABILITIES], config=most)
         triton.serve()
 
 

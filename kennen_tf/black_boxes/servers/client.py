@@ -8,6 +8,7 @@ less. Whatever a server says in its refusals is passed on, shortened.
 import json
 import os
 import pathlib
+import re
 import time
 import weakref
 from typing import Any
@@ -24,6 +25,8 @@ _ATTEMPTS = 6
 _ATTEMPTS_BROKEN = 3  # Of 500: it may be a moment's, or for ever.
 _LONGEST_PAUSE = 120.0
 _MOST_TEXT = 200
+# What went wrong, in a traceback of Python: a line that is not indented.
+_CAUSE = re.compile(r"^[\w.]+: .+", re.MULTILINE)
 
 
 class Refused(Exception):
@@ -109,7 +112,7 @@ class Client:
         except _Busy as error:
             raise UserError(
                 f"{url} must answer. Received, after {error.attempts} attempts: "
-                f"{error}."
+                f"{_with_stop(str(error))}"
             ) from error
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
@@ -133,18 +136,23 @@ class Client:
             raise _Busy(f"status {status}: {_words(response)}", _retry_after(response))
         if status in (400, 404, 405, 413, 422):
             if method == "POST" and status not in (400, 413):
-                raise UserError(f"{url} answers status {status}: {_words(response)}")
+                raise UserError(
+                    f"{url} answers status {status}: {_with_stop(_words(response))}"
+                )
             raise Refused(status, _words(response))
         if status in (401, 403):
             raise UserError(
-                f"{url} does not let us in (status {status}): {_words(response)} Give "
-                "a token with --token_variable, or headers with --headers."
+                f"{url} does not let us in (status {status}): "
+                f"{_with_stop(_words(response))} Give a token with --token_variable, "
+                "or headers with --headers."
             )
-        if status >= 500:
+        if status >= 500 and status != 501:  # 501: it can not, and never will.
             reason = f"status {status}: {_words(response)}"
             raise _Busy(reason, None, _ATTEMPTS_BROKEN)
         if status != 200:
-            raise UserError(f"{url} answers status {status}: {_words(response)}")
+            raise UserError(
+                f"{url} answers status {status}: {_with_stop(_words(response))}"
+            )
         try:
             content = json.loads(response.text)
         except ValueError as error:
@@ -228,7 +236,14 @@ def _words(response: httpx.Response) -> str:
             if content.get(key):
                 content = content[key]
                 break
-    return _shorten(content if isinstance(content, str) else json.dumps(content))
+    text = content if isinstance(content, str) else json.dumps(content)
+    before, _, inside = text.partition("Traceback (most recent call last)")
+    causes = _CAUSE.findall(inside)
+    return _shorten(f"{before}{causes[-1]}" if causes else text)
+
+
+def _with_stop(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _shorten(text: str) -> str:
