@@ -209,6 +209,7 @@ def test_killed_and_started_again_while_it_is_asked(way):
     starting.join()
     # What it was killed with, it was sent again, and no more.
     assert sent(server) == [*NAMES[:40], *NAMES[20:]]
+    assert box.num_queries >= 80
 
 
 @only(*WAYS[2:])

@@ -47,9 +47,10 @@ def main():
     workspace = os.path.join(sys.argv[2], str(os.getpid()))  # It must be new.
     most = ModelConfig(max_batch_size=digits.MOST)
     with Triton(config=config, workspace=workspace) as triton:
-        triton.bind(digits.NAME, infer, [IMAGE], [PROBABILITIES], config=most)
         triton.bind("both", infer_both, [IMAGE], [LABEL, PROBABILITIES], config=most)
         triton.bind("broken", fail, [IMAGE], [PROBABILITIES], config=most)
+        # Last: once it is there, all are.
+        triton.bind(digits.NAME, infer, [IMAGE], [PROBABILITIES], config=most)
         triton.serve()
 
 
