@@ -5,6 +5,7 @@ import gc
 import time
 import types
 
+import httpx
 import numpy as np
 import pytest
 from server_fakes import CLASSES, Served, answer_of, serve
@@ -181,8 +182,18 @@ def test_outputs_that_are_not_named_are_told(second, metadata, signature, messag
         open_box(second, signature=signature).probabilities(IMAGES)
 
 
-def test_connections_end_with_the_box(served):
+def test_connections_end_with_the_box(served, monkeypatch):
+    made = []
+    real = httpx.Client
+
+    def make(**settings):
+        made.append(real(**settings))
+        return made[-1]
+
+    monkeypatch.setattr(client.httpx, "Client", make)
     box = open_box(served)
     check(box)
+    assert [one.is_closed for one in made] == [False]
     del box
-    gc.collect()  # An open one would warn, and warnings are errors.
+    gc.collect()
+    assert [one.is_closed for one in made] == [True]
