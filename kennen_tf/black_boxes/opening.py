@@ -85,6 +85,7 @@ def open_black_box(
             token_variable=access.token_variable,
             timeout=access.timeout,
             signature=access.signature,
+            shapes=form.shapes,
             note_sent=kept.note_sent,
         )
     elif path.exists():

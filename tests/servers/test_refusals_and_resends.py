@@ -182,6 +182,64 @@ def test_outputs_that_are_not_named_are_told(second, metadata, signature, messag
         open_box(second, signature=signature).probabilities(IMAGES)
 
 
+class Picky(Served):
+    """A server without metadata that takes images of one shape alone."""
+
+    def __init__(self, version, takes, status, **settings):
+        super().__init__(version, metadata=False, **settings)
+        self.takes = takes
+        self.status = status
+
+    def images_of(self, body):
+        images = super().images_of(body)
+        if images.shape[1:] != self.takes:
+            self.plan = [(self.status, {"error": "another shape, please"}, {})]
+        return images
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("takes", [(2, 2), (1, 2, 2), (4,)])
+def test_the_shape_is_found_where_the_server_does_not_say(version, takes, status):
+    with serve(Picky(version, takes, status)) as served:
+        box = open_box(served, batch_size=5)
+        check(box)
+        assert box.num_queries == served.num_images
+        counts = [len(served.images_of(body)) for body in served.requests]
+        # One image in each shape before, then the batch anew, and the next at once.
+        assert counts[-3:] == [1, 5, 2]
+
+
+def test_more_than_is_taken_is_not_another_shape():
+    with serve(Picky(1, (2, 2, 1), 400, most=3)) as served:
+        box = open_box(served)
+        check(box)
+        counts = [len(served.images_of(body)) for body in served.requests]
+        assert counts == [7, 1, 3, 3, 1]
+        assert box.num_queries == served.num_images
+
+
+def test_where_no_shape_is_taken_the_server_is_quoted_at_once():
+    with serve(Picky(1, (9,), 400)) as served:
+        with pytest.raises(UserError, match="one of the shapes.*another shape, please"):
+            open_box(served).probabilities(IMAGES)
+        assert len(served.requests) == 5
+
+
+@pytest.mark.parametrize("bad", [float("nan"), None])
+def test_what_is_no_number_is_not_kept(served, tmp_path, bad):
+    def spoil(rows):
+        rows = rows.tolist()
+        rows[2][1] = bad
+        return served.body_of(rows)
+
+    path = tmp_path / "m.answers.npz"
+    served.plan = [None, spoil]
+    with pytest.raises(UserError, match="^4 of 7.*NaN or infinity for 1 of 3 images"):
+        open_box(served, KeptAnswers(path), batch_size=4).probabilities(IMAGES)
+    check(open_box(served, KeptAnswers(path)))
+
+
 def test_connections_end_with_the_box(served, monkeypatch):
     made = []
     real = httpx.Client

@@ -47,6 +47,10 @@ class Refused(Exception):
         self.text = text
 
 
+class Failed(UserError):
+    """A server fails (500 and on) whenever it is sent this."""
+
+
 class _Busy(Exception):
     def __init__(
         self,
@@ -54,8 +58,10 @@ class _Busy(Exception):
         pause: float | None = None,
         attempts: int = _ATTEMPTS,
         was_sent: bool = True,
+        kind: type[UserError] = UserError,
     ):
         super().__init__(reason)
+        self.kind = kind
         self.pause = pause
         self.attempts = attempts
         self.was_sent = was_sent
@@ -115,6 +121,7 @@ class Client:
 
         Raises:
             Refused: If the server says 400 or 413.
+            Failed: If it says 500, or on, several times.
             UserError: If it refuses for another reason, cannot be reached after several
                 attempts, or does not answer in JSON.
         """
@@ -139,7 +146,7 @@ class Client:
         try:
             return retrying(self._send_once, method, url, body)
         except _Busy as error:
-            raise UserError(
+            raise error.kind(
                 f"{url} must answer. Received, after {error.attempts} attempts: "
                 f"{with_stop(str(error))}"
             ) from error
@@ -195,7 +202,7 @@ class Client:
                 "a token with --token_variable, or headers with --headers."
             )
         if status >= 500 and status != 501:  # 501: it can not, and never will.
-            raise _Busy(reason, attempts=_ATTEMPTS_BROKEN)
+            raise _Busy(reason, attempts=_ATTEMPTS_BROKEN, kind=Failed)
         if response.has_redirect_location:
             reason = f"status {status}, to {shorten(response.headers['Location'])}"
             raise UserError(f"{url} is somewhere else. Received: {reason}")
