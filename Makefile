@@ -3,6 +3,7 @@
 # make demo-imagenet   families and AIPs, on small versions of the paper's ImageNet families
 # make check           format, lint, types and the fast tests: for daily work
 # make test            every check: format, lint, types, tests on the installed package
+# make test-servers    the tests that ask real KServe, MLServer and Triton, on this machine
 # make lint            format, lint and types only
 # make format          rewrites the source as `make lint` wants it
 # make clean           removes the environment, builds and the demo
@@ -14,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo laptop demo-imagenet check test lint format clean
+.PHONY: help demo laptop demo-imagenet check test test-servers lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -42,7 +43,7 @@ help:
 
 # The package itself, as a wheel, so that what is missing in it is missed by the tests.
 .venv/package: .venv/requirements $(SOURCES) LICENSE NOTICE README.md
-	@rm -rf build
+	@rm -rf build/bdist.* build/lib build/wheel
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
 	    --wheel-dir=build/wheel .
 	$(PIP_INSTALL) --no-deps --force-reinstall build/wheel/kennen_tf-*.whl
@@ -65,6 +66,20 @@ test: lint .venv/package
 	@mkdir -p build/elsewhere
 	cd build/elsewhere && $(CURDIR)/$(BIN)/python $(PYTEST) --config-file=$(CURDIR)/setup.cfg \
 	    --rootdir=$(CURDIR) -o pythonpath= --installed $(PYTEST_FLAGS) $(CURDIR)/tests
+
+# Each server in an environment of its own, as none can share ours. Triton wants Python
+# 3.8 to 3.12.
+SERVERS := kserve mlserver triton
+
+build/servers/%/requirements: tests/servers/requirements-%.txt
+	@rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	@echo "Installing $* into $(@D): a minute or two."
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement=$<
+	@touch $@
+
+test-servers: .venv/requirements $(SERVERS:%=build/servers/%/requirements)
+	$(BIN)/python -m pytest --quiet --run_servers $(PYTEST_FLAGS) tests/servers
 
 DEMO := --flagfile=flags/presets/demo.flags
 # A single classifier (not an ensemble) that the metamodel has not been trained on.

@@ -21,7 +21,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 
-SWITCHES = {"slow": "--run_slow", "gpu": "--run_gpu", "needs_weights": "--run_weights"}
+SWITCHES = {
+    "slow": "--run_slow",
+    "gpu": "--run_gpu",
+    "needs_weights": "--run_weights",
+    "needs_servers": "--run_servers",
+}
 
 
 def pytest_addoption(parser):

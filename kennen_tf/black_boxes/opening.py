@@ -74,6 +74,7 @@ def open_black_box(
     """
     if outputs_kind not in (AUTO, *OUTPUTS) or pixels not in (AUTO, *PIXELS):
         raise ValueError(f"Received: {outputs_kind=}, {pixels=}.")
+    kept = KeptAnswers() if kept is None else kept
     path = pathlib.Path(where)
     if where.startswith(("http://", "https://")):
         from kennen_tf.black_boxes.servers.opened import open_server
@@ -84,6 +85,8 @@ def open_black_box(
             token_variable=access.token_variable,
             timeout=access.timeout,
             signature=access.signature,
+            shapes=form.shapes,
+            note_sent=kept.note_sent,
         )
     elif path.exists():
         opened = _open_file(path, access.signature)

@@ -6,21 +6,33 @@ less. Whatever a server says in its refusals is passed on, shortened.
 """
 
 import json
-import os
-import pathlib
 import time
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import tenacity
 
+from kennen_tf.black_boxes.servers.refusals import (
+    is_loading,
+    pause_of,
+    shorten,
+    with_stop,
+    words_of,
+)
 from kennen_tf.vocabulary.errors import UserError
 
 _BUSY = (429, 502, 503, 504)
 _ATTEMPTS = 6
 _ATTEMPTS_BROKEN = 3  # Of 500: it may be a moment's, or for ever.
 _LONGEST_PAUSE = 120.0
-_MOST_TEXT = 200
+# Of these, nothing has come to the server.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def _nothing() -> None:
+    """Does nothing."""
 
 
 class Refused(Exception):
@@ -35,11 +47,24 @@ class Refused(Exception):
         self.text = text
 
 
+class Failed(UserError):
+    """A server fails (500 and on) whenever it is sent this."""
+
+
 class _Busy(Exception):
-    def __init__(self, reason: str, pause: float | None, attempts: int = _ATTEMPTS):
+    def __init__(
+        self,
+        reason: str,
+        pause: float | None = None,
+        attempts: int = _ATTEMPTS,
+        was_sent: bool = True,
+        kind: type[UserError] = UserError,
+    ):
         super().__init__(reason)
+        self.kind = kind
         self.pause = pause
         self.attempts = attempts
+        self.was_sent = was_sent
 
 
 class Client:
@@ -68,6 +93,9 @@ class Client:
         self.url = url
         self._first_pause = first_pause
         self._http = httpx.Client(headers=headers or {}, timeout=timeout)
+        # Its connections are kept open between requests, as long as it is there.
+        weakref.finalize(self, self._http.close)
+        self._answered: set[str] = set()  # URLs that did: what is there.
 
     def get(self, url: str) -> Any:
         """Returns what is at a URL, or None if there is nothing.
@@ -76,34 +104,51 @@ class Client:
             UserError: If the server cannot be reached or does not answer in JSON.
         """
         try:
-            return self._send("GET", url, None)
+            return self._send("GET", url, None, _nothing)
         except Refused:
             return None
 
-    def post(self, url: str, body: Any) -> Any:
+    def post(
+        self, url: str, body: Any, note_again: Callable[[], None] = _nothing
+    ) -> Any:
         """Sends JSON.
+
+        Args:
+            url: Where to.
+            body: What.
+            note_again: Called each time before it is sent again, though the server may
+                have taken it.
 
         Raises:
             Refused: If the server says 400 or 413.
+            Failed: If it says 500, or on, several times.
             UserError: If it refuses for another reason, cannot be reached after several
                 attempts, or does not answer in JSON.
         """
-        return self._send("POST", url, body)
+        return self._send("POST", url, body, note_again)
 
-    def _send(self, method: str, url: str, body: Any) -> Any:
+    def _send(
+        self, method: str, url: str, body: Any, note_again: Callable[[], None]
+    ) -> Any:
+        def note(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if isinstance(error, _Busy) and error.was_sent:
+                note_again()
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Busy),
             wait=self._pause,
             stop=_is_last,
+            before_sleep=note,
             sleep=time.sleep,
             reraise=True,
         )
         try:
             return retrying(self._send_once, method, url, body)
         except _Busy as error:
-            raise UserError(
+            raise error.kind(
                 f"{url} must answer. Received, after {error.attempts} attempts: "
-                f"{error}."
+                f"{with_stop(str(error))}"
             ) from error
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
@@ -119,101 +164,51 @@ class Client:
             response = self._http.request(method, url, content=content, headers=headers)
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
-            raise _Busy(reason, None) from error
+            was_sent = not isinstance(error, _NOT_SENT)
+            raise _Busy(reason, was_sent=was_sent) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise UserError(f"A URL is wanted. Received: {url} ({error}).") from error
-        status = response.status_code
-        if status in _BUSY:
-            raise _Busy(f"status {status}: {_words(response)}", _retry_after(response))
-        if status in (400, 404, 405, 413, 422):
-            if method == "POST" and status not in (400, 413):
-                raise UserError(f"{url} answers status {status}: {_words(response)}")
-            raise Refused(status, _words(response))
-        if status in (401, 403):
-            raise UserError(
-                f"{url} does not let us in (status {status}): {_words(response)} Give "
-                "a token with --token_variable, or headers with --headers."
-            )
-        if status >= 500:
-            reason = f"status {status}: {_words(response)}"
-            raise _Busy(reason, None, _ATTEMPTS_BROKEN)
-        if status != 200:
-            raise UserError(f"{url} answers status {status}: {_words(response)}")
+        self._check(url, method, response)
         try:
-            return json.loads(response.text)
+            content = json.loads(response.text)
         except ValueError as error:
             raise UserError(
-                f"{url} must answer in JSON. Received: {_shorten(response.text)}"
+                f"{url} must answer in JSON. Received: {shorten(response.text)}"
             ) from error
+        self._answered.add(url)
+        return content
+
+    def _check(self, url: str, method: str, response: httpx.Response) -> None:
+        """Raises what a server refuses by, if it does."""
+        status = response.status_code
+        if status == 200:
+            return
+        words = words_of(response)
+        reason = f"status {status}: {words}"
+        is_gone = status == 404 and url in self._answered  # It was started anew.
+        if status in _BUSY or is_gone or is_loading(status, words):
+            pause = pause_of(response)
+            if pause is not None and pause > _LONGEST_PAUSE:
+                raise UserError(
+                    f"{url} wants to be asked again in {pause:.0f} s. Received: "
+                    f"{with_stop(reason)}"
+                )
+            raise _Busy(reason, pause)
+        if status in (400, 413) or (status in (404, 405, 422) and method == "GET"):
+            raise Refused(status, words)
+        if status in (401, 403):
+            raise UserError(
+                f"{url} does not let us in (status {status}): {with_stop(words)} Give "
+                "a token with --token_variable, or headers with --headers."
+            )
+        if status >= 500 and status != 501:  # 501: it can not, and never will.
+            raise _Busy(reason, attempts=_ATTEMPTS_BROKEN, kind=Failed)
+        if response.has_redirect_location:
+            reason = f"status {status}, to {shorten(response.headers['Location'])}"
+            raise UserError(f"{url} is somewhere else. Received: {reason}")
+        raise UserError(f"{url} answers {with_stop(reason)}")
 
 
 def _is_last(state: tenacity.RetryCallState) -> bool:
     error = state.outcome.exception() if state.outcome else None
     return state.attempt_number >= getattr(error, "attempts", 1)
-
-
-def read_headers(path: str, token_variable: str) -> dict[str, str]:
-    """Reads what is sent with each request.
-
-    Args:
-        path: Of a file with a header a line, `Name: value`; "" for none.
-        token_variable: Name of an environment variable with a token; "" for none.
-
-    Raises:
-        UserError: If a line is no header, or there is no such file or variable. What is
-            in them is not told.
-    """
-    headers = {}
-    if path:
-        try:
-            lines = pathlib.Path(path).expanduser().read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"--headers must be a text file with a header a line. Received: {path} "
-                f"({getattr(error, 'strerror', None) or type(error).__name__})."
-            ) from error
-        for number, line in enumerate(lines, start=1):
-            name, separator, value = line.partition(":")
-            if line.strip() and not (separator and name.strip().isascii()):
-                raise UserError(
-                    f"{path}, line {number}: a header is `Name: value`. Received: a "
-                    "line of another form."
-                )
-            if line.strip():
-                headers[name.strip()] = value.strip()
-    if token_variable:
-        token = os.environ.get(token_variable, "")
-        if not token:
-            raise UserError(
-                "--token_variable must name an environment variable that holds a "
-                f"token. Received: {token_variable}, which is not set."
-            )
-        headers["Authorization"] = f"Bearer {token}"
-    return headers
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    text = response.headers.get("Retry-After", "")
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return None  # A date, or nothing: then ours.
-
-
-def _words(response: httpx.Response) -> str:
-    """Returns what a server says of an error."""
-    try:
-        content = response.json()
-    except ValueError:
-        content = response.text
-    if isinstance(content, dict):
-        for key in ("error", "detail", "message"):
-            if content.get(key):
-                content = content[key]
-                break
-    return _shorten(content if isinstance(content, str) else json.dumps(content))
-
-
-def _shorten(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}..."
