@@ -55,6 +55,8 @@ _FREE_FIELDS = (
     "checkpoint_every",
     "max_memory_mb",
 )
+# What recipes do that do not say so: those of before had no choice, and are the same.
+_RECIPE_DEFAULTS = {"divide": False}
 # Of a description, all but what it is.
 _PARTS = ("config", "recipe", "crafting", "fingerprints")
 
@@ -81,14 +83,18 @@ def describe(config: MetamodelConfig, info: QueryOutputsInfo) -> dict[str, Any]:
         config: Settings for the zoo that was queried; see `MetamodelConfig.for_zoo`.
         info: The query outputs.
     """
-    recipe = config.make_recipe(info.attributes)
+    recipe = {
+        name: value
+        for name, value in config.make_recipe(info.attributes).to_json().items()
+        if name not in _RECIPE_DEFAULTS or value != _RECIPE_DEFAULTS[name]
+    }
     crafting = config.make_crafting_recipe().to_json() if config.is_crafted else {}
     return {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "config": config.to_json(),
         # As JSON gives them back.
-        "recipe": json.loads(json.dumps(recipe.to_json())),
+        "recipe": json.loads(json.dumps(recipe)),
         "crafting": json.loads(json.dumps(crafting)),
         "fingerprints": {
             "query_outputs": info.fingerprint,

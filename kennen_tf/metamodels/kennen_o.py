@@ -103,7 +103,11 @@ def _fit_linear(job: Job) -> Trained:
     train, test = load_sides(job)
     recipe = job.config.make_recipe(job.table)
     models = linear.fit(
-        job.table, train.features, train.labels, is_balanced=recipe.balance > 0
+        job.table,
+        train.features,
+        train.labels,
+        is_balanced=recipe.balance > 0,
+        divides=recipe.divide,
     )
     return _end_fit(job, fitting.PairedModels(job.table, *models), train, test)
 

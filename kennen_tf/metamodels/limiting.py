@@ -1,0 +1,202 @@
+"""A trained metamodel learns its limits from classifiers that it has not seen.
+
+What is solved for says itself what it would answer without a combination. Of what is
+trained, a second one is, on some of the combinations, and asked about the others: that
+tells how far to trust the first, which learned from all of them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from kennen_tf.evaluation import conformal
+from kennen_tf.evaluation import limits as limits_lib
+from kennen_tf.evaluation.limits import Limits
+from kennen_tf.evaluation.novelty import Novelty
+from kennen_tf.metamodels.metrics import Side
+from kennen_tf.metamodels.recipes import features as features_lib
+from kennen_tf.metamodels.recipes import heads
+from kennen_tf.metamodels.recipes.temperature import find_temperature
+
+# Parts of the combinations; each is left out, or one, where that takes long.
+NUM_PARTS = 4
+_LEAST_PROBABILITY = 1e-12
+
+# From training entries and their combinations to a metamodel.
+Refit = Callable[[Side, Sequence[str]], keras.Model]
+# The same, and what it says of the entries left out.
+Solve = Callable[[Side], tuple[keras.Model, heads.LeftOut]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limited:
+    """A metamodel that knows its limits.
+
+    Attributes:
+        model: From features to probabilities, at full precision.
+        coarse: The same for coarser answers: of the same features.
+        limits: At full precision, and of each of `coarse`.
+    """
+
+    model: keras.Model
+    coarse: tuple[keras.Model, ...] = ()
+    limits: tuple[Limits, ...] = ()
+
+
+def limit(
+    model: keras.Model,
+    side: Side,
+    combination_ids: Sequence[str],
+    left_out: heads.LeftOut,
+) -> Limited:
+    """Adds what is known at full precision.
+
+    Args:
+        model: The metamodel.
+        side: Its training entries.
+        combination_ids: Theirs.
+        left_out: What it says of entries that it has not seen.
+    """
+    own = _learn(*limits_lib.FULL, side, combination_ids, left_out)
+    return Limited(model=model, limits=(own,))
+
+
+def add_coarse(
+    limited: Limited, side: Side, combination_ids: Sequence[str], solve: Solve
+) -> Limited:
+    """Adds metamodels for coarser answers, solved for anew.
+
+    Args:
+        limited: What is known at full precision.
+        side: Training entries; features are log-probabilities.
+        combination_ids: Theirs.
+        solve: Makes a metamodel of a recipe.
+    """
+    models, known = [], list(limited.limits)
+    for resolution, floor in limits_lib.COARSE:
+        coarse = dataclasses.replace(
+            side,
+            features=limits_lib.coarsen(side.features, floor).astype(np.float32),
+        )
+        model, left_out = solve(coarse)
+        models.append(_read_coarsely(model, floor))
+        known.append(_learn(resolution, floor, coarse, combination_ids, left_out))
+    return dataclasses.replace(limited, coarse=tuple(models), limits=tuple(known))
+
+
+def leave_out(
+    refit: Refit, side: Side, combination_ids: Sequence[str], num_parts: int
+) -> heads.LeftOut:
+    """Asks metamodels that are trained without a part of the combinations about it.
+
+    Args:
+        refit: Trains one.
+        side: Training entries.
+        combination_ids: Theirs.
+        num_parts: How many of the `NUM_PARTS` are left out, one after the other.
+    """
+    ids, cluster = np.unique(np.asarray(combination_ids), return_inverse=True)
+    # Dealt in an order that has nothing to do with the names.
+    parts = (np.random.default_rng(0).permutation(len(ids)) % NUM_PARTS)[cluster]
+    left_out: heads.LeftOut = {}
+    for part in range(num_parts):
+        is_out = parts == part
+        if is_out.all() or not is_out.any():
+            continue
+        others = Side(
+            side.features[~is_out],
+            {name: own[~is_out] for name, own in side.labels.items()},
+        )
+        model = refit(others, list(np.asarray(combination_ids)[~is_out]))
+        answers = answer(model, side.features[is_out])
+        for name, own in answers.items():
+            nobody = np.full((len(side), own.shape[1]), np.nan)
+            left_out.setdefault(name, nobody)[is_out] = own
+    return left_out
+
+
+def calibrate(
+    model: keras.Model, labels: heads.Labels, left_out: heads.LeftOut
+) -> tuple[keras.Model, heads.LeftOut]:
+    """Takes probabilities to the powers that make the truth likeliest.
+
+    It changes which value is likeliest nowhere. Values count alike.
+
+    Args:
+        model: A metamodel.
+        labels: Of its training entries.
+        left_out: What it says of those that it has not seen.
+
+    Returns:
+        The metamodel with layers added, and what it says of them then.
+    """
+    answers, after = {}, {}
+    for name, output in model.output.items():
+        power = 1.0
+        if name in left_out:
+            power = _find_power(labels[name], left_out[name])
+            raised = np.maximum(left_out[name], _LEAST_PROBABILITY) ** power
+            after[name] = raised / raised.sum(axis=1, keepdims=True)
+        logs = keras.ops.log(keras.ops.maximum(output, _LEAST_PROBABILITY))
+        scaled = keras.layers.Rescaling(power, name=f"{name}_power")(logs)
+        answers[name] = keras.layers.Softmax(name=f"{name}_calibrated")(scaled)
+    return keras.Model(model.input, answers, name=model.name), after
+
+
+def answer(
+    model: keras.Model, features: npt.NDArray[np.float32]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Returns what a metamodel says of features, probabilities by attribute."""
+    return {
+        name: features_lib.call(keras.Model(model.input, output), features)
+        for name, output in model.output.items()
+    }
+
+
+def select(left_out: heads.LeftOut, is_honest: npt.NDArray[np.bool_]) -> heads.LeftOut:
+    """Forgets what is said of entries that had a part in the making otherwise."""
+    return {
+        name: np.where(is_honest[:, np.newaxis], own, np.nan)
+        for name, own in left_out.items()
+    }
+
+
+def _find_power(
+    labels: npt.NDArray[np.integer], left_out: npt.NDArray[np.floating]
+) -> float:
+    asked = (labels >= 0) & np.isfinite(left_out).all(axis=1)
+    if not asked.any():
+        return 1.0
+    own, places = np.unique(labels[asked], return_inverse=True)
+    weights = 1 / np.bincount(places)[places]
+    logs = np.log(np.maximum(left_out[asked], _LEAST_PROBABILITY))
+    return find_temperature(logs, labels[asked], weights, np.zeros(logs.shape[1]))
+
+
+def _read_coarsely(model: keras.Model, floor: float) -> keras.Model:
+    """Returns a metamodel of log-probabilities that has a floor added first."""
+    inputs = keras.Input(model.input_shape[1:], name="features")
+    read = keras.ops.log(keras.ops.exp(inputs) + floor)
+    return keras.Model(inputs, model(read), name=f"{model.name}_coarse")
+
+
+def _learn(
+    resolution: float,
+    floor: float,
+    side: Side,
+    combination_ids: Sequence[str],
+    left_out: heads.LeftOut,
+) -> Limits:
+    thresholds = {
+        name: conformal.find_thresholds(own, side.labels[name], combination_ids)
+        for name, own in left_out.items()
+    }
+    return Limits(
+        resolution=resolution,
+        floor=floor,
+        thresholds={n: tuple(map(float, own)) for n, own in thresholds.items()},
+        novelty=Novelty.fit(side.features.astype(np.float64), combination_ids),
+    )
