@@ -109,12 +109,13 @@ def measure_all(
         if known.any():
             read = own[known]
             is_right = read.argmax(axis=1) == labels[name][known]
-            parts.append((read.max(axis=1), is_right, names[known]))
-            by_attribute[name] = measure(*parts[-1])
+            confidence = read.max(axis=1)
+            parts.append((confidence, is_right, names[known]))
+            by_attribute[name] = measure(confidence, is_right, names[known].tolist())
     if not parts:
         return None, {}
     confidence, is_right, cluster = map(np.concatenate, zip(*parts, strict=True))
-    return measure(confidence, is_right, cluster), by_attribute
+    return measure(confidence, is_right, cluster.tolist()), by_attribute
 
 
 def _variance_of_mean(gap: FloatArray, cluster: npt.NDArray[np.integer]) -> float:

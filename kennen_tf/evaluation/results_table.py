@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from kennen_tf.evaluation import describing, paper, printing
+from kennen_tf.evaluation import describing, limit_scores, paper, printing
 from kennen_tf.evaluation.results import Results
 
 
@@ -76,6 +76,7 @@ def results_notes(document: Mapping[str, Any]) -> list[str]:
             "Where the count is lower, the value of the other test classifiers is not "
             "known, and they count neither as right nor as wrong."
         )
+    notes += limit_scores.notes(document)
     averaged = [a.name for a in results.scored] if len(results.named) > 1 else []
     return notes + describing.paper_notes(document, averaged)
 

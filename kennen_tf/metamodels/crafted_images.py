@@ -25,6 +25,8 @@ class CraftedImages:
         labels: Of the training entries; for each attribute, `(entries,)`.
         combination_ids: Of the training entries.
         starts: Where the images begin.
+        is_held_out: Which training entries the images do not descend through,
+            `(entries,)`.
     """
 
     def __init__(self, run: CraftedRun):
@@ -35,7 +37,7 @@ class CraftedImages:
         self.labels = run.info.labels(run.train_entries)
         self.combination_ids = [e.combination_id for e in run.train_entries]
         self._bank = run.open_bank()
-        self._is_held_out = self._draw_held_out()
+        self.is_held_out = self._draw_held_out()
         self.starts = self._make_starts()
         self._descent = Descent(
             self._recipe,
@@ -43,7 +45,7 @@ class CraftedImages:
             run.train_entries,
             self.starts.pixels,
             config.seed,
-            skip=self._is_held_out,
+            skip=self.is_held_out,
             # Of the starts, validation images alone have an index.
             keep=(self.starts.indices >= 0) & self._recipe.keeps_validation,
         )
@@ -57,7 +59,7 @@ class CraftedImages:
     def queries(self) -> QueryInputs:
         """Returns the images as they are sent."""
         descent = self._descent
-        is_judged = self._is_held_out.any()
+        is_judged = self.is_held_out.any()
         images = round_to_bytes(descent.best_images if is_judged else descent.images)
         return dataclasses.replace(self.starts, images=images)
 
@@ -122,9 +124,9 @@ class CraftedImages:
 
     def _judge(self) -> None:
         """Tells the descent how good the images are, for entries held out from it."""
-        if self._is_held_out.any():
+        if self.is_held_out.any():
             outputs = self.ask(self._descent.images)
-            error = self.make_left_out_loss().held_out_error(outputs, self._is_held_out)
+            error = self.make_left_out_loss().held_out_error(outputs, self.is_held_out)
             self._descent.judge(error)
 
     def _evaluate(self, epoch: int, loss: NamingLoss, log: MetricsLog) -> None:

@@ -6,24 +6,32 @@ tells how far to trust the first, which learned from all of them.
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.configs.recipes import Recipe, SolvedRecipe
 from kennen_tf.evaluation import conformal
 from kennen_tf.evaluation import limits as limits_lib
 from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.novelty import Novelty
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import features as features_lib
-from kennen_tf.metamodels.recipes import heads
+from kennen_tf.metamodels.recipes import fitting, heads, solving
 from kennen_tf.metamodels.recipes.temperature import find_temperature
+from kennen_tf.vocabulary.seeds import derive_seed
+from pipelines import query_outputs
 
 # Parts of the combinations; each is left out, or one, where that takes long.
 NUM_PARTS = 4
 _LEAST_PROBABILITY = 1e-12
+# Never written: what takes as long as the training itself starts anew.
+_NO_CHECKPOINT = pathlib.Path("none.npz")
 
 # From training entries and their combinations to a metamodel.
 Refit = Callable[[Side, Sequence[str]], keras.Model]
@@ -44,6 +52,112 @@ class Limited:
     model: keras.Model
     coarse: tuple[keras.Model, ...] = ()
     limits: tuple[Limits, ...] = ()
+
+
+def limit_solved(
+    recipe: SolvedRecipe,
+    table: AttributeTable,
+    model: keras.Model,
+    side: Side,
+    combination_ids: Sequence[str],
+    left_out: heads.LeftOut,
+    *,
+    reads_all: bool,
+    is_honest: npt.NDArray[np.bool_] | None = None,
+) -> Limited:
+    """Finds the limits of what was solved for.
+
+    Args:
+        recipe: How.
+        table: The attributes.
+        model: The metamodel.
+        side: Its training entries.
+        combination_ids: Theirs.
+        left_out: What it says of each without its combination.
+        reads_all: Whether features are log-probabilities: only then coarser answers are
+            read otherwise.
+        is_honest: Which entries had no part in the making of the queries,
+            `(entries,)`; None: all.
+    """
+
+    def settle(
+        model: keras.Model, left_out: heads.LeftOut
+    ) -> tuple[keras.Model, heads.LeftOut]:
+        if is_honest is None:  # The temperature is right already.
+            return model, left_out
+        honest = select(left_out, is_honest)
+        return calibrate(model, side.labels, honest)
+
+    def solve(coarse: Side) -> tuple[keras.Model, heads.LeftOut]:
+        said: heads.LeftOut = {}
+        answering, _ = solving.fit(
+            recipe, table, coarse.features, coarse.labels, combination_ids, said
+        )
+        return settle(answering, said)
+
+    model, left_out = settle(model, left_out)
+    limited = limit(model, side, combination_ids, left_out)
+    if not reads_all:
+        return limited
+    return add_coarse(limited, side, combination_ids, solve)
+
+
+def limit_refitted(
+    refit: Refit,
+    model: keras.Model,
+    side: Side,
+    combination_ids: Sequence[str],
+    num_parts: int = 1,
+) -> Limited:
+    """Finds the limits of what is trained, by training again; see `leave_out`."""
+    left_out = leave_out(refit, side, combination_ids, num_parts)
+    model, left_out = calibrate(model, side.labels, left_out)
+    return limit(model, side, combination_ids, left_out)
+
+
+def limit_trained(
+    recipe: Recipe,
+    table: AttributeTable,
+    model: keras.Model,
+    side: Side,
+    combination_ids: Sequence[str],
+    seed: int,
+) -> Limited:
+    """Finds the limits of an MLP, by training another; see `leave_out`.
+
+    Args:
+        recipe: How it was trained; its groups are those of the table.
+        table: The attributes.
+        model: The metamodel.
+        side: Its training entries.
+        combination_ids: Theirs.
+        seed: Root seed of the training.
+    """
+
+    def refit(others: Side, _: Sequence[str]) -> keras.Model:
+        trainer = fitting.Trainer.start(
+            recipe,
+            table,
+            others.features,
+            others.labels,
+            seed=seed,
+            strategy=tf.distribute.get_strategy(),
+            checkpoint_path=_NO_CHECKPOINT,
+        )
+
+        def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
+            return query_outputs.make_array_dataset(
+                others.features,
+                others.labels,
+                batch_size=batch_size,
+                shuffle_seed=derive_seed(seed, "order of training"),
+                first_epoch=first_epoch,
+            )
+
+        trainer.fit(make_stream, [])
+        return trainer.answering
+
+    return limit_refitted(refit, model, side, combination_ids)
 
 
 def limit(

@@ -124,7 +124,7 @@ def solve(
     if combination_ids is not None:
         folds = _deal(places, np.asarray(combination_ids)[known])
         answers = _answer_left_out(among, places, folds, recipe)
-        is_asked = np.isfinite(answers).all(axis=1)
+        is_asked = ~np.isnan(answers[:, 0])
         if is_asked.any():
             temperature = find_temperature(
                 answers[is_asked], places[is_asked], weights[is_asked], bias[seen]
