@@ -35,9 +35,9 @@ def score(
     Returns:
         Plain values for `results.json`: "calibration", of all answers and of each
         attribute, and, with limits, "coverage", the share of the entries whose value is
-        not ruled out, "plausible", the mean share of values that are not, "cannot_tell",
-        the share of entries of which none is, each with that of "attributes"; and
-        "false_alarms", the share of entries that are called strange.
+        not ruled out, "plausible", the mean share of values that are not, and
+        "cannot_tell", the share of entries of which none is, each with that of
+        "attributes"; and "false_alarms", the share of entries that are called strange.
     """
     whole, by_attribute = calibration.measure_all(
         labels, probabilities, combination_ids

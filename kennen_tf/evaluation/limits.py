@@ -32,7 +32,7 @@ _MAKE_WITH = "python -m kennen_tf.train_metamodel"
 # resolution: 98 to 99%, 99, 98 to 99.7 and (3 decimals) 96 to 99. One floor for all
 # would cost 4 to 6 points of accuracy at full precision.
 FULL = (0.0, 0.0)
-COARSE = ((1e-6, 1e-6), (1e-5, 1e-4), (1e-4, 1e-3), (1.0, 1e-2))
+COARSE = ((1e-6, 1e-6), (1e-5, 1e-4), (1e-4, 1e-3), (1e-2, 1e-2))
 # What is finer is float32, and read in full.
 _FINEST = 1e-9
 
@@ -43,7 +43,7 @@ class Limits:
 
     Attributes:
         resolution: Coarsest step between answers that the level is for; 0: full
-            precision.
+            precision. The last level is for all that are coarser, too.
         floor: Added to probabilities.
         thresholds: Of each attribute, the probability of each value, `(values,)`, below
             which it is ruled out; see `conformal.find_thresholds`.
