@@ -228,10 +228,12 @@ RECIPES: dict[str, AnyRecipe] = {
         epochs=60,
         compile_with_xla=True,
     ),
+    # Division takes machines from 79.1 to 80.3%, ridge from 75.8 to 80.2% (500 entries
+    # of digits_net, combinations left out, three seeds).
     # From 1 to 100, a cost makes no difference of more than two points on the small
     # families of classifiers: with few entries, the margin is as good as hard.
-    "svm": SvmRecipe(cost=10.0),
-    "ridge": RidgeRecipe(penalty=1.0),
+    "svm": SvmRecipe(divide=True, cost=10.0),
+    "ridge": RidgeRecipe(divide=True, penalty=1.0),
     # Paper, section 4, and where it is silent its code; but the heads are trained.
     "paper": Recipe(
         hidden_units=(1000, 1000),

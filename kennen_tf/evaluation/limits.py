@@ -113,7 +113,11 @@ def load(folder: pathlib.Path) -> tuple[Limits, ...]:
     document = artifacts.read_json(path, wanted=KIND, make_with=_MAKE_WITH)
     artifacts.check_schema(document, SCHEMA_VERSION, path)
     try:
-        with np.load(folder / NOVELTY_NAME, allow_pickle=False) as stored:
+        # NumPy leaves what it cannot read open, if it opens it.
+        with (
+            open(folder / NOVELTY_NAME, "rb") as file,
+            np.load(file, allow_pickle=False) as stored,
+        ):
             arrays: dict[str, dict[str, npt.NDArray[np.floating]]] = {}
             for key in stored.files:
                 place, _, name = key.partition(".")

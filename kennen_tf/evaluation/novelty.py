@@ -26,6 +26,8 @@ NUM_DIRECTIONS = 20
 NUM_FOLDS = 10
 _DEVIATION_FLOOR = 0.1
 _LEAST_SCALE = 1e-3
+# As a share of the least sharpness of the zoo.
+_FLAT = 0.1
 
 Array = npt.NDArray[np.floating]
 
@@ -70,14 +72,13 @@ class _Cloud:
         scale = np.sqrt(np.where(variance > 0, variance, 1.0))
         standardized = (shapes - center) / scale
         count = min(NUM_DIRECTIONS, min(shapes.shape) - 2)
-        if count < 1:
+        if count < 1 or np.abs(standardized).max() < _LEAST_SCALE:
             return cls(center, scale, np.zeros((shapes.shape[1], 0)))
         # From a fixed start, so that the same zoo gives the same directions.
-        _, sizes, axes = linalg.svds(
-            standardized, k=count, v0=np.ones(min(shapes.shape)), solver="arpack"
-        )
+        start = np.random.default_rng(0).normal(size=min(shapes.shape))
+        _, sizes, axes = linalg.svds(standardized, k=count, v0=start, solver="arpack")
         deviations = sizes / np.sqrt(len(shapes))
-        varies = deviations > 1e-6 * deviations.max(initial=1e-30)
+        varies = deviations > _LEAST_SCALE * deviations.max()
         return cls(center, scale, (axes[varies].T / deviations[varies]))
 
     def distance(self, shapes: Array) -> Array:
@@ -134,6 +135,9 @@ class Novelty:
             outputs: As those of `fit`.
         """
         distances = self.cloud.distance(find_shape(outputs))
+        # Answers that set no classes apart have no shape, and lie in the middle of all.
+        is_flat = find_sharpness(outputs) < _FLAT * self.sharpness[0]
+        distances = np.where(is_flat, np.inf, distances)
         return conformal.find_p_values(distances, self.distances, self.weights)
 
     def sharpness_ranks(self, outputs: Array) -> Array:
