@@ -26,8 +26,10 @@ NUM_DIRECTIONS = 20
 NUM_FOLDS = 10
 _DEVIATION_FLOOR = 0.1
 _LEAST_SCALE = 1e-3
-# As a share of the least sharpness of the zoo.
-_FLAT = 0.1
+# Answers that hardly depend on the query: their spread as a share of the zoo's least.
+_CONSTANT = 0.5
+# Beside what `_Cloud` holds.
+_SAVED = ("distances", "weights", "sharpness", "least_spread")
 
 Array = npt.NDArray[np.floating]
 
@@ -50,6 +52,12 @@ def find_shape(outputs: Array) -> Array:
     centered = outputs - outputs.mean(axis=-1, keepdims=True)
     shape = centered / find_sharpness(outputs)[:, np.newaxis, np.newaxis]
     return shape.reshape(len(outputs), -1)
+
+
+def find_spread(outputs: Array) -> Array:
+    """Returns how far shapes differ over the queries, `(entries,)`, in [0, 1]."""
+    shapes = find_shape(outputs).reshape(outputs.shape)
+    return np.sqrt(np.mean((shapes - shapes.mean(axis=1, keepdims=True)) ** 2, (1, 2)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,12 +103,14 @@ class Novelty:
         distances: Of those left out, sorted, `(entries,)`.
         weights: How much each of them counts; see `conformal.share_weights`.
         sharpness: Of the zoo's classifiers, sorted, `(entries,)`.
+        least_spread: Of the zoo's classifiers; see `find_spread`.
     """
 
     cloud: _Cloud
     distances: Array
     weights: Array
     sharpness: Array
+    least_spread: float
 
     @classmethod
     def fit(cls, outputs: Array, combination_ids: Sequence[str]) -> "Novelty":
@@ -126,6 +136,7 @@ class Novelty:
             distances[order],
             weights[order],
             np.sort(find_sharpness(outputs)),
+            float(find_spread(outputs).min()),
         )
 
     def p_values(self, outputs: Array) -> Array:
@@ -135,9 +146,9 @@ class Novelty:
             outputs: As those of `fit`.
         """
         distances = self.cloud.distance(find_shape(outputs))
-        # Answers that set no classes apart have no shape, and lie in the middle of all.
-        is_flat = find_sharpness(outputs) < _FLAT * self.sharpness[0]
-        distances = np.where(is_flat, np.inf, distances)
+        # They may lie in the middle of all.
+        is_constant = find_spread(outputs) < _CONSTANT * self.least_spread
+        distances = np.where(is_constant, np.inf, distances)
         return conformal.find_p_values(distances, self.distances, self.weights)
 
     def sharpness_ranks(self, outputs: Array) -> Array:
@@ -149,12 +160,12 @@ class Novelty:
         """Returns what `from_arrays` takes, for an .npz file."""
         arrays = {
             **dataclasses.asdict(self.cloud),
-            **{n: getattr(self, n) for n in ("distances", "weights", "sharpness")},
+            **{n: getattr(self, n) for n in _SAVED},
         }
         return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "Novelty":
         of_cloud = (arrays[n] for n in ("center", "scale", "directions"))
-        others = (arrays[n] for n in ("distances", "weights", "sharpness"))
-        return cls(_Cloud(*of_cloud), *others)
+        *others, least_spread = (arrays[n] for n in _SAVED)
+        return cls(_Cloud(*of_cloud), *others, float(least_spread))
