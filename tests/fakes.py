@@ -168,8 +168,11 @@ def write_query_outputs(
     num_shards: int = 4,
     share: float = 0.5,
     shuffled: bool = False,
+    table: AttributeTable = TABLE,
 ) -> list[QueriedEntry]:
     """Writes whole query outputs without a zoo, as query_zoo would.
+
+    A `table` of fewer attributes makes smaller networks, which compile sooner.
 
     With `shuffled`, each entry has the outputs of another one, drawn at random: labels
     shuffled over classifiers, so that what is planted tells nothing.
@@ -195,7 +198,7 @@ def write_query_outputs(
             work,
             config,
             make_query_inputs(num_queries, seed),
-            TABLE,
+            table,
             NUM_CLASSES,
             entries,
             lambda entry: make_probabilities(

@@ -29,7 +29,7 @@ class CraftingRecipe(base.Config):
             training entries). kennen-i has images only.
         objective: What images of kennen-io are to make small, one of `OBJECTIVES`:
             the loss of the metamodel as it is, or of a reader fitted anew at each
-            step, on entries that it was not fitted to; see `objectives.py`.
+            step, on entries that it was not fitted to; see `metamodels/crafting`.
         held_out_share: Of the objective "left-out": share of the training entries
             that images do not descend through. The images of the epoch that is best
             for these are kept.

@@ -15,13 +15,13 @@ from kennen_tf.queries import query_inputs, records
 from kennen_tf.queries.query_inputs import QueryInputs
 
 HOMEPAGE = "https://openreview.net/forum?id=BydjJte0-"
-CITATION = """\
+_CITATION = """\
 @inproceedings{oh2018reverse,
   title     = {Towards Reverse-Engineering Black-Box Neural Networks},
   author    = {Seong Joon Oh and Max Augustin and Bernt Schiele and Mario Fritz},
   booktitle = {International Conference on Learning Representations (ICLR)},
   year      = {2018},
-  url       = {https://openreview.net/forum?id=BydjJte0-},
+  url       = {%s},
 }
 """
 
@@ -64,7 +64,7 @@ def write(
         filename_template=records.FILENAME_TEMPLATE,
         check_data=False,
         description=describe(table, queries, num_classes),
-        citation=CITATION,
+        citation=_CITATION % HOMEPAGE,
         homepage=HOMEPAGE,
     )
 

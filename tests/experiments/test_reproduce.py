@@ -23,12 +23,19 @@ from matplotlib.figure import Figure
 
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
+from kennen_tf.configs.recipes import EVERY, RECIPES
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.designs import mnist_table
 from kennen_tf.evaluation import figures
 from kennen_tf.experiments import num_queries, num_train, readers, table2
 from kennen_tf.experiments.shared import runs as runs_lib
-from kennen_tf.metamodels import crafted_run, kennen_io, kennen_o, making, metrics
+from kennen_tf.metamodels import (
+    crafted_images,
+    crafted_run,
+    kennen_o,
+    making,
+    metrics,
+)
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.recipes import checkpoints
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -44,6 +51,18 @@ pytestmark = pytest.mark.long
 # Whose figures are drawn on pages, with runs that were refused among them. Those of all
 # are made, and `test_experiments_of_tables` looks at how they are laid out.
 DRAWN = ("table2", "num-queries", "crafted")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks():
+    """Has MLPs of few units, and one network for all attributes; kernels stay."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("mlp", "paper"):
+            small = dataclasses.replace(
+                RECIPES[name], groups=((EVERY,),), hidden_units=(16, 16)
+            )
+            patch.setitem(RECIPES, name, small)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,7 +88,7 @@ def few_figures():
         patch.setattr(crafted_run, "figures", nothing)
         # What stands below images in a figure.
         patch.setattr(
-            kennen_io._Training,
+            crafted_images.CraftedImages,
             "_score_images",
             lambda training, answers: [0.0] * answers.shape[1],
         )
@@ -438,7 +457,7 @@ def test_query_outputs_of_another_zoo_are_refused(planted, tmp_path):
 def test_a_run_is_the_metamodel_that_train_metamodel_makes(
     method, recipe, planted, tmp_path
 ):
-    runs = open_runs(make_config(planted, tmp_path / "r", epochs=5))
+    runs = open_runs(make_config(planted, tmp_path / "r", epochs=2))
     # The second has the compiled step of the first.
     first = runs.make_config("kennen-o", 0, recipe=recipe)
     configs = [first, runs.make_config(method, 1, recipe=recipe)]
@@ -462,9 +481,9 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     method, planted, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(kennen_o, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    config = make_config(planted, tmp_path / "r", epochs=8)
+    config = make_config(planted, tmp_path / "r", epochs=10)
     settings = {"method": method, "seed": 0, "recipe": "mlp"}
-    whole = open_runs(make_config(planted, tmp_path / "whole", epochs=8))
+    whole = open_runs(make_config(planted, tmp_path / "whole", epochs=10))
     [expected] = whole.train("test", [whole.make_config(**settings)])
     done = []
     save_checkpoint = checkpoints.save
@@ -472,7 +491,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     def save_and_stop(path, model, epoch):
         save_checkpoint(path, model, epoch)
         done.append(epoch)
-        if epoch == 3:
+        if epoch == 5:
             raise Stopped
 
     runs = open_runs(config)
@@ -480,7 +499,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
         patch.setattr(checkpoints, "save", save_and_stop)
         with pytest.raises(Stopped):
             runs.train("test", [runs.make_config(**settings)])
-    assert done[-1] == 3
+    assert done[-1] == 5
     done.clear()
     monkeypatch.setattr(
         checkpoints,
@@ -489,7 +508,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     )
     runs = open_runs(config)
     [run] = runs.train("test", [runs.make_config(**settings)])
-    assert min(done) > 3  # It did not begin anew.
+    assert min(done) > 5  # It did not begin anew.
     for key in ("attributes", "average", "num_train"):
         assert run.document[key] == expected.document[key]
     assert not (run.folder / "checkpoints").exists()

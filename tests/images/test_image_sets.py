@@ -214,6 +214,7 @@ def test_other_folders_are_classes_in_sorted_order(tmp_path):
         check_labels(images, 4)
 
 
+@pytest.mark.long
 def test_the_digits_are_rgb(tmp_path):
     images = load_image_set("mnist", image_size=32, num_images=5, seed=3)
     assert images.pixels.shape == (5, 32, 32, 3)
@@ -314,6 +315,7 @@ def declare(tfds, monkeypatch, splits, label=None):
     monkeypatch.setattr(tfds, "builder", lambda name: Offline())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("splits", "part"),
     [(["train", "test", "validation"], 2), (["train", "test"], 1), (["train"], 0)],
@@ -333,6 +335,7 @@ def test_a_tfds_set_is_read_from_the_right_split(tfds, monkeypatch, splits, part
         np.testing.assert_array_equal(pixels, images.pixels[index])
 
 
+@pytest.mark.long
 def test_a_tfds_set_without_the_right_split_or_features_is_refused(tfds, monkeypatch):
     declare(tfds, monkeypatch, ["train", "other"])
     with pytest.raises(UserError, match=r"only one. Received: \['other', 'train'\]"):

@@ -41,6 +41,7 @@ def test_a_model_saved_twice_is_one(tmp_path):
     assert len(found) == 16
 
 
+@pytest.mark.long
 def test_names_compilation_and_freezing_do_not_matter(fingerprint_of):
     wanted = fingerprint_of(make_model())
     assert fingerprint_of(make_model(names=("relu", "softmax"))) == wanted

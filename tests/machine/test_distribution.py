@@ -34,7 +34,8 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def query_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("queries")
-    fakes.write_query_outputs(folder, 120, 24, planted=True)
+    table = fakes.TABLE.select(["act", "alg"])
+    fakes.write_query_outputs(folder, 120, 24, planted=True, table=table)
     return str(folder)
 
 

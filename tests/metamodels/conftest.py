@@ -1,10 +1,11 @@
 """What tests of metamodels share: jobs with shared steps, figures that nobody draws."""
 
 import base64
+import contextlib
 
 import pytest
 
-from kennen_tf.evaluation import figures
+from kennen_tf.evaluation import figures, result_figures, training_figures
 
 # One black pixel.
 PNG = base64.b64decode(
@@ -20,10 +21,44 @@ def undrawn(monkeypatch):
     To draw them takes as long as a small training. Those of fixtures, which are set up
     before, are drawn.
     """
-    for name in ("confusion_figure", "contact_sheet", "curves_figure"):
-        monkeypatch.setattr(figures, name, lambda *arguments: None)
+    for module, name in (
+        (result_figures, "confusion_figure"),
+        (training_figures, "contact_sheet"),
+        (training_figures, "curves_figure"),
+    ):
+        monkeypatch.setattr(module, name, lambda *arguments: None)
     monkeypatch.setattr(figures, "png_bytes", lambda figure: PNG)
     monkeypatch.setattr(figures, "save_png", lambda figure, path: path.write_bytes(PNG))
+
+
+@contextlib.contextmanager
+def running_eagerly():
+    """Runs steps as they are: compiling one takes longer than the few of a test."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def eager():
+    """Has a test run steps as they are."""
+    with running_eagerly():
+        yield
+
+
+@pytest.fixture(scope="module")
+def train_eagerly(train):
+    """Trains as `train` does, for fixtures of tests that are `eager`."""
+
+    def train_so(config):
+        with running_eagerly():
+            return train(config)
+
+    return train_so
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
-from kennen_tf.evaluation.reporting import read_results
+from kennen_tf.evaluation.results import read_results
 from kennen_tf.evaluation.scores import class_balanced_accuracy
 from kennen_tf.metamodels import jobs, making, metrics
 from kennen_tf.metamodels.recipes import linear, solving

@@ -33,7 +33,11 @@ from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
 from pipelines import query_outputs
 
-pytestmark = pytest.mark.long
+pytestmark = [
+    pytest.mark.long,
+    # Functions of datasets are compiled all the same.
+    pytest.mark.filterwarnings("ignore:Even though the `tf.config.*eagerly"),
+]
 
 METHODS = ("kennen-i", "kennen-io")
 
@@ -220,7 +224,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
 
 
 @pytest.fixture(scope="module")
-def of_many_phases(planted, train, tmp_path_factory):
+def of_many_phases(planted, train_eagerly, tmp_path_factory):
     config = make_config(
         planted,
         tmp_path_factory.mktemp("phases") / "whole",
@@ -229,14 +233,14 @@ def of_many_phases(planted, train, tmp_path_factory):
         epochs=2,
         image_epochs=1,
     )
-    train(config)
+    train_eagerly(config)
     return config
 
 
 # Metamodel and images twice each, then the metamodel once.
 @pytest.mark.parametrize("stop_at", [1, 2, 4])
 def test_so_does_one_of_many_phases(
-    stop_at, of_many_phases, train, tmp_path, monkeypatch, undrawn
+    stop_at, of_many_phases, train, tmp_path, monkeypatch, undrawn, eager
 ):
     stopped = dataclasses.replace(of_many_phases, metamodel_dir=str(tmp_path / "m"))
     train_and_stop(train, stopped, stop_at, monkeypatch)
@@ -387,9 +391,9 @@ def _members(entry_id):
     ],
 )
 def test_other_recipes_representations_and_attributes(
-    method, settings, planted, train, tmp_path, undrawn
+    method, settings, planted, train, tmp_path, undrawn, eager
 ):
-    config = make_config(planted, tmp_path / "m", method, **settings)
+    config = make_config(planted, tmp_path / "m", method, **{"epochs": 3, **settings})
     train(config)
     named = {name for name, row in score(tmp_path / "m").items() if row["accuracy"]}
     assert "alg" in named

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from kennen_tf.configs.evaluation import EvaluationConfig
-from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.metamodels import RECIPES, MetamodelConfig
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.evaluate_metamodel import evaluate_metamodel
@@ -94,6 +94,8 @@ def test_a_resumed_training_that_xla_compiles_ends_there_too(
     small, train, tmp_path, monkeypatch, undrawn
 ):
     monkeypatch.setattr(fitting, "_LEAST_STEPS_FOR_XLA", 0)
+    small_recipe = dataclasses.replace(RECIPES["mlp"], hidden_units=(16,), members=1)
+    monkeypatch.setitem(RECIPES, "mlp", small_recipe)
     own = {"compiled": fitting.CompiledModels()}
     train(resumable(small, tmp_path / "whole"), **own)
     config = resumable(small, tmp_path / "stopped")
@@ -123,7 +125,9 @@ def train_and_stop(train, config, stop_after, monkeypatch, **settings):
 
 
 def test_a_killed_training_is_resumed(small, train, tmp_path, undrawn):
-    config = resumable(small, tmp_path / "killed", epochs=80, checkpoint_every=2)
+    config = resumable(
+        *(small, tmp_path / "killed"), epochs=80, checkpoint_every=2, evaluate_every=20
+    )
     flags = [f"--{n}={v}" for n, v in config.to_json().items() if n != "resume"]
     command = [sys.executable, "-m", "kennen_tf.train_metamodel", *flags]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

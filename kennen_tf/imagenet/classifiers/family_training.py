@@ -10,20 +10,15 @@ A classifier is whole once its line is there and its file is as the line says.
 """
 
 import dataclasses
-import multiprocessing
-import os
+import functools
 import pathlib
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from kennen_tf.configs.families import FamiliesConfig
 from kennen_tf.machine import processors, worker_pool
 from kennen_tf.vocabulary import artifacts
-from kennen_tf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from kennen_tf.imagenet.classifiers.small_families import (
@@ -86,82 +81,39 @@ def train_all(
     """
     num_cores = processors.available_cores()
     num_workers = min(config.workers or num_cores, len(classifiers))
-    # One thread each, if there is no core to spare: small nets do not fill two.
-    threads = max(1, num_cores // max(1, num_workers))
-    context = multiprocessing.get_context("spawn")
-    tasks = context.SimpleQueue()
-    for task in [*classifiers, *[None] * num_workers]:
-        tasks.put(task)
-    processes, connections = [], []
-    try:
-        for index in range(num_workers):
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_work,
-                # No class of a module that loads TensorFlow: the worker would load it
-                # when it starts, before its messages are silenced.
-                args=(theirs, tasks, index, threads, vars(images), config),
-                daemon=True,
-            )
-            process.start()
-            theirs.close()
-            processes.append(process)
-            connections.append(ours)
-        while connections:
-            for ready in connection.wait(connections):
-                message = _receive(ready)  # type: ignore[arg-type]
-                if message is None:
-                    connections.remove(ready)  # type: ignore[arg-type]
-                    continue
-                values = dataclasses.asdict(message)
-                path = pathlib.Path(config.output_dir) / TRAINING_NAME
-                artifacts.append_json_line(path, values)
-                yield message
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
+    for _, record in worker_pool.run_tasks(
+        classifiers,
+        # No class of a module that loads TensorFlow: the worker would load it when it
+        # starts, before its messages are silenced.
+        functools.partial(_make_work, vars(images), config),
+        num_workers=num_workers,
+        # One thread each, if there is no core to spare: small nets do not fill two.
+        threads=max(1, num_cores // max(1, num_workers)),
+        again="give the same command again with --resume",
+    ):
+        if record is not None:
+            path = pathlib.Path(config.output_dir) / TRAINING_NAME
+            artifacts.append_json_line(path, dataclasses.asdict(record))
+            yield record
 
 
-def _receive(ready: connection.Connection) -> Trained | None:
-    """Returns what a worker trained, or None if it has no more to do."""
-    try:
-        message = ready.recv()
-    except EOFError:
-        raise UserError(
-            "A worker was ended from outside, perhaps for want of memory. What is "
-            "recorded is kept: give the same command again with --resume, with fewer "
-            "--workers if memory is short."
-        ) from None
-    if isinstance(message, Exception):
-        raise message
-    return message
-
-
-def _work(
-    parent: connection.Connection,
-    tasks: Any,
-    index: int,
-    threads: int,
-    arrays: Mapping[str, Any],
-    config: FamiliesConfig,
-) -> None:
-    """Runs in the worker: trains classifiers from the queue, until None."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    worker_pool.set_up_tensorflow(index, threads)
+def _make_work(arrays: Mapping[str, Any], config: FamiliesConfig) -> worker_pool.Work:
+    """Runs in a worker: returns what trains a classifier and sends its record."""
     from kennen_tf.imagenet.classifiers.small_families import SmallImages
 
     images = SmallImages(**arrays)
-    while classifier := tasks.get():
+
+    def train_classifier(classifier: "SmallClassifier", send: worker_pool.Send) -> None:
         try:
-            parent.send(_train_one(classifier, images, config))
-        except OSError as error:
-            parent.send(UserError(f"{error.strerror}: {error.filename}."))
+            send(_train_one(classifier, images, config))
+        except OSError:
+            raise
         except Exception as error:  # It is raised again in the parent.
-            parent.send(RuntimeError(f"While training {classifier.name}: {error!r}"))
-        worker_pool.free_memory()
-    parent.send(None)
+            raise RuntimeError(
+                f"While training {classifier.name}: {error!r}"
+            ) from error
+
+    return train_classifier
 
 
 def _train_one(
@@ -195,11 +147,3 @@ def _train_one(
         seconds=round(seconds, 3),
         sha256=artifacts.sha256_of_file(path),
     )
-
-
-def _die_with_parent() -> None:
-    """Ends this process when its parent is gone, even if that was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)

@@ -71,6 +71,7 @@ def die_in_call(number, function):
     return dying
 
 
+@pytest.mark.long
 def test_each_image_is_a_file_that_any_reader_reads_the_same(tmp_path, fill):
     images = make_image_set()
     folder = AipFolder(tmp_path / "a", images)
@@ -138,6 +139,7 @@ def test_a_run_killed_between_steps_ends_in_the_same_bytes(tmp_path, fill, metho
     assert contents(stopped.path) == contents(whole.path)
 
 
+@pytest.mark.long
 def test_what_a_kill_left_half_written_is_removed(tmp_path, fill):
     names = [f"{i % 2}/image{i}.png" for i in range(NUM_IMAGES)]
     folder = AipFolder(tmp_path / "a", make_image_set(names))
@@ -149,6 +151,7 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path, fill):
     assert contents(folder.path) == before
 
 
+@pytest.mark.long
 def test_only_batches_with_something_missing_are_made_again(tmp_path, fill):
     folder = AipFolder(tmp_path / "a", make_image_set())
     fill(folder)
@@ -192,6 +195,7 @@ def test_an_image_comes_out_the_same_alone_and_among_others(one_and_five, fill, 
     np.testing.assert_array_equal(one.read_image(0), five.read_image(3))
 
 
+@pytest.mark.long
 def test_the_size_of_a_batch_is_the_same_alone_and_among_others(
     one_and_five, fill, monkeypatch
 ):
@@ -219,6 +223,7 @@ def test_random_starts_belong_to_images_not_to_batches(tmp_path, fill):
     assert np.abs(found[0] - found[1]).max() <= 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("content", "received"),
     [
@@ -247,6 +252,7 @@ def test_a_cut_image_is_named(tmp_path, fill):
         folder.read()
 
 
+@pytest.mark.long
 def test_an_image_of_another_shape_is_named(tmp_path, fill):
     folder = AipFolder(tmp_path / "a", make_image_set())
     fill(folder)
@@ -256,6 +262,7 @@ def test_an_image_of_another_shape_is_named(tmp_path, fill):
         folder.read()
 
 
+@pytest.mark.long
 def test_images_in_sub_folders_stay_in_sub_folders(tmp_path, fill):
     names = ["0/a.jpg", "0/b.jpg", "1/a.jpg", "1/deep/a.jpg"]
     folder = AipFolder(tmp_path / "a", make_image_set(names))

@@ -243,6 +243,7 @@ def draw(figure, path):
     assert path.read_bytes().startswith(PNG)
 
 
+@pytest.mark.long
 def test_the_transfer_figure_has_every_number_and_says_what_it_is(tmp_path):
     right_before = {name: MATRIX[name] for name in ("a", "b", "one of each")}
     figure = aip_figures.transfer_figure(
@@ -264,6 +265,7 @@ def test_the_transfer_figure_has_every_number_and_says_what_it_is(tmp_path):
     assert is_bold == [False, False, True, False, False, True, False, False]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("num_families", [1, 2, 13])
 def test_transfer_figures_of_any_size_can_be_drawn(tmp_path, num_families):
     names = [f"a_family_with_a_long_name_{i}" for i in range(num_families)]
@@ -273,6 +275,7 @@ def test_transfer_figures_of_any_size_can_be_drawn(tmp_path, num_families):
     draw(figure, tmp_path / "figure.png")
 
 
+@pytest.mark.long
 def test_a_sheet_shows_clean_image_perturbation_and_result(tmp_path):
     clean = image_fakes.make_images(2)
     perturbed = clean.copy()
@@ -293,6 +296,7 @@ def test_a_sheet_shows_clean_image_perturbation_and_result(tmp_path):
     assert "perturbation times 12.8" in figure.get_suptitle()
 
 
+@pytest.mark.long
 def test_a_sheet_of_unchanged_images_is_gray(tmp_path):
     clean = image_fakes.make_images(1)
     figure = aip_figures.sheet(clean, clean, [("", "", "")])
@@ -337,6 +341,7 @@ def write_sheets(graded, folder, monkeypatch):
     return run, [path.name for path in paths], captions
 
 
+@pytest.mark.long
 def test_sheets_show_first_what_was_right_before(grey, tmp_path, monkeypatch):
     grey.clean_ranks[1] = 3
     run, names, captions = write_sheets([grey], tmp_path / "figures", monkeypatch)
@@ -346,6 +351,7 @@ def test_sheets_show_first_what_was_right_before(grey, tmp_path, monkeypatch):
     assert captions[2] == ("class 3", "perturbation", "named 5")
 
 
+@pytest.mark.long
 def test_sheets_of_pairings_that_are_wanted_no_more_go(grey, tmp_path, monkeypatch):
     folder = tmp_path / "figures"
     folder.mkdir()
@@ -354,11 +360,13 @@ def test_sheets_of_pairings_that_are_wanted_no_more_go(grey, tmp_path, monkeypat
     assert names == ["sheet-l2-b0+b1-on-a0.png"]
 
 
+@pytest.mark.long
 def test_sheets_say_what_was_wrong_before(white, tmp_path, monkeypatch):
     _, _, captions = write_sheets([white], tmp_path / "figures", monkeypatch)
     assert captions[0] == ("class 0 (named wrongly)", "perturbation", "named 1")
 
 
+@pytest.mark.long
 def test_one_target_of_each_family_is_shown(registry, tmp_path, monkeypatch):
     generators = make_set([find(registry, "a0")])
     # Generators may bear the name of a family.
@@ -370,6 +378,7 @@ def test_one_target_of_each_family_is_shown(registry, tmp_path, monkeypatch):
     assert names == ["sheet-l2-a-on-a0.png", "sheet-l2-a-on-b0.png"]
 
 
+@pytest.mark.long
 def test_of_a_transfer_matrix_the_diagonal_is_shown(registry, tmp_path, monkeypatch):
     graded = [
         Graded(pairing, *[ranks(*[0] * 8)] * 3)
@@ -381,6 +390,7 @@ def test_of_a_transfer_matrix_the_diagonal_is_shown(registry, tmp_path, monkeypa
     assert names == ["sheet-l2-b-on-b0.png"]
 
 
+@pytest.mark.long
 def test_sheets_of_classifiers_of_any_name_stay_in_their_folder(tmp_path, monkeypatch):
     registry = make_registry(**{"of/mine": 2})
     generators = make_set(registry.classifiers[:1])

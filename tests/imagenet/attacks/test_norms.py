@@ -85,6 +85,7 @@ def test_draws_are_within_centred_and_belong_to_their_seeds(name):
     np.testing.assert_array_equal(again, drawn[32:])
 
 
+@pytest.mark.long
 def test_l2_draws_are_uniform_in_the_ball():
     # In three dimensions, an eighth of the ball lies within half of its radius.
     seeds = np.stack([np.arange(2000), np.arange(2000)], axis=1).astype(np.int32)

@@ -74,6 +74,7 @@ def test_combinations_by_hand(combination, wanted, pixels):
     np.testing.assert_allclose(losses, [wanted], rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["gaman", "i-fgsm"])
 @pytest.mark.parametrize("combination", COMBINATIONS)
 def test_losses_and_gradients_are_those_of_a_plain_tape(
@@ -112,6 +113,7 @@ def test_one_classifier_is_itself_in_every_combination(combination, linears, pix
     np.testing.assert_allclose(alone.losses(pixels, LABELS), wanted, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("combination", COMBINATIONS)
 def test_an_ensemble_of_one_classifier_thrice_is_that_classifier(
     combination, linears, pixels

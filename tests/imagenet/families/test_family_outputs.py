@@ -128,6 +128,7 @@ def test_they_are_kept_as_query_outputs_of_a_zoo_of_families(
         )
 
 
+@pytest.mark.long
 def test_what_is_there_is_not_asked_for_again(tmp_path, images, classifiers):
     collect(classifiers[:2], images, tmp_path)
     outputs = collect(classifiers, images, tmp_path)
@@ -140,6 +141,7 @@ def test_what_is_there_is_not_asked_for_again(tmp_path, images, classifiers):
         np.testing.assert_array_equal(again.probabilities[name], answers)
 
 
+@pytest.mark.long
 def test_other_images_or_weights_are_asked_about_again(tmp_path, images, classifiers):
     collect(classifiers, images, tmp_path)
     changed = dataclasses.replace(

@@ -197,6 +197,7 @@ def train_plainly(weights, biases, inputs, labels, importance):
     return logits
 
 
+@pytest.mark.long
 def test_an_mlp_in_coordinates_is_that_of_all_inputs(features, monkeypatch):
     points, found = plain_points(features), coordinates_of(features, test=TEST[:1])
     labels = LABELS[TRAIN]
@@ -243,6 +244,7 @@ def test_an_mlp_in_coordinates_is_that_of_all_inputs(features, monkeypatch):
     assert not np.allclose(before, everybody[:-1], rtol=0.1)
 
 
+@pytest.mark.long
 def test_an_mlps_seed_decides_all(features):
     found = coordinates_of(features)
 
@@ -254,6 +256,7 @@ def test_an_mlps_seed_decides_all(features):
     assert not np.allclose(scores(0), scores(1))
 
 
+@pytest.mark.long
 def test_an_mlp_learns_what_no_plane_separates():
     """Points on a circle: their families alternate four times around it."""
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
@@ -280,6 +283,7 @@ def accuracies(guesses):
     return {key: np.mean(values) for key, values in right.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sizes", [{"a": 3, "b": 2, "c": 1, "d": 2}, {"a": 2, "b": 2}])
 def test_families_that_betray_themselves_are_always_named(sizes):
     registry = make_registry(**sizes)
