@@ -167,5 +167,7 @@ class Novelty:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "Novelty":
         of_cloud = (arrays[n] for n in ("center", "scale", "directions"))
-        *others, least_spread = (arrays[n] for n in _SAVED)
-        return cls(_Cloud(*of_cloud), *others, float(least_spread))
+        distances, weights, sharpness, least_spread = (arrays[n] for n in _SAVED)
+        return cls(
+            _Cloud(*of_cloud), distances, weights, sharpness, float(least_spread)
+        )
