@@ -15,7 +15,6 @@ from kennen_tf.metamodels.crafting.losses import NamingLoss
 from kennen_tf.metamodels.crafting.phases import Phase
 from kennen_tf.metamodels.metrics import MetricsLog, score
 from kennen_tf.queries.query_inputs import QueryInputs
-from kennen_tf.vocabulary.seeds import derive_seed
 
 
 class CraftedImages:
@@ -37,7 +36,7 @@ class CraftedImages:
         self.labels = run.info.labels(run.train_entries)
         self.combination_ids = [e.combination_id for e in run.train_entries]
         self._bank = run.open_bank()
-        self.is_held_out = self._draw_held_out()
+        self.is_held_out = run.draw_held_out(self._recipe.held_out_share)
         self.starts = self._make_starts()
         self._descent = Descent(
             self._recipe,
@@ -113,14 +112,6 @@ class CraftedImages:
         kinds = [starts[place % len(starts)] for place in places]
         validation = stored.take([place % len(stored) for place in places])
         return start_images.make_starts(kinds, validation, config.seed_of_queries)
-
-    def _draw_held_out(self) -> npt.NDArray[np.bool_]:
-        """Says which training entries the images do not descend through."""
-        combinations = sorted(set(self.combination_ids))
-        seed = derive_seed(self._run.config.seed, "held out from the images")
-        count = round(self._recipe.held_out_share * len(combinations))
-        drawn = np.random.default_rng(seed).permutation(combinations)[:count]
-        return np.isin(self.combination_ids, drawn)
 
     def _judge(self) -> None:
         """Tells the descent how good the images are, for entries held out from it."""

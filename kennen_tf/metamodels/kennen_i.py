@@ -72,6 +72,7 @@ class _Training:
         self._starts = start_images.make_starts(
             kinds, validation, config.seed_of_queries
         )
+        self._is_held_out = run.draw_held_out(self._recipe.held_out_share)
         self._bank = run.open_bank()
         self._descent = Descent(
             self._recipe,
@@ -79,6 +80,7 @@ class _Training:
             run.train_entries,
             self._starts.pixels,
             config.seed,
+            skip=self._is_held_out,
         )
         self._descent.restore(run.checkpoints / IMAGES_CHECKPOINT)
         self._log = run.open_log(self._descent.epoch)
@@ -132,7 +134,10 @@ class _Training:
 
         model = _build([reading.table for reading in readings], named)
         ids = [entry.combination_id for entry in self._run.train_entries]
-        return limiting.limit_refitted(refit, model, side, ids, limiting.NUM_PARTS)
+        is_held_out = self._is_held_out
+        # Those that the images descended through are known better than any others.
+        parts = [is_held_out] if is_held_out.any() else limiting.deal(ids)
+        return limiting.limit_refitted(refit, model, side, ids, parts)
 
     def _choose(self) -> "list[_Reading]":
         """Returns the reading of each attribute's best image."""

@@ -143,7 +143,12 @@ def _fit_linear(job: Job) -> Trained:
 
     ids = job.train_combination_ids
     limited = limiting.limit_refitted(
-        refit, trained.model, train, ids, limiting.NUM_PARTS
+        refit,
+        trained.model,
+        train,
+        ids,
+        limiting.deal(ids),
+        is_balanced=recipe.balance > 0,
     )
     return Trained.of(limited, last=trained.last)
 

@@ -107,11 +107,22 @@ def limit_refitted(
     model: keras.Model,
     side: Side,
     combination_ids: Sequence[str],
-    num_parts: int = 1,
+    parts: Sequence[npt.NDArray[np.bool_]],
+    *,
+    is_balanced: bool = True,
 ) -> Limited:
-    """Finds the limits of what is trained, by training again; see `leave_out`."""
-    left_out = leave_out(refit, side, combination_ids, num_parts)
-    model, left_out = calibrate(model, side.labels, left_out)
+    """Finds the limits of what is trained, by training again.
+
+    Args:
+        refit: Trains another one.
+        model: The metamodel.
+        side: Its training entries.
+        combination_ids: Theirs.
+        parts: Who is left out; see `leave_out`.
+        is_balanced: Whether values count alike in training, and not entries.
+    """
+    left_out = leave_out(refit, side, combination_ids, parts)
+    model, left_out = calibrate(model, side.labels, left_out, is_balanced=is_balanced)
     return limit(model, side, combination_ids, left_out)
 
 
@@ -122,6 +133,7 @@ def limit_trained(
     side: Side,
     combination_ids: Sequence[str],
     seed: int,
+    is_honest: npt.NDArray[np.bool_] | None = None,
 ) -> Limited:
     """Finds the limits of an MLP, by training another; see `leave_out`.
 
@@ -132,11 +144,15 @@ def limit_trained(
         side: Its training entries.
         combination_ids: Theirs.
         seed: Root seed of the training.
+        is_honest: Which entries had no part in the making of the queries,
+            `(entries,)`; None: all.
     """
 
     def refit(others: Side, _: Sequence[str]) -> keras.Model:
+        # As many steps as all entries were: with fewer, it would be less sure.
+        epochs = round(recipe.epochs * len(side) / len(others))
         trainer = fitting.Trainer.start(
-            recipe,
+            dataclasses.replace(recipe, epochs=epochs),
             table,
             others.features,
             others.labels,
@@ -157,7 +173,15 @@ def limit_trained(
         trainer.fit(make_stream, [])
         return trainer.answering
 
-    return limit_refitted(refit, model, side, combination_ids)
+    parts = deal(combination_ids)[:1] if is_honest is None else [is_honest]
+    return limit_refitted(
+        refit,
+        model,
+        side,
+        combination_ids,
+        parts,
+        is_balanced=recipe.balance > 0,
+    )
 
 
 def limit(
@@ -201,8 +225,19 @@ def add_coarse(
     return dataclasses.replace(limited, coarse=tuple(models), limits=tuple(known))
 
 
+def deal(combination_ids: Sequence[str]) -> list[npt.NDArray[np.bool_]]:
+    """Deals combinations to `NUM_PARTS` parts; returns which entries are in each."""
+    ids, cluster = np.unique(np.asarray(combination_ids), return_inverse=True)
+    # Dealt in an order that has nothing to do with the names.
+    parts = (np.random.default_rng(0).permutation(len(ids)) % NUM_PARTS)[cluster]
+    return [parts == part for part in range(NUM_PARTS)]
+
+
 def leave_out(
-    refit: Refit, side: Side, combination_ids: Sequence[str], num_parts: int
+    refit: Refit,
+    side: Side,
+    combination_ids: Sequence[str],
+    parts: Sequence[npt.NDArray[np.bool_]],
 ) -> heads.LeftOut:
     """Asks metamodels that are trained without a part of the combinations about it.
 
@@ -210,14 +245,10 @@ def leave_out(
         refit: Trains one.
         side: Training entries.
         combination_ids: Theirs.
-        num_parts: How many of the `NUM_PARTS` are left out, one after the other.
+        parts: Which entries are left out, one part after the other, `(entries,)`.
     """
-    ids, cluster = np.unique(np.asarray(combination_ids), return_inverse=True)
-    # Dealt in an order that has nothing to do with the names.
-    parts = (np.random.default_rng(0).permutation(len(ids)) % NUM_PARTS)[cluster]
     left_out: heads.LeftOut = {}
-    for part in range(num_parts):
-        is_out = parts == part
+    for is_out in parts:
         if is_out.all() or not is_out.any():
             continue
         others = Side(
@@ -233,16 +264,21 @@ def leave_out(
 
 
 def calibrate(
-    model: keras.Model, labels: heads.Labels, left_out: heads.LeftOut
+    model: keras.Model,
+    labels: heads.Labels,
+    left_out: heads.LeftOut,
+    *,
+    is_balanced: bool = True,
 ) -> tuple[keras.Model, heads.LeftOut]:
     """Takes probabilities to the powers that make the truth likeliest.
 
-    It changes which value is likeliest nowhere. Values count alike.
+    It changes which value is likeliest nowhere.
 
     Args:
         model: A metamodel.
         labels: Of its training entries.
         left_out: What it says of those that it has not seen.
+        is_balanced: Whether values count alike, and not entries.
 
     Returns:
         The metamodel with layers added, and what it says of them then.
@@ -251,7 +287,7 @@ def calibrate(
     for name, output in model.output.items():
         power = 1.0
         if name in left_out:
-            power = _find_power(labels[name], left_out[name])
+            power = _find_power(labels[name], left_out[name], is_balanced)
             raised = np.maximum(left_out[name], _LEAST_PROBABILITY) ** power
             after[name] = raised / raised.sum(axis=1, keepdims=True)
         logs = keras.ops.log(keras.ops.maximum(output, _LEAST_PROBABILITY))
@@ -279,13 +315,15 @@ def select(left_out: heads.LeftOut, is_honest: npt.NDArray[np.bool_]) -> heads.L
 
 
 def _find_power(
-    labels: npt.NDArray[np.integer], left_out: npt.NDArray[np.floating]
+    labels: npt.NDArray[np.integer],
+    left_out: npt.NDArray[np.floating],
+    is_balanced: bool,
 ) -> float:
     asked = (labels >= 0) & np.isfinite(left_out).all(axis=1)
     if not asked.any():
         return 1.0
-    own, places = np.unique(labels[asked], return_inverse=True)
-    weights = 1 / np.bincount(places)[places]
+    _, places = np.unique(labels[asked], return_inverse=True)
+    weights = 1 / np.bincount(places)[places] if is_balanced else np.ones(len(places))
     logs = np.log(np.maximum(left_out[asked], _LEAST_PROBABILITY))
     return find_temperature(logs, labels[asked], weights, np.zeros(logs.shape[1]))
 

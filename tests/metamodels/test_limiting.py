@@ -212,13 +212,13 @@ def test_those_left_out_were_not_trained_on():
         seen.append(set(combination_ids))
         return make_model(len(seen))
 
-    left_out = limiting.leave_out(refit, side, ids, limiting.NUM_PARTS)["a"]
+    left_out = limiting.leave_out(refit, side, ids, limiting.deal(ids))["a"]
     for number, known in enumerate(seen, start=1):
         is_out = ~np.isin(ids, sorted(known))
         assert 0.1 < is_out.mean() < 0.4
         expected = make_model(number)(side.features[is_out])["a"]
         np.testing.assert_allclose(left_out[is_out], expected, atol=1e-5)
-    one = limiting.leave_out(refit, side, ids, 1)["a"]
+    one = limiting.leave_out(refit, side, ids, limiting.deal(ids)[:1])["a"]
     assert 0.6 < np.isnan(one).mean() < 0.9
 
 
