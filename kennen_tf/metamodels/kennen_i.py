@@ -17,7 +17,7 @@ import tqdm
 
 from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.evaluation.accuracy import class_balanced_accuracy
-from kennen_tf.metamodels import limiting
+from kennen_tf.metamodels import left_out, limiting
 from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
 from kennen_tf.metamodels.crafting import start_images
 from kennen_tf.metamodels.crafting.descent import Descent, ask, round_to_bytes
@@ -136,7 +136,7 @@ class _Training:
         ids = [entry.combination_id for entry in self._run.train_entries]
         is_held_out = self._is_held_out
         # Those that the images descended through are known better than any others.
-        parts = [is_held_out] if is_held_out.any() else limiting.deal(ids)
+        parts = [is_held_out] if is_held_out.any() else left_out.deal(ids)
         return limiting.limit_refitted(refit, model, side, ids, parts)
 
     def _choose(self) -> "list[_Reading]":

@@ -12,6 +12,7 @@ import tensorflow as tf
 from kennen_tf.configs.recipes import Recipe, SolvedRecipe
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels import folder as folder_lib
+from kennen_tf.metamodels import left_out as left_out_lib
 from kennen_tf.metamodels import limiting, metrics
 from kennen_tf.metamodels.jobs import Job, Trained, load_sides
 from kennen_tf.metamodels.metrics import MetricsLog, Side
@@ -147,7 +148,7 @@ def _fit_linear(job: Job) -> Trained:
         trained.model,
         train,
         ids,
-        limiting.deal(ids),
+        left_out_lib.deal(ids),
         is_balanced=recipe.balance > 0,
     )
     return Trained.of(limited, last=trained.last)

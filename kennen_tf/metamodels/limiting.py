@@ -20,22 +20,17 @@ from kennen_tf.evaluation import conformal
 from kennen_tf.evaluation import limits as limits_lib
 from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.novelty import Novelty
+from kennen_tf.metamodels import left_out as left_out_lib
+from kennen_tf.metamodels.left_out import Refit
 from kennen_tf.metamodels.metrics import Side
-from kennen_tf.metamodels.recipes import features as features_lib
 from kennen_tf.metamodels.recipes import fitting, heads, solving
-from kennen_tf.metamodels.recipes.temperature import find_temperature
 from kennen_tf.vocabulary.seeds import derive_seed
 from pipelines import query_outputs
 
-# Parts of the combinations; each is left out, or one, where that takes long.
-NUM_PARTS = 4
-_LEAST_PROBABILITY = 1e-12
 # Never written: what takes as long as the training itself starts anew.
 _NO_CHECKPOINT = pathlib.Path("none.npz")
 
-# From training entries and their combinations to a metamodel.
-Refit = Callable[[Side, Sequence[str]], keras.Model]
-# The same, and what it says of the entries left out.
+# To a metamodel, and what it says of each training entry without its combination.
 Solve = Callable[[Side], tuple[keras.Model, heads.LeftOut]]
 
 
@@ -85,8 +80,8 @@ def limit_solved(
     ) -> tuple[keras.Model, heads.LeftOut]:
         if is_honest is None:  # The temperature is right already.
             return model, left_out
-        honest = select(left_out, is_honest)
-        return calibrate(model, side.labels, honest)
+        honest = left_out_lib.select(left_out, is_honest)
+        return left_out_lib.calibrate(model, side.labels, honest)
 
     def solve(coarse: Side) -> tuple[keras.Model, heads.LeftOut]:
         said: heads.LeftOut = {}
@@ -121,8 +116,10 @@ def limit_refitted(
         parts: Who is left out; see `leave_out`.
         is_balanced: Whether values count alike in training, and not entries.
     """
-    left_out = leave_out(refit, side, combination_ids, parts)
-    model, left_out = calibrate(model, side.labels, left_out, is_balanced=is_balanced)
+    left_out = left_out_lib.leave_out(refit, side, combination_ids, parts)
+    model, left_out = left_out_lib.calibrate(
+        model, side.labels, left_out, is_balanced=is_balanced
+    )
     return limit(model, side, combination_ids, left_out)
 
 
@@ -173,7 +170,7 @@ def limit_trained(
         trainer.fit(make_stream, [])
         return trainer.answering
 
-    parts = deal(combination_ids)[:1] if is_honest is None else [is_honest]
+    parts = left_out_lib.deal(combination_ids)[:1] if is_honest is None else [is_honest]
     return limit_refitted(
         refit,
         model,
@@ -223,109 +220,6 @@ def add_coarse(
         models.append(_read_coarsely(model, floor))
         known.append(_learn(resolution, floor, coarse, combination_ids, left_out))
     return dataclasses.replace(limited, coarse=tuple(models), limits=tuple(known))
-
-
-def deal(combination_ids: Sequence[str]) -> list[npt.NDArray[np.bool_]]:
-    """Deals combinations to `NUM_PARTS` parts; returns which entries are in each."""
-    ids, cluster = np.unique(np.asarray(combination_ids), return_inverse=True)
-    # Dealt in an order that has nothing to do with the names.
-    parts = (np.random.default_rng(0).permutation(len(ids)) % NUM_PARTS)[cluster]
-    return [parts == part for part in range(NUM_PARTS)]
-
-
-def leave_out(
-    refit: Refit,
-    side: Side,
-    combination_ids: Sequence[str],
-    parts: Sequence[npt.NDArray[np.bool_]],
-) -> heads.LeftOut:
-    """Asks metamodels that are trained without a part of the combinations about it.
-
-    Args:
-        refit: Trains one.
-        side: Training entries.
-        combination_ids: Theirs.
-        parts: Which entries are left out, one part after the other, `(entries,)`.
-    """
-    left_out: heads.LeftOut = {}
-    for is_out in parts:
-        if is_out.all() or not is_out.any():
-            continue
-        others = Side(
-            side.features[~is_out],
-            {name: own[~is_out] for name, own in side.labels.items()},
-        )
-        model = refit(others, list(np.asarray(combination_ids)[~is_out]))
-        answers = answer(model, side.features[is_out])
-        for name, own in answers.items():
-            nobody = np.full((len(side), own.shape[1]), np.nan)
-            left_out.setdefault(name, nobody)[is_out] = own
-    return left_out
-
-
-def calibrate(
-    model: keras.Model,
-    labels: heads.Labels,
-    left_out: heads.LeftOut,
-    *,
-    is_balanced: bool = True,
-) -> tuple[keras.Model, heads.LeftOut]:
-    """Takes probabilities to the powers that make the truth likeliest.
-
-    It changes which value is likeliest nowhere.
-
-    Args:
-        model: A metamodel.
-        labels: Of its training entries.
-        left_out: What it says of those that it has not seen.
-        is_balanced: Whether values count alike, and not entries.
-
-    Returns:
-        The metamodel with layers added, and what it says of them then.
-    """
-    answers, after = {}, {}
-    for name, output in model.output.items():
-        power = 1.0
-        if name in left_out:
-            power = _find_power(labels[name], left_out[name], is_balanced)
-            raised = np.maximum(left_out[name], _LEAST_PROBABILITY) ** power
-            after[name] = raised / raised.sum(axis=1, keepdims=True)
-        logs = keras.ops.log(keras.ops.maximum(output, _LEAST_PROBABILITY))
-        scaled = keras.layers.Rescaling(power, name=f"{name}_power")(logs)
-        answers[name] = keras.layers.Softmax(name=f"{name}_calibrated")(scaled)
-    return keras.Model(model.input, answers, name=model.name), after
-
-
-def answer(
-    model: keras.Model, features: npt.NDArray[np.float32]
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Returns what a metamodel says of features, probabilities by attribute."""
-    return {
-        name: features_lib.call(keras.Model(model.input, output), features)
-        for name, output in model.output.items()
-    }
-
-
-def select(left_out: heads.LeftOut, is_honest: npt.NDArray[np.bool_]) -> heads.LeftOut:
-    """Forgets what is said of entries that had a part in the making otherwise."""
-    return {
-        name: np.where(is_honest[:, np.newaxis], own, np.nan)
-        for name, own in left_out.items()
-    }
-
-
-def _find_power(
-    labels: npt.NDArray[np.integer],
-    left_out: npt.NDArray[np.floating],
-    is_balanced: bool,
-) -> float:
-    asked = (labels >= 0) & np.isfinite(left_out).all(axis=1)
-    if not asked.any():
-        return 1.0
-    _, places = np.unique(labels[asked], return_inverse=True)
-    weights = 1 / np.bincount(places)[places] if is_balanced else np.ones(len(places))
-    logs = np.log(np.maximum(left_out[asked], _LEAST_PROBABILITY))
-    return find_temperature(logs, labels[asked], weights, np.zeros(logs.shape[1]))
 
 
 def _read_coarsely(model: keras.Model, floor: float) -> keras.Model:

@@ -18,7 +18,7 @@ from kennen_tf.evaluation import limits as limits_lib
 from kennen_tf.evaluation.results import read_results
 from kennen_tf.export_metamodel import export_metamodel
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.metamodels import limiting
+from kennen_tf.metamodels import left_out as left_out_lib
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -212,30 +212,32 @@ def test_those_left_out_were_not_trained_on():
         seen.append(set(combination_ids))
         return make_model(len(seen))
 
-    left_out = limiting.leave_out(refit, side, ids, limiting.deal(ids))["a"]
+    left_out = left_out_lib.leave_out(refit, side, ids, left_out_lib.deal(ids))["a"]
     for number, known in enumerate(seen, start=1):
         is_out = ~np.isin(ids, sorted(known))
         assert 0.1 < is_out.mean() < 0.4
         expected = make_model(number)(side.features[is_out])["a"]
         np.testing.assert_allclose(left_out[is_out], expected, atol=1e-5)
-    one = limiting.leave_out(refit, side, ids, limiting.deal(ids)[:1])["a"]
+    one = left_out_lib.leave_out(refit, side, ids, left_out_lib.deal(ids)[:1])["a"]
     assert 0.6 < np.isnan(one).mean() < 0.9
 
 
 def test_calibration_takes_confidence_back_and_changes_no_name():
     side, model = make_side(400), make_model()
-    before = limiting.answer(model, side.features)
+    before = left_out_lib.answer(model, side.features)
     # Labels that have nothing to do with the answers.
-    calibrated, after = limiting.calibrate(model, side.labels, dict(before))
-    now = limiting.answer(calibrated, side.features)["a"]
+    calibrated, after = left_out_lib.calibrate(model, side.labels, dict(before))
+    now = left_out_lib.answer(calibrated, side.features)["a"]
     np.testing.assert_allclose(now, after["a"], atol=1e-5)
     np.testing.assert_array_equal(now.argmax(axis=1), before["a"].argmax(axis=1))
     assert before["a"].max(axis=1).mean() > 0.9
     assert now.max(axis=1).mean() < 0.75
     # With labels that are right, it becomes surer.
     right = {"a": before["a"].argmax(axis=1)}
-    surer, _ = limiting.calibrate(model, right, dict(before))
-    assert (limiting.answer(surer, side.features)["a"].max(axis=1) > 0.99).mean() > 0.9
+    surer, _ = left_out_lib.calibrate(model, right, dict(before))
+    assert (
+        left_out_lib.answer(surer, side.features)["a"].max(axis=1) > 0.99
+    ).mean() > 0.9
 
 
 def test_recipes_that_gained_a_choice_are_what_they_were(planted):
