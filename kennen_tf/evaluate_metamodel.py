@@ -60,6 +60,8 @@ def evaluate_metamodel(config: EvaluationConfig) -> None:
 def _write(document: dict[str, Any], metamodel_dir: pathlib.Path) -> None:
     """Writes the figures and then results.json."""
     from kennen_tf.evaluation import describing, figures, result_figures
+    from kennen_tf.evaluation.calibration import Calibration
+    from kennen_tf.evaluation.reliability_figure import reliability_figure
     from kennen_tf.evaluation.results import RESULTS_NAME, Results
     from kennen_tf.vocabulary import artifacts
 
@@ -71,6 +73,10 @@ def _write(document: dict[str, Any], metamodel_dir: pathlib.Path) -> None:
         ("confusion", result_figures.confusion_sheet),
     ):
         figures.save_png(draw(results, title), folder / f"{name}.png")
+    whole = document["calibration"]["all"]
+    if whole:
+        reliability = reliability_figure(Calibration.from_json(whole), title)
+        figures.save_png(reliability, folder / "reliability.png")
     artifacts.write_json(metamodel_dir / RESULTS_NAME, document)
 
 

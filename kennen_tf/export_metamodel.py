@@ -47,6 +47,8 @@ def export_metamodel(config: ExportConfig) -> None:
     description: dict[str, Any] = {
         "config": metamodel.config.to_json(),
         "fingerprints": dict(metamodel.fingerprints),
+        "labels": metamodel.query_inputs.labels.tolist(),
+        "levels": len(metamodel.limits),
     }
     results = read_results(config.metamodel_dir)
     # Results of a metamodel that was trained anew since are not this one's.
@@ -65,6 +67,8 @@ def export_metamodel(config: ExportConfig) -> None:
         description=description,
         export_dir=config.export_dir,
         overwrite=config.overwrite,
+        coarse=metamodel.load_coarse(),
+        limits=metamodel.limits,
     )
     count = printing.count_queries(len(metamodel.query_inputs))
     print(f"{folder}: {metamodel.config.method}, {count}.")

@@ -30,8 +30,8 @@ class CraftingRecipe(base.Config):
         objective: What images of kennen-io are to make small, one of `OBJECTIVES`:
             the loss of the metamodel as it is, or of a reader fitted anew at each
             step, on entries that it was not fitted to; see `metamodels/crafting`.
-        held_out_share: Of the objective "left-out": share of the training entries
-            that images do not descend through. The images of the epoch that is best
+        held_out_share: Share of the training entries that images do not descend
+            through. Of the objective "left-out", the images of the epoch that is best
             for these are kept.
         batch_size: Entries of an image step, at least; whole combinations. 0: all.
         optimizer: Of the images, one of `OPTIMIZERS`.
@@ -75,6 +75,8 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
         "mlp": CraftingRecipe(
             starts=("validation", "shifted", "blended", "noise"),
             phases=((IMAGES, 15),),
+            # They tell how far what is read in the images is to be trusted.
+            held_out_share=0.2,
             batch_size=64,
             optimizer="adam",
             learning_rate=0.02,

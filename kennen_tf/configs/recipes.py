@@ -18,6 +18,9 @@ class Recipe(base.Config):
     """How the MLP of kennen-o is made and trained.
 
     What it reads:
+        divide: Whether each classifier's centred log-probabilities are divided by one
+            number, their root mean square over all queries and classes: the shape of
+            its answers is read, not how sharp they are.
         center: Whether each output's mean over the classes is taken off.
         separate_scale: Whether each output's root mean square over the classes is
             divided off, and its logarithm read beside.
@@ -54,6 +57,7 @@ class Recipe(base.Config):
             device: it pays for small layers, not for large ones.
     """
 
+    divide: bool = False
     center: bool = False
     separate_scale: bool = False
     standardize: bool = False
@@ -119,8 +123,8 @@ class KernelRecipe(base.Config):
     """How a metamodel in closed form reads; see `metamodels/kernel.py`.
 
     What it reads:
-        center, separate_scale, deviation_floor: As those of `Recipe`; features always
-            get mean 0 and deviation 1.
+        divide, center, separate_scale, deviation_floor: As those of `Recipe`; features
+            always get mean 0 and deviation 1.
         power: What a second regression reads: probabilities to this power. Answers are
             the mean of both regressions'.
 
@@ -131,6 +135,7 @@ class KernelRecipe(base.Config):
         balance, max_weight: As those of `Recipe`.
     """
 
+    divide: bool = False
     center: bool = False
     separate_scale: bool = False
     deviation_floor: float = 0.1
@@ -144,7 +149,9 @@ class KernelRecipe(base.Config):
     def views(self) -> tuple[dict[str, Any], ...]:
         """What `features.relate` takes for each of the regressions."""
         related = {"center": self.center, "separate_scale": self.separate_scale}
-        return related, {"power": self.power}
+        # What was divided is no logarithm of probabilities until it is made one.
+        raised = {"power": self.power, "normalize": self.divide}
+        return related, raised
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,11 +159,13 @@ class SvmRecipe(base.Config):
     """How support vector machines are fitted; see `metamodels/planes.py`.
 
     Attributes:
+        divide: As that of `Recipe`.
         cost: Of an entry on the wrong side of the margin, the mean square length of
             entries being 1.
         balance: Values always count alike, as with a `balance` of 1 in `Recipe`.
     """
 
+    divide: bool = False
     cost: float
     balance: float = 1.0
 
@@ -166,11 +175,13 @@ class RidgeRecipe(base.Config):
     """How ridge regressions are fitted; see `metamodels/planes.py`.
 
     Attributes:
+        divide: As that of `Recipe`.
         penalty: Strength of the regularisation, the mean square length of entries being
             1.
         balance: As that of `SvmRecipe`.
     """
 
+    divide: bool = False
     penalty: float
     balance: float = 1.0
 
@@ -180,6 +191,9 @@ SolvedRecipe = KernelRecipe | PlanesRecipe
 AnyRecipe = Recipe | SolvedRecipe
 
 KERNEL = KernelRecipe(
+    # On combinations left out, 12 attributes, means of seeds: from 80.7 to 82.6% (594
+    # entries of digits_net) and from 57.3 to 59.1% (146 of mnist_net, five epochs).
+    divide=True,
     center=True,
     separate_scale=True,
     # Two views of the same outputs tell over a point more than either.
@@ -214,10 +228,12 @@ RECIPES: dict[str, AnyRecipe] = {
         epochs=60,
         compile_with_xla=True,
     ),
+    # Division takes machines from 79.1 to 80.3%, ridge from 75.8 to 80.2% (500 entries
+    # of digits_net, combinations left out, three seeds).
     # From 1 to 100, a cost makes no difference of more than two points on the small
     # families of classifiers: with few entries, the margin is as good as hard.
-    "svm": SvmRecipe(cost=10.0),
-    "ridge": RidgeRecipe(penalty=1.0),
+    "svm": SvmRecipe(divide=True, cost=10.0),
+    "ridge": RidgeRecipe(divide=True, penalty=1.0),
     # Paper, section 4, and where it is silent its code; but the heads are trained.
     "paper": Recipe(
         hidden_units=(1000, 1000),

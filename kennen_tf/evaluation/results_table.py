@@ -76,8 +76,36 @@ def results_notes(document: Mapping[str, Any]) -> list[str]:
             "Where the count is lower, the value of the other test classifiers is not "
             "known, and they count neither as right nor as wrong."
         )
+    notes += _limit_notes(document)
     averaged = [a.name for a in results.scored] if len(results.named) > 1 else []
     return notes + describing.paper_notes(document, averaged)
+
+
+def _limit_notes(document: Mapping[str, Any]) -> list[str]:
+    """Returns what is known of its limits; nothing of results of before."""
+    found = []
+    whole = document.get("calibration", {}).get("all")
+    if whole:
+        found.append(
+            f"Calibration error {100 * whole['error']:.1f} points: how far the "
+            "probability of what is named and the share named rightly are apart, less "
+            "what chance makes of it."
+        )
+    sets = document.get("sets")
+    if sets:
+        found.append(
+            f"Values not ruled out at {100 * sets['level']:.0f}% hold the true one in "
+            f"{100 * sets['coverage']:.1f}% of cases; they are "
+            f"{100 * sets['plausible']:.0f}% of all values, and all of them, which "
+            f"means that it cannot be told, in {100 * sets['cannot_tell']:.0f}%."
+        )
+    alarms = document.get("false_alarms")
+    if alarms:
+        found.append(
+            f"{100 * alarms['share']:.1f}% of the test classifiers are called unlike "
+            f"the zoo, where {100 * alarms['level']:.0f}% are to be expected."
+        )
+    return found
 
 
 def _marks(results: Results) -> dict[str, str]:

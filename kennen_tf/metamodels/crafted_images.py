@@ -15,7 +15,6 @@ from kennen_tf.metamodels.crafting.losses import NamingLoss
 from kennen_tf.metamodels.crafting.phases import Phase
 from kennen_tf.metamodels.metrics import MetricsLog, score
 from kennen_tf.queries.query_inputs import QueryInputs
-from kennen_tf.vocabulary.seeds import derive_seed
 
 
 class CraftedImages:
@@ -25,6 +24,8 @@ class CraftedImages:
         labels: Of the training entries; for each attribute, `(entries,)`.
         combination_ids: Of the training entries.
         starts: Where the images begin.
+        is_held_out: Which training entries the images do not descend through,
+            `(entries,)`.
     """
 
     def __init__(self, run: CraftedRun):
@@ -35,7 +36,7 @@ class CraftedImages:
         self.labels = run.info.labels(run.train_entries)
         self.combination_ids = [e.combination_id for e in run.train_entries]
         self._bank = run.open_bank()
-        self._is_held_out = self._draw_held_out()
+        self.is_held_out = run.draw_held_out(self._recipe.held_out_share)
         self.starts = self._make_starts()
         self._descent = Descent(
             self._recipe,
@@ -43,7 +44,7 @@ class CraftedImages:
             run.train_entries,
             self.starts.pixels,
             config.seed,
-            skip=self._is_held_out,
+            skip=self.is_held_out,
             # Of the starts, validation images alone have an index.
             keep=(self.starts.indices >= 0) & self._recipe.keeps_validation,
         )
@@ -57,7 +58,7 @@ class CraftedImages:
     def queries(self) -> QueryInputs:
         """Returns the images as they are sent."""
         descent = self._descent
-        is_judged = self._is_held_out.any()
+        is_judged = self.is_held_out.any()
         images = round_to_bytes(descent.best_images if is_judged else descent.images)
         return dataclasses.replace(self.starts, images=images)
 
@@ -112,19 +113,11 @@ class CraftedImages:
         validation = stored.take([place % len(stored) for place in places])
         return start_images.make_starts(kinds, validation, config.seed_of_queries)
 
-    def _draw_held_out(self) -> npt.NDArray[np.bool_]:
-        """Says which training entries the images do not descend through."""
-        combinations = sorted(set(self.combination_ids))
-        seed = derive_seed(self._run.config.seed, "held out from the images")
-        count = round(self._recipe.held_out_share * len(combinations))
-        drawn = np.random.default_rng(seed).permutation(combinations)[:count]
-        return np.isin(self.combination_ids, drawn)
-
     def _judge(self) -> None:
         """Tells the descent how good the images are, for entries held out from it."""
-        if self._is_held_out.any():
+        if self.is_held_out.any():
             outputs = self.ask(self._descent.images)
-            error = self.make_left_out_loss().held_out_error(outputs, self._is_held_out)
+            error = self.make_left_out_loss().held_out_error(outputs, self.is_held_out)
             self._descent.judge(error)
 
     def _evaluate(self, epoch: int, loss: NamingLoss, log: MetricsLog) -> None:

@@ -26,6 +26,7 @@ from kennen_tf.queries import representations
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.seeds import derive_seed
 from kennen_tf.zoo import asking
 from kennen_tf.zoo.entries import QueriedEntry
 from kennen_tf.zoo.store import Zoo
@@ -141,6 +142,19 @@ class CraftedRun:
             devices=self.strategy.extended.worker_devices,
             max_memory_mb=self.config.max_memory_mb,
         )
+
+    def draw_held_out(self, share: float) -> npt.NDArray[np.bool_]:
+        """Says which training entries images do not descend through, `(entries,)`.
+
+        Args:
+            share: Of the combinations.
+        """
+        ids = [entry.combination_id for entry in self.train_entries]
+        combinations = sorted(set(ids))
+        seed = derive_seed(self.config.seed, "held out from the images")
+        count = round(share * len(combinations))
+        drawn = np.random.default_rng(seed).permutation(combinations)[:count]
+        return np.isin(ids, drawn)
 
     def represent(self, answers: LabeledAnswers, representation: str) -> Side:
         """Returns answers as a metamodel reads them."""

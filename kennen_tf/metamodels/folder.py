@@ -8,18 +8,22 @@ metamodel_dir/
   checkpoints/     state of a training that goes on
   metrics.jsonl    logs/   losses and accuracies, logs/ for TensorBoard
   metamodel.keras  from features to probabilities
+  coarse-1.keras   ...  the same for coarser answers, if there are any
+  limits.json      novelty.npz   what is known of its limits; see evaluation/limits.py
   finished.json    written last; its presence means the training ended
 """
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.evaluation import limits as limits_lib
+from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.splits import Split
 from kennen_tf.keras_models import saving
 from kennen_tf.queries import query_inputs as query_inputs_lib
@@ -41,6 +45,7 @@ CHECKPOINTS_NAME = "checkpoints"
 METRICS_NAME = "metrics.jsonl"
 LOGS_NAME = "logs"
 MODEL_NAME = "metamodel.keras"
+COARSE_NAME = "coarse-{}.keras"
 FINISHED_NAME = "finished.json"
 MAKE_WITH = "python -m kennen_tf.train_metamodel --query_dir=... --metamodel_dir=..."
 
@@ -55,6 +60,8 @@ _FREE_FIELDS = (
     "checkpoint_every",
     "max_memory_mb",
 )
+# What recipes do that do not say so: those of before had no choice, and are the same.
+_RECIPE_DEFAULTS = {"divide": False}
 # Of a description, all but what it is.
 _PARTS = ("config", "recipe", "crafting", "fingerprints")
 
@@ -81,14 +88,18 @@ def describe(config: MetamodelConfig, info: QueryOutputsInfo) -> dict[str, Any]:
         config: Settings for the zoo that was queried; see `MetamodelConfig.for_zoo`.
         info: The query outputs.
     """
-    recipe = config.make_recipe(info.attributes)
+    recipe = {
+        name: value
+        for name, value in config.make_recipe(info.attributes).to_json().items()
+        if name not in _RECIPE_DEFAULTS or value != _RECIPE_DEFAULTS[name]
+    }
     crafting = config.make_crafting_recipe().to_json() if config.is_crafted else {}
     return {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "config": config.to_json(),
         # As JSON gives them back.
-        "recipe": json.loads(json.dumps(recipe.to_json())),
+        "recipe": json.loads(json.dumps(recipe)),
         "crafting": json.loads(json.dumps(crafting)),
         "fingerprints": {
             "query_outputs": info.fingerprint,
@@ -199,13 +210,19 @@ def finish(
     model: "keras.Model",
     summary: Mapping[str, Any],
     crafted: QueryInputs | None = None,
+    coarse: "Sequence[keras.Model]" = (),
+    limits: Sequence[Limits] = (),
 ) -> None:
-    """Writes the metamodel, crafted queries if there are, and that it is finished."""
+    """Writes the metamodel and all that comes with it, and that it is finished."""
     if crafted is not None:
         crafted.save(folder / query_inputs_lib.FILE_NAME)
     path = folder / MODEL_NAME
     saving.save_model(model, path)
     finished = {**summary, "sha256": artifacts.sha256_of_file(path)}
+    for number, own in enumerate(coarse, start=1):
+        saving.save_model(own, folder / COARSE_NAME.format(number))
+    if limits:
+        limits_lib.save(folder, limits)
     artifacts.write_json(folder / FINISHED_NAME, finished)
 
 

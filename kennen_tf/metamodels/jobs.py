@@ -13,9 +13,11 @@ import tensorflow as tf
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.evaluation import splits
+from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.splits import Split
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import kennen_i, kennen_s
+from kennen_tf.metamodels.limiting import Limited
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import fitting
 from kennen_tf.queries.query_inputs import QueryInputs
@@ -61,11 +63,25 @@ class Trained:
         model: From features to a dict from attribute to probabilities.
         crafted: The queries, if they were crafted.
         last: The last row of the metrics; empty if none were kept.
+        coarse: The same as `model` for coarser answers; see `limiting.Limited`.
+        limits: What is known of its limits, if it was to be found.
     """
 
     model: keras.Model
     crafted: QueryInputs | None = None
     last: dict[str, Any] = dataclasses.field(default_factory=dict)
+    coarse: tuple[keras.Model, ...] = ()
+    limits: tuple[Limits, ...] = ()
+
+    @classmethod
+    def of(cls, limited: Limited, **others: Any) -> "Trained":
+        """Makes one of a metamodel that knows its limits, and the other fields."""
+        return cls(
+            model=limited.model,
+            coarse=limited.coarse,
+            limits=limited.limits,
+            **others,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,9 +92,9 @@ class Job:
         config: Settings; once the job is made, those for the zoo that was queried.
         info: The query outputs.
         strategy: Under which to train.
-        keeps_curves: Whether metrics.jsonl, logs for TensorBoard, regular checkpoints
-            and a bar are wanted. They take longer than a short training itself, so
-            experiments of hundreds of runs go without; kennen-i and kennen-io keep
+        keeps_curves: Whether metrics.jsonl, logs for TensorBoard, regular checkpoints,
+            a bar and limits are wanted. They take longer than a short training itself,
+            so experiments of hundreds of runs go without; kennen-i and kennen-io keep
             them always.
         compiled: Models of earlier trainings, to be trained again.
         outputs: What reads the query outputs: from files, or, where many trainings read

@@ -17,11 +17,15 @@ import tqdm
 
 from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.evaluation.accuracy import class_balanced_accuracy
+from kennen_tf.metamodels import left_out, limiting
 from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
 from kennen_tf.metamodels.crafting import start_images
 from kennen_tf.metamodels.crafting.descent import Descent, ask, round_to_bytes
 from kennen_tf.metamodels.crafting.losses import NamedClasses
+from kennen_tf.metamodels.limiting import Limited
+from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import heads
+from kennen_tf.queries import representations
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.vocabulary.errors import UserError
 
@@ -38,7 +42,7 @@ Classes = npt.NDArray[np.integer]
 Table = npt.NDArray[np.float32]
 
 
-def train(run: CraftedRun) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
+def train(run: CraftedRun) -> tuple[Limited, QueryInputs, dict[str, Any]]:
     """Crafts the images, or goes on crafting them.
 
     Each attribute has an image from each of the recipe's starts; the one that names
@@ -68,6 +72,7 @@ class _Training:
         self._starts = start_images.make_starts(
             kinds, validation, config.seed_of_queries
         )
+        self._is_held_out = run.draw_held_out(self._recipe.held_out_share)
         self._bank = run.open_bank()
         self._descent = Descent(
             self._recipe,
@@ -75,11 +80,12 @@ class _Training:
             run.train_entries,
             self._starts.pixels,
             config.seed,
+            skip=self._is_held_out,
         )
         self._descent.restore(run.checkpoints / IMAGES_CHECKPOINT)
         self._log = run.open_log(self._descent.epoch)
 
-    def run(self) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
+    def run(self) -> tuple[Limited, QueryInputs, dict[str, Any]]:
         descent, config = self._descent, self._run.config
         named_classes = NamedClasses(self._labels, self._names)
         [(phase, num_epochs)] = self._recipe.phases
@@ -105,11 +111,33 @@ class _Training:
         self._run.show_curves(self._log, [(phase, 0, num_epochs)])
         self._log.close()
         readings = self._choose()
-        return (
-            _build([reading.table for reading in readings], list(self._named)),
-            self._queries(readings),
-            self._log.rows[-1],
-        )
+        return self._limit(readings), self._queries(readings), self._log.rows[-1]
+
+    def _limit(self, readings: "Sequence[_Reading]") -> Limited:
+        """Builds the metamodel, and finds how far its tables are to be trusted."""
+        named = list(self._named)
+        seen = np.stack([reading.seen for reading in readings], axis=1)
+        side = Side(_sure_features(seen, self._run.info.num_classes), self._labels)
+
+        def refit(others: Side, _: Sequence[str]) -> keras.Model:
+            classes = others.features.argmax(axis=-1)
+            tables = [
+                _fit_table(
+                    classes[:, place],
+                    others.labels[attribute.name],
+                    len(attribute.values),
+                    self._run.info.num_classes,
+                )
+                for place, attribute in enumerate(named)
+            ]
+            return _build(tables, named)
+
+        model = _build([reading.table for reading in readings], named)
+        ids = [entry.combination_id for entry in self._run.train_entries]
+        is_held_out = self._is_held_out
+        # Those that the images descended through are known better than any others.
+        parts = [is_held_out] if is_held_out.any() else left_out.deal(ids)
+        return limiting.limit_refitted(refit, model, side, ids, parts)
 
     def _choose(self) -> "list[_Reading]":
         """Returns the reading of each attribute's best image."""
@@ -223,6 +251,12 @@ def _fit_table(
     table = np.log(likelihood / likelihood.sum(axis=1, keepdims=True))
     occurs = np.bincount(labels, minlength=num_values) > 0
     return np.where(occurs, table, _UNSEEN).astype(np.float32)
+
+
+def _sure_features(seen: Classes, num_classes: int) -> npt.NDArray[np.float32]:
+    """Returns what is read where these classes are seen, `(entries, n, classes)`."""
+    answers = np.eye(num_classes, dtype=np.float32)[seen]
+    return representations.represent(answers, "top-1").numpy()
 
 
 def _accuracy(table: Table, seen: Classes, labels: Classes) -> float:

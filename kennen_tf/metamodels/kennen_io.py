@@ -10,25 +10,32 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from kennen_tf.configs.crafting import IMAGES
 from kennen_tf.configs.recipes import Recipe
+from kennen_tf.metamodels import limiting
 from kennen_tf.metamodels.crafted_images import CraftedImages
 from kennen_tf.metamodels.crafted_run import CraftedRun, LabeledAnswers
 from kennen_tf.metamodels.crafting.losses import MetamodelLoss, NamingLoss
 from kennen_tf.metamodels.crafting.phases import Phase, list_phases
-from kennen_tf.metamodels.recipes import callbacks, checkpoints, fitting, solving
+from kennen_tf.metamodels.limiting import Limited
+from kennen_tf.metamodels.recipes import (
+    callbacks,
+    checkpoints,
+    fitting,
+    heads,
+    solving,
+)
 from kennen_tf.queries import representations
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.vocabulary.seeds import derive_seed
 from pipelines import query_outputs
 
 
-def train(run: CraftedRun) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
+def train(run: CraftedRun) -> tuple[Limited, QueryInputs, dict[str, Any]]:
     """Learns images and metamodel, or goes on learning them.
 
     Returns:
@@ -59,7 +66,7 @@ class _Training:
         self._log = run.open_log(self._epochs_done())
         self._metamodel: fitting.PairedModels | None = None
 
-    def run(self) -> tuple[keras.Model, QueryInputs, dict[str, Any]]:
+    def run(self) -> tuple[Limited, QueryInputs, dict[str, Any]]:
         images = self._images
         for phase in self._phases:
             if phase.name == IMAGES:
@@ -74,7 +81,34 @@ class _Training:
         self._run.show_curves(self._log, spans)
         last_epoch = self._phases[-1].last_epoch
         self._log.end(last_epoch, metamodel.predict_logits, self._test)
-        return metamodel.answering, images.queries(), self._log.rows[-1]
+        limited = self._limit(metamodel)
+        return limited, images.queries(), self._log.rows[-1]
+
+    def _limit(self, metamodel: fitting.PairedModels) -> Limited:
+        """Finds the limits, from entries that had no part in the images, if any."""
+        run, images = self._run, self._images
+        ids, is_honest = images.combination_ids, images.is_held_out
+        recipe = run.config.make_recipe(run.table)
+        if isinstance(recipe, Recipe):
+            return limiting.limit_trained(
+                dataclasses.replace(recipe, epochs=self._phases[-1].length),
+                run.table,
+                metamodel.answering,
+                self._train,
+                ids,
+                run.config.seed,
+                is_honest=is_honest if is_honest.any() else None,
+            )
+        return limiting.limit_solved(
+            recipe,
+            run.table,
+            metamodel.answering,
+            self._train,
+            ids,
+            self._left_out,
+            reads_all=run.config.representation == "probabilities",
+            is_honest=is_honest if is_honest.any() else None,
+        )
 
     def _learn(self, phase: Phase) -> None:
         """Trains the metamodel on what the images bring now, to the end of a phase."""
@@ -90,11 +124,17 @@ class _Training:
             LabeledAnswers(probabilities, images.labels), representation
         )
         test = run.represent(run.ask_test_entries(pixels), representation)
-        self._test = test
+        self._train, self._test = train, test
         recipe = config.make_recipe(run.table)
         if not isinstance(recipe, Recipe):
+            self._left_out: heads.LeftOut = {}
             models = solving.fit(
-                recipe, run.table, train.features, images.labels, images.combination_ids
+                recipe,
+                run.table,
+                train.features,
+                images.labels,
+                images.combination_ids,
+                self._left_out,
             )
             self._metamodel = solved = fitting.PairedModels(run.table, *models)
             self._log.evaluate(phase.last_epoch, solved.predict_logits, train, test)

@@ -4,18 +4,23 @@ kennen-s is trained alike, on queries that were chosen (`kennen_s.py`), and so i
 yardstick, "linear".
 """
 
+from collections.abc import Sequence
+
+import keras
 import tensorflow as tf
 
 from kennen_tf.configs.recipes import Recipe, SolvedRecipe
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.metamodels import metrics
+from kennen_tf.metamodels import left_out as left_out_lib
+from kennen_tf.metamodels import limiting, metrics
 from kennen_tf.metamodels.jobs import Job, Trained, load_sides
 from kennen_tf.metamodels.metrics import MetricsLog, Side
 from kennen_tf.metamodels.recipes import (
     callbacks,
     checkpoints,
     fitting,
+    heads,
     linear,
     solving,
 )
@@ -88,31 +93,77 @@ def train(job: Job) -> Trained:
         ],
     )
     log.end(trainer.num_epochs, trainer.predict_logits, test)
-    return Trained(model=trainer.answering, last=log.rows[-1])
+    if distribution.is_multi_worker(job.strategy):
+        # The second training would have to be that of all processes.
+        return Trained(model=trainer.answering, last=log.rows[-1])
+    ids = job.train_combination_ids
+    limited = limiting.limit_trained(
+        recipe, job.table, trainer.answering, train, ids, config.seed
+    )
+    return Trained.of(limited, last=log.rows[-1])
 
 
 def _solve(job: Job, recipe: SolvedRecipe) -> Trained:
     train, test = load_sides(job)
-    models = solving.fit(
-        recipe, job.table, train.features, train.labels, job.train_combination_ids
+    ids = job.train_combination_ids
+    left_out: heads.LeftOut = {}
+    models = solving.fit(recipe, job.table, train.features, train.labels, ids, left_out)
+    trained = _end_fit(job, fitting.PairedModels(job.table, *models), train, test)
+    if not _keeps(job):
+        return trained
+    reads_all = job.config.representation == "probabilities"
+    limited = limiting.limit_solved(
+        recipe, job.table, trained.model, train, ids, left_out, reads_all=reads_all
     )
-    return _end_fit(job, fitting.PairedModels(job.table, *models), train, test)
+    return Trained.of(limited, last=trained.last)
 
 
 def _fit_linear(job: Job) -> Trained:
     train, test = load_sides(job)
     recipe = job.config.make_recipe(job.table)
     models = linear.fit(
-        job.table, train.features, train.labels, is_balanced=recipe.balance > 0
+        job.table,
+        train.features,
+        train.labels,
+        is_balanced=recipe.balance > 0,
+        divides=recipe.divide,
     )
-    return _end_fit(job, fitting.PairedModels(job.table, *models), train, test)
+    trained = _end_fit(job, fitting.PairedModels(job.table, *models), train, test)
+    if not _keeps(job):
+        return trained
+
+    def refit(side: Side, combination_ids: Sequence[str]) -> keras.Model:
+        answering, _ = linear.fit(
+            job.table,
+            side.features,
+            side.labels,
+            is_balanced=recipe.balance > 0,
+            divides=recipe.divide,
+        )
+        return answering
+
+    ids = job.train_combination_ids
+    limited = limiting.limit_refitted(
+        refit,
+        trained.model,
+        train,
+        ids,
+        left_out_lib.deal(ids),
+        is_balanced=recipe.balance > 0,
+    )
+    return Trained.of(limited, last=trained.last)
+
+
+def _keeps(job: Job) -> bool:
+    """Says whether this process writes curves, and finds limits."""
+    return job.keeps_curves and distribution.is_chief(job.strategy)
 
 
 def _end_fit(
     job: Job, fitted: fitting.PairedModels, train: Side, test: Side
 ) -> Trained:
     """Writes the metrics of what was fitted at once, under whatever strategy."""
-    if not (job.keeps_curves and distribution.is_chief(job.strategy)):
+    if not _keeps(job):
         return Trained(model=fitted.answering)
     log = _open_log(job, 0)
     log.evaluate(1, fitted.predict_logits, train, test)

@@ -64,7 +64,14 @@ def make(job: Job) -> Trained | None:
         # Without curves, the caller scores the model in memory and keeps the scores.
         if job.keeps_curves or config.is_crafted:
             summary = {"last": trained.last, "seconds": time.monotonic() - started}
-            folder_lib.finish(folder, trained.model, summary, trained.crafted)
+            folder_lib.finish(
+                folder,
+                trained.model,
+                summary,
+                trained.crafted,
+                trained.coarse,
+                trained.limits,
+            )
         return trained
 
 
@@ -77,8 +84,6 @@ def _train_crafted(job: Job) -> Trained:
         job.strategy,
         job.compiled,
     )
-    if job.config.method == "kennen-i":
-        model, crafted, last = kennen_i.train(run)
-    else:
-        model, crafted, last = kennen_io.train(run)
-    return Trained(model=model, crafted=crafted, last=last)
+    train = kennen_i.train if job.config.method == "kennen-i" else kennen_io.train
+    limited, crafted, last = train(run)
+    return Trained.of(limited, crafted=crafted, last=last)

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.evaluation import limits as limits_lib
+from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.splits import Split
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.queries import query_inputs as query_inputs_lib
@@ -36,6 +38,9 @@ class Metamodel:
             and the "metamodel" itself.
         keras_model: From represented outputs `(batch, num_queries, classes)` to a dict
             from attribute to probabilities.
+        limits: What is known of its limits, the finest level first; empty if it was
+            trained before they were found.
+        folder: Where it was opened; None if it is in memory only.
     """
 
     config: MetamodelConfig
@@ -45,6 +50,8 @@ class Metamodel:
     query_inputs: QueryInputs
     fingerprints: dict[str, str]
     keras_model: keras.Model
+    limits: tuple[Limits, ...] = ()
+    folder: pathlib.Path | None = None
 
     @classmethod
     def load(cls, metamodel_dir: artifacts.Path) -> "Metamodel":
@@ -86,7 +93,31 @@ class Metamodel:
                 "metamodel": finished["sha256"][:16],
             },
             keras_model=keras.models.load_model(path, compile=False),
+            limits=limits_lib.load(folder),
+            folder=folder,
         )
+
+    def load_coarse(self) -> list[keras.Model]:
+        """Opens what reads coarser answers, one model for each of the later limits.
+
+        Where a recipe has none, as those that are trained in epochs, the list is empty.
+        """
+        if self.folder is None:
+            return []
+        paths = [
+            self.folder / folder_lib.COARSE_NAME.format(number)
+            for number in range(1, len(self.limits))
+        ]
+        return [keras.models.load_model(path, compile=False) for path in paths]
+
+    def represent(
+        self, probabilities: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Returns what is read of answers, of the same shape."""
+        config = self.config
+        return representations.represent(
+            probabilities, config.representation, config.top_k
+        ).numpy()
 
     @property
     def attribute_names(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kennen_tf.attributes import MISSING
-from kennen_tf.evaluation import scores
+from kennen_tf.evaluation import limit_scores, scores
 from kennen_tf.evaluation.results import results_document
 from kennen_tf.metamodels.jobs import QueryOutputs
 from kennen_tf.metamodels.metamodel import Metamodel
@@ -50,21 +50,32 @@ def score(
     test_ids = set(metamodel.split.test_ids)
     entries = [entry for entry in info.entries if entry.id in test_ids]
     probabilities, labels = _answers(metamodel, info, entries, zoo_dir, outputs)
+    answers = metamodel.predict(probabilities)
+    combination_ids = [entry.combination_id for entry in entries]
     results = scores.evaluate(
         info.attributes,
         labels,
-        metamodel.predict(probabilities),
+        answers,
         skip=metamodel.split.split_attributes,
         untrained=_untrained(metamodel, info),
-        combination_ids=[entry.combination_id for entry in entries],
+        combination_ids=combination_ids,
         seed=derive_seed(metamodel.config.seed, "bootstrap"),
     )
-    return results_document(
+    document = results_document(
         results,
         config=metamodel.config.to_json(),
         fingerprints=metamodel.fingerprints,
         num_train=len(metamodel.split.train_ids),
     )
+    kept = limit_scores.score(
+        labels,
+        # What the split is made by is another thing in testing.
+        {n: p for n, p in answers.items() if n not in metamodel.split.split_attributes},
+        combination_ids,
+        metamodel.limits[0] if metamodel.limits else None,
+        metamodel.represent(probabilities),
+    )
+    return {**document, **kept}
 
 
 def _untrained(metamodel: Metamodel, info: QueryOutputsInfo) -> list[str]:

@@ -3,14 +3,20 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.black_boxes import answers as answers_lib
+from kennen_tf.evaluation import limits as limits_lib
+from kennen_tf.evaluation.limits import Limits
+from kennen_tf.queries import representations
+from kennen_tf.revealing import assessments
+from kennen_tf.revealing.assessments import Assessment
 from kennen_tf.revealing.saved_module import SIGNATURE, FloatArray
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -31,6 +37,8 @@ class ExportedMetamodel:
         queries: float32 `(n, height, width, channels)` in [0, 1].
         table: The attributes that it names.
         num_classes: Between how many classes the black boxes choose.
+        limits: What it knows of its limits, the finest level first; empty if it was
+            made before there were any.
     """
 
     path: pathlib.Path
@@ -38,6 +46,7 @@ class ExportedMetamodel:
     queries: FloatArray
     table: AttributeTable
     num_classes: int
+    limits: tuple[Limits, ...]
     _loaded: Any
 
     @classmethod
@@ -61,12 +70,20 @@ class ExportedMetamodel:
                 f"Export it again with `{_MAKE_WITH} --overwrite`."
             ) from error
         table = AttributeTable.from_json(table, path)
-        return cls(path, description, queries, table, spec.shape[-1], loaded)
+        levels = limits_lib.load(path)
+        num_classes = spec.shape[-1]
+        return cls(path, description, queries, table, num_classes, levels, loaded)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """Height, width and channels of the queries."""
         return self.queries.shape[1:]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int32]:
+        """The class that each query shows, int32 `(n,)`; -1 if it is not known."""
+        unknown = [-1] * len(self.queries)
+        return np.asarray(self.description.get("labels", unknown), np.int32)
 
     @property
     def reads_labels(self) -> bool:
@@ -85,6 +102,62 @@ class ExportedMetamodel:
         Raises:
             UserError: If they are no probabilities, or not as many.
         """
+        probabilities = self._check(probabilities)
+        return self._read(self._loaded.signatures[SIGNATURE], probabilities)
+
+    def assess(
+        self, probabilities: FloatArray, resolutions: Sequence[float] = ()
+    ) -> list[Assessment]:
+        """Returns what is revealed of black boxes, and how far that is to be trusted.
+
+        Args:
+            probabilities: As those of `reveal`.
+            resolutions: Of each black box, the step between neighbouring answers, e.g.
+                1e-4 for 4 decimals and 6e-8 for float16; 0, as for all if none is
+                given: full precision. They are read no finer than that.
+
+        Raises:
+            UserError: As `reveal`.
+        """
+        probabilities = self._check(probabilities)
+        wanted = np.asarray(resolutions or [0.0] * len(probabilities), float)
+        if wanted.shape != (len(probabilities),):
+            raise ValueError(
+                f"`resolutions` must be one for each of {len(probabilities)} black "
+                f"boxes. Received: {len(wanted)}."
+            )
+        # Without functions for coarser answers, all are read in full.
+        levels = self.limits[: 1 + len(getattr(self._loaded, "coarse", ()))]
+        places = np.array([limits_lib.choose(levels, own) for own in wanted], int)
+        assessed: dict[int, Assessment] = {}
+        for place in np.unique(places):
+            chosen = np.flatnonzero(places == place)
+            own = probabilities[chosen]
+            read = self._loaded.signatures[SIGNATURE]
+            if place > 0:
+                read = self._loaded.coarse[place - 1]
+            found = assessments.assess(
+                self.table,
+                self._read(read, own),
+                levels[place] if levels else None,
+                self._represent(own),
+            )
+            assessed.update(zip(chosen.tolist(), found, strict=True))
+        return [assessed[box] for box in range(len(probabilities))]
+
+    def _represent(self, probabilities: FloatArray) -> FloatArray:
+        """Returns what is read of answers, of the same shape."""
+        representation, top_k = (
+            self.description[n] for n in ("representation", "top_k")
+        )
+        return representations.represent(probabilities, representation, top_k).numpy()
+
+    def _read(self, function: Any, probabilities: FloatArray) -> dict[str, FloatArray]:
+        revealed = function(probabilities=tf.constant(probabilities, tf.float32))
+        return {name: revealed[name].numpy() for name in self.table.names}
+
+    def _check(self, probabilities: FloatArray) -> FloatArray:
+        """Returns answers as an array. Raises `UserError` if they are none."""
         probabilities = np.asarray(probabilities)
         wanted = (len(self.queries), self.num_classes)
         if probabilities.ndim != 3 or probabilities.shape[1:] != wanted:
@@ -95,9 +168,7 @@ class ExportedMetamodel:
             )
         for answers in probabilities:
             answers_lib.validate_probabilities(answers, *wanted)
-        signature = self._loaded.signatures[SIGNATURE]
-        revealed = signature(probabilities=tf.constant(probabilities, tf.float32))
-        return {name: revealed[name].numpy() for name in self.table.names}
+        return probabilities
 
 
 def read_config(folder: pathlib.Path) -> dict[str, Any]:

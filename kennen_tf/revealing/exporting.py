@@ -4,8 +4,10 @@
       saved_model.pb, variables/    signatures "queries", "reveal" and "values";
                                     functions queries() and table()
       assets/attributes.json        the attribute table: those that it names
-      export.json                   settings, image shape, number of classes,
-                                    fingerprints, test accuracy, provenance
+      export.json                   settings, image shape, number of classes, labels of
+                                    the queries, fingerprints, test accuracy, provenance
+      limits.json, novelty.npz      what the metamodel knows of its limits, if it does;
+                                    see kennen_tf/evaluation/limits.py
 
 Whoever has only TensorFlow loads one and asks, by names that `saved_model_cli show`
 tells:
@@ -29,7 +31,9 @@ tells:
     json.loads(loaded.table().numpy())    # all that is known of the attributes
 
 What is no probability, or answers another number of queries, fails with a sentence.
-Exports of before have the signature "reveal" and the functions, and no others.
+Exports of before have the signature "reveal" and the functions, and no others. The list
+"coarse" has functions like "reveal" for answers of fewer decimals, one for each of the
+later levels of limits.json.
 """
 
 import contextlib
@@ -37,12 +41,14 @@ import os
 import pathlib
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from kennen_tf.attributes import AttributeTable
+from kennen_tf.evaluation import limits as limits_lib
+from kennen_tf.evaluation.limits import Limits
 from kennen_tf.revealing.exported_metamodel import (
     CONFIG_NAME,
     KIND,
@@ -69,6 +75,8 @@ def export(
     description: Mapping[str, Any],
     export_dir: artifacts.Path,
     overwrite: bool = False,
+    coarse: "Sequence[keras.Model]" = (),
+    limits: Sequence[Limits] = (),
 ) -> pathlib.Path:
     """Writes an exported metamodel; it is there as a whole or not at all.
 
@@ -84,6 +92,8 @@ def export(
             left alone if its description is the same.
         export_dir: A folder that is new, empty, or holds an exported metamodel.
         overwrite: Whether another exported metamodel there is replaced.
+        coarse: As `model`, for coarser answers, one for each of the later limits.
+        limits: What is known of its limits, the finest level first.
 
     Raises:
         UserError: If the folder holds something else, or another metamodel that is
@@ -96,7 +106,9 @@ def export(
         # The name of the asset is the name of this file, which is not kept.
         rows = table.select(model.output).to_json()
         with _attributes_file(temporary, rows) as attributes_path:
-            module = SavedModule(model, representation, top_k, pixels, attributes_path)
+            module = SavedModule(
+                model, representation, top_k, pixels, attributes_path, coarse
+            )
             tf.saved_model.save(module, str(temporary), signatures=module.signatures)
         header = {
             "kind": KIND,
@@ -110,6 +122,8 @@ def export(
             "provenance": artifacts.provenance(),
             **description,
         }
+        if limits:
+            limits_lib.save(temporary, limits)
         artifacts.write_json(temporary / CONFIG_NAME, header)
     return folder
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,22 +33,30 @@ class SavedModule(tf.Module):
         top_k: int,
         pixels: FloatArray,
         attributes_path: pathlib.Path,
+        coarse: "Sequence[keras.Model]" = (),
     ):
         super().__init__()
         # The variables and not the model: what Keras hangs on a model would need
         # Keras, or warn, when it is loaded.
-        self.weights = [variable.value for variable in model.variables]
+        models = (model, *coarse)
+        self.weights = [v.value for own in models for v in own.variables]
         self.pixels = tf.Variable(pixels, trainable=False, name="queries")
         self.attributes_file = tf.saved_model.Asset(str(attributes_path))
         text = attributes_path.read_text()
         table = AttributeTable.from_json(json.loads(text), attributes_path)
         num_queries, num_classes = model.input_shape[1:]
 
-        def reveal(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
-            checked = _check_probabilities(probabilities, num_queries)
-            features = representations.represent(checked, representation, top_k)
-            answers = model(features, training=False)
-            return {name: tf.identity(answers[name]) for name in answers}
+        # Any number of queries, so that a wrong one gets to the sentence about it.
+        spec = tf.TensorSpec((None, None, num_classes), tf.float32, "probabilities")
+
+        def make_reveal(own: "keras.Model") -> Any:
+            def reveal(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+                checked = _check_probabilities(probabilities, num_queries)
+                features = representations.represent(checked, representation, top_k)
+                answers = own(features, training=False)
+                return {name: tf.identity(answers[name]) for name in answers}
+
+            return tf.function(reveal, input_signature=[spec])
 
         def describe_queries() -> dict[str, tf.Tensor]:
             return {
@@ -60,9 +69,8 @@ class SavedModule(tf.Module):
         def list_values() -> dict[str, tf.Tensor]:
             return {a.name: tf.constant([str(v) for v in a.values]) for a in table}
 
-        # Any number of queries, so that a wrong one gets to the sentence about it.
-        spec = tf.TensorSpec((None, None, num_classes), tf.float32, "probabilities")
-        self.reveal = tf.function(reveal, input_signature=[spec])
+        self.reveal = make_reveal(model)
+        self.coarse = [make_reveal(own) for own in coarse]
         self.describe_queries = tf.function(describe_queries, input_signature=[])
         self.list_values = tf.function(list_values, input_signature=[])
         self.queries = tf.function(lambda: tf.identity(self.pixels), input_signature=[])

@@ -42,6 +42,28 @@ def test_the_scale_of_an_output_is_told_beside_its_proportions():
     assert np.isfinite(features.relate(np.full((1, 1, 10), -2.3), **how)).all()
 
 
+def test_divided_answers_tell_their_shape_and_not_how_sharp_they_are():
+    x, _ = make_arrays(20)
+    divided = np.asarray(features.divide(x))
+    centered = x - x.mean(axis=-1, keepdims=True)
+    number = np.sqrt(np.mean(centered**2, axis=(1, 2)))
+    np.testing.assert_allclose(
+        divided, centered / number[:, np.newaxis, np.newaxis], rtol=1e-3, atol=1e-5
+    )
+    inputs = keras.Input(x.shape[1:])
+    for how in ({"center": True, "separate_scale": True}, {"power": 0.05}):
+        how |= {"divides": True, "normalize": "power" in how}
+        flat = features.add_features(
+            inputs, x, standardize=True, deviation_floor=0.1, **how
+        )
+        model = keras.Model(inputs, flat)
+        # A classifier that is three times as sure of all, and none that is of none.
+        np.testing.assert_allclose(
+            features.call(model, 3 * x), features.call(model, x), atol=2e-3
+        )
+        assert np.isfinite(features.call(model, np.full_like(x, -2.3))).all()
+
+
 def test_a_feature_that_hardly_varied_in_training_does_not_explode():
     x, _ = make_arrays(50)
     x[:, 3] = -2.5

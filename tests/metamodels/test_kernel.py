@@ -60,8 +60,11 @@ def test_it_reads_a_planted_zoo(zoo, models):
 def test_it_answers_as_two_kernel_ridge_regressions_with_weights(zoo, models):
     x, labels, _ = zoo
     views = []
-    for how in ({"center": True, "separate_scale": True}, {"power": RECIPE.power}):
-        reader = features.make_standardizer(x[:NUM_TRAIN], deviation_floor=0.1, **how)
+    first = {"center": True, "separate_scale": True}
+    for how in (first, {"power": RECIPE.power, "normalize": True}):
+        reader = features.make_standardizer(
+            x[:NUM_TRAIN], deviation_floor=0.1, divides=True, **how
+        )
         views.append(reader.predict(x, verbose=0).astype(float))
     for name in ("pool", "split"):
         own = labels[name][:NUM_TRAIN]
@@ -111,6 +114,27 @@ def test_leaving_out_is_solving_without_them(zoo):
     together = [str(i) for i in range(num_pairs)] * 2
     apart = [str(i) for i in range(2 * num_pairs)]
     assert highest(together) < 0.6 < highest(apart)
+
+
+def test_what_it_says_of_those_left_out_is_what_it_says_without_them(zoo):
+    x, labels, combinations = zoo
+    own, table = {"pool": labels["pool"][:NUM_TRAIN]}, TABLE.select(["pool"])
+    left_out = {}
+    kernel.fit(RECIPE, table, x[:NUM_TRAIN], own, combinations[:NUM_TRAIN], left_out)
+    is_out = np.isin(combinations[:NUM_TRAIN], combinations[:1])
+    others, ids = ~is_out, np.asarray(combinations[:NUM_TRAIN])
+    alone, _ = kernel.fit(
+        RECIPE, table, x[:NUM_TRAIN][others], {"pool": own["pool"][others]}, ids[others]
+    )
+    # Standardisation and temperature are those of all.
+    expected = alone(x[:NUM_TRAIN][is_out])["pool"].numpy()
+    np.testing.assert_allclose(left_out["pool"][is_out], expected, atol=0.05)
+    known, _ = kernel.fit(RECIPE, table, x[:NUM_TRAIN], own, ids)
+    likelihoods = [
+        np.mean(np.log(p[np.arange(NUM_TRAIN), own["pool"]]))
+        for p in (left_out["pool"], known(x[:NUM_TRAIN])["pool"].numpy())
+    ]
+    assert likelihoods[0] < likelihoods[1] - 0.001
 
 
 def test_an_attribute_with_one_value_in_training_is_a_constant(zoo):

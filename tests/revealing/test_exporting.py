@@ -272,7 +272,7 @@ class FormerModule(tf.Module):
 def test_an_export_of_before_it_had_other_signatures_is_loaded(
     tmp_path, probabilities, exported, monkeypatch
 ):
-    def make(model, representation, top_k, pixels, path):
+    def make(model, representation, top_k, pixels, path, coarse):
         return FormerModule(model, pixels, path)
 
     with monkeypatch.context() as patch:
@@ -285,6 +285,11 @@ def test_an_export_of_before_it_had_other_signatures_is_loaded(
         np.testing.assert_array_equal(answers, expected[name])
     with pytest.raises(UserError, match=r"Received: shape \(5, 11, 10\)"):
         loaded.reveal(probabilities[:, :-1])
+    # What it does not know, it does not say, whatever the answers' resolution.
+    assert loaded.labels.tolist() == [-1] * NUM_QUERIES
+    for assessment in loaded.assess(probabilities, [1e-4] * 5):
+        assert assessment.plausible is assessment.p_value is None
+        assert assessment.sharpness_rank is None and assessment.resolution == 0.0
 
 
 def test_an_export_of_before_it_told_its_shapes_is_loaded(copied, probabilities):

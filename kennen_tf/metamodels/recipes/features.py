@@ -12,12 +12,32 @@ _LEAST_SCALE = 1e-3
 _BATCH = 1000
 
 
+def divide(outputs: Any) -> Any:
+    """Divides each classifier's centred log-probabilities by one number.
+
+    It is their root mean square over all queries and classes. How sharp a classifier
+    is, which training longer or softening changes, is gone; the shape is left.
+
+    Args:
+        outputs: Represented outputs `(entries, num_queries, classes)`: an array or a
+            tensor of Keras.
+
+    Returns:
+        `(entries, num_queries, classes)`, of mean 0 over the classes.
+    """
+    ops = keras.ops
+    outputs = outputs - ops.mean(outputs, axis=-1, keepdims=True)
+    square = ops.mean(ops.square(outputs), axis=(-2, -1), keepdims=True)
+    return outputs / ops.sqrt(square + _LEAST_SCALE**2)
+
+
 def relate(
     outputs: Any,
     *,
     power: float = 0.0,
     center: bool = False,
     separate_scale: bool = False,
+    normalize: bool = False,
 ) -> Any:
     """Relates the numbers of each output to each other, output by output.
 
@@ -29,11 +49,14 @@ def relate(
         separate_scale: Whether they are divided by their root mean square over the
             classes, whose logarithm becomes a feature of its own. How far a classifier
             sets classes apart, and in which proportion, then are told separately.
+        normalize: Whether they become log-probabilities first, as after `divide`.
 
     Returns:
         `(..., classes)`, with `separate_scale` `(..., classes + 1)`.
     """
     ops = keras.ops
+    if normalize:
+        outputs = ops.log_softmax(outputs, axis=-1)
     if power:
         outputs = ops.exp(power * outputs)
     if center:
@@ -52,9 +75,10 @@ def add_features(
     standardize: bool,
     deviation_floor: float,
     suffix: str = "",
+    divides: bool = False,
     **how: Any,
 ) -> keras.KerasTensor:
-    """Adds the layers that relate, flatten and standardize.
+    """Adds the layers that divide, relate, flatten and standardize.
 
     Args:
         inputs: `(batch, num_queries, classes)`.
@@ -64,11 +88,15 @@ def add_features(
         deviation_floor: Least deviation to divide by, as a share of the root mean
             square of all features' deviations.
         suffix: Of the layers' names.
+        divides: Whether `divide` comes before all else.
         how: What `relate` takes besides.
 
     Returns:
         `(batch, num_queries * classes)`, with `separate_scale` one more for each query.
     """
+    if divides:
+        inputs = divide(inputs)
+        train_features = np.asarray(divide(train_features))
     x = relate(inputs, **how)
     x = keras.layers.Flatten(name=f"flatten{suffix}")(x)
     if standardize:
@@ -82,17 +110,24 @@ def add_features(
 
 
 def add_centering(
-    inputs: keras.KerasTensor, train_features: npt.NDArray[np.float32]
+    inputs: keras.KerasTensor,
+    train_features: npt.NDArray[np.float32],
+    *,
+    divides: bool = False,
 ) -> keras.KerasTensor:
     """Adds layers that flatten, and take off the mean over training entries.
 
     Args:
         inputs: `(batch, num_queries, classes)`.
         train_features: `(entries, num_queries, classes)`.
+        divides: Whether `divide` comes before all else.
 
     Returns:
         `(batch, num_queries * classes)`.
     """
+    if divides:
+        inputs = divide(inputs)
+        train_features = np.asarray(divide(train_features))
     mean, variance = _moments(train_features)
     x = keras.layers.Flatten(name="flatten")(inputs)
     return _add_normalization(x, mean, np.ones_like(variance), "center")

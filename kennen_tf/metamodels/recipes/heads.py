@@ -22,6 +22,9 @@ _UNSEEN = -50.0
 
 # Of each attribute, those of the entries; `attributes.MISSING` without a value.
 Labels = Mapping[str, npt.NDArray[np.integer]]
+# Of each attribute, what the values of entries are given by what has not seen their
+# combination, `(entries, values)`; NaN where nobody could be asked.
+LeftOut = dict[str, npt.NDArray[np.floating]]
 
 
 def make_models(

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tqdm
+from scipy import special
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.recipes import KernelRecipe
@@ -28,6 +29,7 @@ def fit(
     train_features: npt.NDArray[np.float32],
     labels: heads.Labels,
     combination_ids: Sequence[str],
+    left_out: heads.LeftOut | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Solves for two regressions for each attribute; answers are their mean.
 
@@ -39,6 +41,8 @@ def fit(
             fitted to the entries that have a value of it.
         combination_ids: Of the entries; those of one combination are left out together
             when it is found how far to trust the answers.
+        left_out: Filled with probabilities of the values of each attribute, as they
+            would be if an entry's combination had been left out.
 
     Returns:
         What `heads.make_models` returns: a metamodel of layers of Keras only, and the
@@ -53,6 +57,7 @@ def fit(
             standardize=True,
             deviation_floor=recipe.deviation_floor,
             suffix=str(number),
+            divides=recipe.divide,
             **how,
         )
         read = features.call(keras.Model(inputs, x), train_features)
@@ -76,7 +81,7 @@ def fit(
         own, num_values = labels[attribute.name], len(attribute.values)
         known = np.flatnonzero(own >= 0)
         weights = np.zeros((len(kernels), len(own), num_values), np.float32)
-        weights[:, known] = _fit_head(
+        weights[:, known], logits = _fit_head(
             [_among(kernel, known) for kernel in kernels],
             recipe.ridge,
             joint_loss.weigh(targets, own, index)[known],
@@ -85,6 +90,9 @@ def fit(
             combinations[known],
         )
         bias = heads.bias_against_unseen(own, num_values)
+        if left_out is not None:
+            left_out[attribute.name] = np.full((len(own), num_values), np.nan)
+            left_out[attribute.name][known] = special.softmax(logits + bias, axis=1)
         layers[attribute.name].set_weights([weights.reshape(-1, num_values), bias])
     return models
 
@@ -125,7 +133,7 @@ def _fit_head(
     labels: npt.NDArray[np.integer],
     num_values: int,
     combinations: npt.NDArray[np.integer],
-) -> Array:
+) -> tuple[Array, Array]:
     """Solves for a head.
 
     Args:
@@ -137,11 +145,13 @@ def _fit_head(
         combinations: `(entries,)`; entries of one are left out together.
 
     Returns:
-        How much each entry weighs, `(regressions, entries, values)`.
+        How much each entry weighs, `(regressions, entries, values)`, and the logits of
+        entries of combinations left out, `(entries, values)`, but for the bias.
     """
     seen = np.unique(labels)
     if len(seen) < 2:  # There is nothing to be told apart.
-        return np.zeros((len(kernels), len(labels), num_values))
+        nothing = np.zeros((len(kernels), len(labels), num_values))
+        return nothing, nothing[0]
     # To all values that occur, nothing known means the same.
     targets = np.eye(num_values)[labels]
     targets[:, seen] -= 1 / len(seen)
@@ -156,8 +166,9 @@ def _fit_head(
                 inverse[np.ix_(own, own)], weights[-1][own]
             )
     bias = heads.bias_against_unseen(labels, num_values)
-    temperature = find_temperature(sum(left_out), labels, balance, bias)
-    return temperature * np.stack(weights)
+    answers = np.sum(left_out, axis=0)
+    temperature = find_temperature(answers, labels, balance, bias)
+    return temperature * np.stack(weights), temperature * answers
 
 
 def _make_kernel(x: Array, scale: float) -> Array:

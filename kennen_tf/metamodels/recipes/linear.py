@@ -22,6 +22,7 @@ def fit(
     labels: heads.Labels,
     *,
     is_balanced: bool,
+    divides: bool = False,
 ) -> tuple[keras.Model, keras.Model]:
     """Fits one regression for each attribute.
 
@@ -31,13 +32,14 @@ def fit(
         labels: For each attribute, `(entries,)`. The regression of an attribute is
             fitted to the entries that have a value of it.
         is_balanced: Whether values count alike, and not entries.
+        divides: Whether classifiers' outputs are divided first; see `features.divide`.
 
     Returns:
         What `heads.make_models` returns: a metamodel without hidden layers, and the
         same with logits.
     """
     standardizer = features.make_standardizer(
-        train_features, center=False, deviation_floor=_DEVIATION_FLOOR
+        train_features, deviation_floor=_DEVIATION_FLOOR, divides=divides
     )
     models, layers = heads.make_dense_models(
         table, standardizer.input, standardizer.output, "linear"

@@ -39,6 +39,7 @@ def build(
     x = features.add_features(
         inputs,
         train_features,
+        divides=recipe.divide,
         center=recipe.center,
         separate_scale=recipe.separate_scale,
         standardize=recipe.standardize,

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tqdm
+from scipy import special
 from sklearn.svm import SVC
 
 from kennen_tf.attributes import AttributeTable
@@ -33,6 +34,7 @@ def fit(
     train_features: npt.NDArray[np.float32],
     labels: heads.Labels,
     combination_ids: Sequence[str],
+    left_out: heads.LeftOut | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Fits machines for each attribute; see `solve`.
 
@@ -44,24 +46,26 @@ def fit(
             fitted to the entries that have a value of it.
         combination_ids: Of the entries; those of one combination are left out together
             when it is found how far to trust the answers.
+        left_out: Filled with probabilities of the values of each attribute, of machines
+            that have not seen an entry's combination.
 
     Returns:
         What `heads.make_models` returns: a metamodel without hidden layers, and the
         same with logits.
     """
     inputs = keras.Input(train_features.shape[1:], name="features")
-    x = features.add_centering(inputs, train_features)
+    x = features.add_centering(inputs, train_features, divides=recipe.divide)
     models, layers = heads.make_dense_models(table, inputs, x, "planes")
     centered = features.call(keras.Model(inputs, x), train_features)
     products = _inner_products(centered)
     for attribute in tqdm.tqdm(table, "planes", unit="attribute", leave=None):
+        own, num_values = labels[attribute.name], len(attribute.values)
+        logits = np.full((len(own), num_values), np.nan)
         coefficients, bias = solve(
-            products,
-            labels[attribute.name],
-            len(attribute.values),
-            combination_ids,
-            recipe,
+            products, own, num_values, combination_ids, recipe, logits
         )
+        if left_out is not None:
+            left_out[attribute.name] = special.softmax(logits, axis=1)
         kernel = centered.T @ coefficients.astype(np.float32)
         layers[attribute.name].set_weights([kernel, bias.astype(np.float32)])
     return models
@@ -73,6 +77,7 @@ def solve(
     num_values: int,
     combination_ids: Sequence[str] | None,
     recipe: PlanesRecipe,
+    left_out: Array | None = None,
 ) -> tuple[Array, Array]:
     """Fits a machine to each value of an attribute, from inner products alone.
 
@@ -93,6 +98,8 @@ def solve(
         combination_ids: Of the entries; None leaves nobody out, and takes a sixth of
             the time, for who only looks for the highest logit.
         recipe: Which machines, and what errors cost them.
+        left_out: `(entries, values)`; filled with the logits of entries that were left
+            out and asked.
 
     Returns:
         Coefficients `(entries, values)` and a bias `(values,)`: the inner products of
@@ -116,7 +123,15 @@ def solve(
     temperature = 1.0
     if combination_ids is not None:
         folds = _deal(places, np.asarray(combination_ids)[known])
-        temperature = _left_out_temperature(among, places, weights, folds, recipe)
+        answers = _answer_left_out(among, places, folds, recipe)
+        is_asked = ~np.isnan(answers[:, 0])
+        if is_asked.any():
+            temperature = find_temperature(
+                answers[is_asked], places[is_asked], weights[is_asked], bias[seen]
+            )
+        if left_out is not None:
+            left_out[known] = np.where(is_asked[:, np.newaxis], bias, np.nan)
+            left_out[np.ix_(known, seen)] = temperature * answers
     found, constants = _fit_machines(among, places, len(seen), recipe)
     # The same for all values changes nothing, and this leaves the highest above 0: so
     # a value that no entry has is never the likeliest.
@@ -203,17 +218,18 @@ def _deal(
     return part_of[inverse] % NUM_FOLDS
 
 
-def _left_out_temperature(
+def _answer_left_out(
     products: Array,
     labels: npt.NDArray[np.integer],
-    weights: Array,
     folds: npt.NDArray[np.integer],
     recipe: PlanesRecipe,
-) -> float:
-    """Returns what decision values are multiplied with; see `solve`."""
+) -> Array:
+    """Returns decision values `(entries, values)`; see `solve`.
+
+    They are NaN for entries that are not asked.
+    """
     num_values = int(labels.max()) + 1
-    answers = np.zeros((len(labels), num_values))
-    is_asked = np.zeros(len(labels), bool)
+    answers = np.full((len(labels), num_values), np.nan)
     for fold in np.unique(folds):
         out = folds == fold
         if out.all():
@@ -221,11 +237,6 @@ def _left_out_temperature(
         found, constants = _fit_machines(
             products[np.ix_(~out, ~out)], labels[~out], num_values, recipe
         )
-        answers[out] = products[np.ix_(out, ~out)] @ found + constants
-        is_asked |= out & np.isin(labels, labels[~out])
-    if not is_asked.any():
-        return 1.0
-    nothing = np.zeros(num_values)
-    return find_temperature(
-        answers[is_asked], labels[is_asked], weights[is_asked], nothing
-    )
+        asked = out & np.isin(labels, labels[~out])
+        answers[asked] = products[np.ix_(asked, ~out)] @ found + constants
+    return answers

@@ -17,8 +17,10 @@ def fit(
     train_features: npt.NDArray[np.float32],
     labels: heads.Labels,
     combination_ids: Sequence[str],
+    left_out: heads.LeftOut | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Solves for the metamodel of a recipe; see `kernel.fit` and `planes.fit`."""
+    given = (table, train_features, labels, combination_ids, left_out)
     if isinstance(recipe, KernelRecipe):
-        return kernel.fit(recipe, table, train_features, labels, combination_ids)
-    return planes.fit(recipe, table, train_features, labels, combination_ids)
+        return kernel.fit(recipe, *given)
+    return planes.fit(recipe, *given)

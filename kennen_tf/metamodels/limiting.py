@@ -1,0 +1,248 @@
+"""A trained metamodel learns its limits from classifiers that it has not seen.
+
+What is solved for says itself what it would answer without a combination. Of what is
+trained, a second one is, on some of the combinations, and asked about the others: that
+tells how far to trust the first, which learned from all of them.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from kennen_tf.attributes import AttributeTable
+from kennen_tf.configs.recipes import Recipe, SolvedRecipe
+from kennen_tf.evaluation import conformal
+from kennen_tf.evaluation import limits as limits_lib
+from kennen_tf.evaluation.limits import Limits
+from kennen_tf.evaluation.novelty import Novelty
+from kennen_tf.metamodels import left_out as left_out_lib
+from kennen_tf.metamodels.left_out import Refit
+from kennen_tf.metamodels.metrics import Side
+from kennen_tf.metamodels.recipes import fitting, heads, solving
+from kennen_tf.vocabulary.seeds import derive_seed
+from pipelines import query_outputs
+
+# Never written: what takes as long as the training itself starts anew.
+_NO_CHECKPOINT = pathlib.Path("none.npz")
+
+# To a metamodel, and what it says of each training entry without its combination.
+Solve = Callable[[Side], tuple[keras.Model, heads.LeftOut]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limited:
+    """A metamodel that knows its limits.
+
+    Attributes:
+        model: From features to probabilities, at full precision.
+        coarse: The same for coarser answers: of the same features.
+        limits: At full precision, and of each of `coarse`.
+    """
+
+    model: keras.Model
+    coarse: tuple[keras.Model, ...] = ()
+    limits: tuple[Limits, ...] = ()
+
+
+def limit_solved(
+    recipe: SolvedRecipe,
+    table: AttributeTable,
+    model: keras.Model,
+    side: Side,
+    combination_ids: Sequence[str],
+    left_out: heads.LeftOut,
+    *,
+    reads_all: bool,
+    is_honest: npt.NDArray[np.bool_] | None = None,
+) -> Limited:
+    """Finds the limits of what was solved for.
+
+    Args:
+        recipe: How.
+        table: The attributes.
+        model: The metamodel.
+        side: Its training entries.
+        combination_ids: Theirs.
+        left_out: What it says of each without its combination.
+        reads_all: Whether features are log-probabilities: only then coarser answers are
+            read otherwise.
+        is_honest: Which entries had no part in the making of the queries,
+            `(entries,)`; None: all.
+    """
+
+    def settle(
+        model: keras.Model, left_out: heads.LeftOut
+    ) -> tuple[keras.Model, heads.LeftOut]:
+        if is_honest is None:  # The temperature is right already.
+            return model, left_out
+        honest = left_out_lib.select(left_out, is_honest)
+        return left_out_lib.calibrate(model, side.labels, honest)
+
+    def solve(coarse: Side) -> tuple[keras.Model, heads.LeftOut]:
+        said: heads.LeftOut = {}
+        answering, _ = solving.fit(
+            recipe, table, coarse.features, coarse.labels, combination_ids, said
+        )
+        return settle(answering, said)
+
+    model, left_out = settle(model, left_out)
+    limited = limit(model, side, combination_ids, left_out)
+    if not reads_all:
+        return limited
+    return add_coarse(limited, side, combination_ids, solve)
+
+
+def limit_refitted(
+    refit: Refit,
+    model: keras.Model,
+    side: Side,
+    combination_ids: Sequence[str],
+    parts: Sequence[npt.NDArray[np.bool_]],
+    *,
+    is_balanced: bool = True,
+) -> Limited:
+    """Finds the limits of what is trained, by training again.
+
+    Args:
+        refit: Trains another one.
+        model: The metamodel.
+        side: Its training entries.
+        combination_ids: Theirs.
+        parts: Who is left out; see `leave_out`.
+        is_balanced: Whether values count alike in training, and not entries.
+    """
+    left_out = left_out_lib.leave_out(refit, side, combination_ids, parts)
+    model, left_out = left_out_lib.calibrate(
+        model, side.labels, left_out, is_balanced=is_balanced
+    )
+    return limit(model, side, combination_ids, left_out)
+
+
+def limit_trained(
+    recipe: Recipe,
+    table: AttributeTable,
+    model: keras.Model,
+    side: Side,
+    combination_ids: Sequence[str],
+    seed: int,
+    is_honest: npt.NDArray[np.bool_] | None = None,
+) -> Limited:
+    """Finds the limits of an MLP, by training another; see `leave_out`.
+
+    Args:
+        recipe: How it was trained; its groups are those of the table.
+        table: The attributes.
+        model: The metamodel.
+        side: Its training entries.
+        combination_ids: Theirs.
+        seed: Root seed of the training.
+        is_honest: Which entries had no part in the making of the queries,
+            `(entries,)`; None: all.
+    """
+
+    def refit(others: Side, _: Sequence[str]) -> keras.Model:
+        # As many steps as all entries were: with fewer, it would be less sure.
+        epochs = round(recipe.epochs * len(side) / len(others))
+        trainer = fitting.Trainer.start(
+            dataclasses.replace(recipe, epochs=epochs),
+            table,
+            others.features,
+            others.labels,
+            seed=seed,
+            strategy=tf.distribute.get_strategy(),
+            checkpoint_path=_NO_CHECKPOINT,
+        )
+
+        def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
+            return query_outputs.make_array_dataset(
+                others.features,
+                others.labels,
+                batch_size=batch_size,
+                shuffle_seed=derive_seed(seed, "order of training"),
+                first_epoch=first_epoch,
+            )
+
+        trainer.fit(make_stream, [])
+        return trainer.answering
+
+    parts = left_out_lib.deal(combination_ids)[:1] if is_honest is None else [is_honest]
+    return limit_refitted(
+        refit,
+        model,
+        side,
+        combination_ids,
+        parts,
+        is_balanced=recipe.balance > 0,
+    )
+
+
+def limit(
+    model: keras.Model,
+    side: Side,
+    combination_ids: Sequence[str],
+    left_out: heads.LeftOut,
+) -> Limited:
+    """Adds what is known at full precision.
+
+    Args:
+        model: The metamodel.
+        side: Its training entries.
+        combination_ids: Theirs.
+        left_out: What it says of entries that it has not seen.
+    """
+    own = _learn(*limits_lib.FULL, side, combination_ids, left_out)
+    return Limited(model=model, limits=(own,))
+
+
+def add_coarse(
+    limited: Limited, side: Side, combination_ids: Sequence[str], solve: Solve
+) -> Limited:
+    """Adds metamodels for coarser answers, solved for anew.
+
+    Args:
+        limited: What is known at full precision.
+        side: Training entries; features are log-probabilities.
+        combination_ids: Theirs.
+        solve: Makes a metamodel of a recipe.
+    """
+    models, known = [], list(limited.limits)
+    for resolution, floor in limits_lib.COARSE:
+        coarse = dataclasses.replace(
+            side,
+            features=limits_lib.coarsen(side.features, floor).astype(np.float32),
+        )
+        model, left_out = solve(coarse)
+        models.append(_read_coarsely(model, floor))
+        known.append(_learn(resolution, floor, coarse, combination_ids, left_out))
+    return dataclasses.replace(limited, coarse=tuple(models), limits=tuple(known))
+
+
+def _read_coarsely(model: keras.Model, floor: float) -> keras.Model:
+    """Returns a metamodel of log-probabilities that has a floor added first."""
+    inputs = keras.Input(model.input_shape[1:], name="features")
+    read = keras.ops.log(keras.ops.exp(inputs) + floor)
+    return keras.Model(inputs, model(read), name=f"{model.name}_coarse")
+
+
+def _learn(
+    resolution: float,
+    floor: float,
+    side: Side,
+    combination_ids: Sequence[str],
+    left_out: heads.LeftOut,
+) -> Limits:
+    thresholds = {
+        name: conformal.find_thresholds(own, side.labels[name], combination_ids)
+        for name, own in left_out.items()
+    }
+    return Limits(
+        resolution=resolution,
+        floor=floor,
+        thresholds={n: tuple(map(float, own)) for n, own in thresholds.items()},
+        novelty=Novelty.fit(side.features.astype(np.float64), combination_ids),
+    )
