@@ -294,6 +294,7 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
         open_black_box(str(path), form=FORM)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 def test_torchscript_files_open(tmp_path):
     torch = pytest.importorskip("torch")
     linear = torch.nn.Linear(16, 3)
@@ -333,6 +334,10 @@ REFUSED = [
     ("cut.keras", lambda p: p.write_bytes(b"PK\x03\x04cut"), "a damaged archive"),
     ("cut.h5", lambda p: p.write_bytes(b"\x89HDF\r\n\x1a\ncut"), "a damaged HDF5"),
     ("none.bin", lambda p: p.write_bytes(b""), "an empty file"),
+    ("m.onnx", lambda p: p.write_bytes(b""), "an empty file"),
+    ("m.pb", lambda p: p.write_text("\n<!DOCTYPE html><html>"), "a web page"),
+    ("m.h5", lambda p: p.write_text("version https://git-lfs.github.com/"), "Git LFS"),
+    ("m.json", lambda p: p.write_text('{"weightsManifest": []}'), "TensorFlow.js"),
     ("words.txt", lambda p: p.write_text("words"), "a file of another kind"),
     ("model.json", lambda p: p.write_text("{}"), "an architecture without weights"),
     ("m.ckpt.index", lambda p: p.write_text("x"), "TensorFlow checkpoint"),

@@ -49,9 +49,9 @@ def find_format(path: pathlib.Path) -> tuple[str, pathlib.Path]:
         return TFLITE, path
     if path.name == _SAVED_MODEL:
         return SAVED_MODEL, path.parent
-    if path.suffix == ".onnx":
+    if not _find_mistake(head) and path.suffix == ".onnx":
         return ONNX, path
-    if path.suffix in (".pb", ".pbtxt", ".graphdef"):
+    if not _find_mistake(head) and path.suffix in (".pb", ".pbtxt", ".graphdef"):
         if head.lstrip().startswith((b"node", b"versions", b"library")):
             raise UserError(
                 f"{path} is a TensorFlow graph in text form, which holds no trained "
@@ -153,9 +153,26 @@ def _torch_sentence(path: pathlib.Path) -> str:
     )
 
 
-def _say(path: pathlib.Path, head: bytes) -> str:
+def _find_mistake(head: bytes) -> str:
+    """Says what came in place of a file, whatever its name is; "" if nothing did."""
     if not head:
         return "an empty file."
+    if head.startswith(b"version https://git-lfs"):
+        return "the pointer of a Git LFS file, not the file: fetch it (git lfs pull)."
+    if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+        return "a web page: download the file itself, not the page that shows it."
+    return ""
+
+
+def _say(path: pathlib.Path, head: bytes) -> str:
+    mistake = _find_mistake(head)
+    if mistake:
+        return mistake
+    if path.suffix == ".json" and b'"weightsManifest"' in path.read_bytes():
+        return (
+            "a TensorFlow.js model, which is not opened here. Convert it with "
+            f"tensorflowjs_converter, or {_OWN_FUNCTION}."
+        )
     if head.startswith(b"\x80") and path.suffix in (
         ".pt",
         ".pth",

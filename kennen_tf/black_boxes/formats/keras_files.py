@@ -7,6 +7,7 @@ which is Keras 2 as its authors keep it.
 
 import json
 import pathlib
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -49,7 +50,10 @@ def open_keras(path: pathlib.Path, form: str) -> Opened:
     batch_size, *shape = tuple(inputs[0].shape)
 
     def answer(images: np.ndarray) -> Any:
-        return model(images, training=False)
+        with warnings.catch_warnings():
+            # Of models that were saved with a list of one input.
+            warnings.filterwarnings("ignore", "The structure of `inputs`")
+            return model(images, training=False)
 
     return Opened(
         answer=answer,

@@ -1,6 +1,7 @@
 """Black boxes in TorchScript files, asked by PyTorch."""
 
 import pathlib
+import warnings
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ def open_torchscript(path: pathlib.Path) -> Opened:
             "it: pip install 'kennen_tf[torch]'."
         ) from error
     try:
-        module = torch.jit.load(str(path), map_location="cpu").eval()
+        # PyTorch says that TorchScript is of yesterday, which the file's owner knows.
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):
+            module = torch.jit.load(str(path), map_location="cpu").eval()
     except Exception as error:
         raise UserError(
             f"{path} cannot be opened as a TorchScript file: {one_line(error)}"
