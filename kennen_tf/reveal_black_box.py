@@ -83,12 +83,14 @@ def _reveal_all(
     """Reveals each black box; returns what was found, and why others failed."""
     import tqdm
 
+    from kennen_tf.black_boxes.formats.opened import one_line
     from kennen_tf.black_boxes.forms import Form
     from kennen_tf.revealing import boxes, naming, truths
     from kennen_tf.zoo.store import Zoo
 
     form = Form.of(metamodel.image_shape, metamodel.num_classes)
-    revelations, failures = [], {}
+    revelations: list[Revelation] = []
+    failures: dict[str, str] = {}
     each = boxes.list_boxes(config)
     for own in tqdm.tqdm(each, "reveal", unit="black box", disable=len(each) == 1):
         try:
@@ -97,10 +99,13 @@ def _reveal_all(
                 truth = truths.true_values(Zoo.open(own.zoo_dir), own.black_box)
             box = boxes.open_box(own, form)
             revelations.append(naming.reveal(metamodel, box, truth))
-        except UserError as error:
+        except Exception as error:  # Whatever it is, the others are not lost.
             if len(each) == 1:
                 raise
-            failures[own.black_box] = str(error)
+            known = isinstance(error, UserError)
+            said = str(error) if known else f"{own.black_box}: {one_line(error)}"
+            before = failures.get(own.black_box)
+            failures[own.black_box] = f"{before} {said}" if before else said
     return revelations, failures
 
 

@@ -23,7 +23,7 @@ NUM_TRIED = 30
 # Chosen on the development half of real files: with thirty images, whoever names nine
 # in ten rightly is asked rightly; who names less than a third in every way was trained
 # on something else. One in ten is chance, and ten of thirty come so once in 2,000.
-_SURELY, _LEAST = 0.9, 1 / 3
+_SURELY, LEAST = 0.9, 1 / 3
 
 _SCALES: dict[str, Callable[[FloatArray], FloatArray]] = {
     "unit": lambda images: images,
@@ -108,7 +108,7 @@ def find_pixels(
     first = ways[0]
     if right[first] >= right[best] - 1 / len(known):
         best = first
-    if right[best] < _LEAST:
+    if right[best] < LEAST:
         raise UserError(
             f"{name} names {100 * right[best]:.0f}% of {len(known)} images rightly, "
             "asked in the best of these ways: "
