@@ -79,9 +79,10 @@ def recognise(
     _check_said(answers, kind)
     rows = np.asarray(answers, np.float64)
     unit, name = _find_unit(rows)
-    are_sigmoids = not unit and _are_sigmoids(rows)
-    if are_sigmoids:
+    are_sigmoids = False
+    if not unit and _are_sigmoids(rows):
         unit = 1.0
+        are_sigmoids = not _may_be_rounding(rows, answers.dtype)
     if (rows < 0).any() or not unit:
         # To be refused with what it is.
         validate_probabilities(answers, len(answers), num_classes)
@@ -149,6 +150,12 @@ def _are_sigmoids(rows: npt.NDArray[np.float64]) -> bool:
     return bool(
         is_within and rows.any(axis=1).all() and np.median(rows.max(axis=1)) >= 0.5
     )
+
+
+def _may_be_rounding(rows: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> bool:
+    """Tells whether sums are off 1 by no more than rounding to one decimal explains."""
+    off = np.abs(rows.sum(axis=1) - 1).max()
+    return bool(off <= rows.shape[1] * _find_step(rows, 1.0, dtype) / 2)
 
 
 def _finish(
