@@ -56,7 +56,11 @@ def reveal_black_box(config: RevealConfig) -> None:
     # What a black box prints itself would get between the lines of the JSON.
     with contextlib.redirect_stdout(sys.stderr):
         revelations, failures = _reveal_all(config, metamodel)
-    document = documents.make_document(config, metamodel, revelations, failures)
+    # Of one that fails twice, with other settings, both are told.
+    said: dict[str, str] = {}
+    for name, reason in failures:
+        said[name] = f"{said[name]} {reason}" if name in said else reason
+    document = documents.make_document(config, metamodel, revelations, said)
     if config.output:
         documents.write(config.output, document)
     if config.json:
@@ -73,14 +77,14 @@ def reveal_black_box(config: RevealConfig) -> None:
     if failures:
         raise UserError(
             f"{len(failures)} of {len(failures) + len(revelations)} black boxes could "
-            "not be revealed. " + " ".join(failures.values())
+            "not be revealed. " + " ".join(said.values())
         )
 
 
 def _reveal_all(
     config: RevealConfig, metamodel: "ExportedMetamodel"
-) -> "tuple[list[Revelation], dict[str, str]]":
-    """Reveals each black box; returns what was found, and why others failed."""
+) -> "tuple[list[Revelation], list[tuple[str, str]]]":
+    """Reveals each black box; returns what was found, and which others failed why."""
     import tqdm
 
     from kennen_tf.black_boxes.formats.opened import one_line
@@ -90,7 +94,7 @@ def _reveal_all(
 
     form = Form.of(metamodel.image_shape, metamodel.num_classes)
     revelations: list[Revelation] = []
-    failures: dict[str, str] = {}
+    failures: list[tuple[str, str]] = []
     each = boxes.list_boxes(config)
     for own in tqdm.tqdm(each, "reveal", unit="black box", disable=len(each) == 1):
         try:
@@ -104,8 +108,7 @@ def _reveal_all(
                 raise
             known = isinstance(error, UserError)
             said = str(error) if known else f"{own.black_box}: {one_line(error)}"
-            before = failures.get(own.black_box)
-            failures[own.black_box] = f"{before} {said}" if before else said
+            failures.append((own.black_box, said))
     return revelations, failures
 
 
