@@ -170,7 +170,7 @@ def test_answers_are_read_no_finer_than_they_tell(
 @pytest.mark.parametrize("decimals", [3, 4, 5])
 def test_a_floor_hides_what_rounding_changes(decimals):
     """Logarithms that are read move little, though without a floor they move far."""
-    rows = bars.Classifier(sharpness=2.0)(bars.IMAGES)
+    rows = bars.Classifier(sharpness=4.0)(bars.IMAGES)
     rounded = np.round(rows, decimals)
     rounded = rounded / rounded.sum(axis=1, keepdims=True)
     levels = [
