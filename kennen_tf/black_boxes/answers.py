@@ -80,9 +80,10 @@ def recognise(
     rows = np.asarray(answers, np.float64)
     unit, name = _find_unit(rows)
     are_sigmoids = False
-    if not unit and _are_sigmoids(rows):
+    if not unit and _may_be_rounding(rows, answers.dtype):
         unit = 1.0
-        are_sigmoids = not _may_be_rounding(rows, answers.dtype)
+    elif not unit and _are_sigmoids(rows):
+        unit, are_sigmoids = 1.0, True
     if (rows < 0).any() or not unit:
         # To be refused with what it is.
         validate_probabilities(answers, len(answers), num_classes)
@@ -101,10 +102,10 @@ def recognise(
         notes.append("The answers are of half precision (float16).")
     elif step and step < 1 and not num_told:
         notes.append(f"The answers are rounded to {step:g}: nothing finer is read.")
-    sums = rows.sum(axis=1, keepdims=True)
+    highest, sums = rows.max(axis=1), rows.sum(axis=1, keepdims=True)
     # Where all was left out, nothing is told.
     rows = np.where(sums > 0, rows / np.where(sums > 0, sums, 1), 1 / num_classes)
-    return _finish(rows, kind, max(step, level), num_told, notes)
+    return _finish(rows, kind, max(step, level), num_told, notes, highest)
 
 
 def _find_cut(
@@ -120,15 +121,19 @@ def _find_cut(
     most = int(counts.max())
     is_short = rows.sum(axis=1) < 1 - max(_CLOSE, num_classes * step)
     positive = np.where(rows > 0, rows, np.inf)
-    if 1 < most < num_classes and (
-        (counts == most).all() or (is_short.any() and np.mean(counts == most) >= 0.5)
+    if most < num_classes and (
+        (1 < most and (counts == most).all())
+        or (is_short.any() and np.mean(counts == most) >= 0.5)
     ):
         level = float(np.median(positive.min(axis=1)[counts > 0]))
+        which, how = f"{most} likeliest classes", f"top-k --top_k={most}"
+        if most == 1:
+            which, how = "likeliest class", "top-1"
         return (
             *(most, level),
             [
-                f"The answers tell the {most} likeliest classes only: a metamodel of "
-                f"--representation=top-k --top_k={most} reads no more than that."
+                f"The answers tell the {which} only: a metamodel of "
+                f"--representation={how} reads no more than that."
             ],
         )
     least = float(positive.min())
@@ -155,6 +160,8 @@ def _are_sigmoids(rows: npt.NDArray[np.float64]) -> bool:
 def _may_be_rounding(rows: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> bool:
     """Tells whether sums are off 1 by no more than rounding to one decimal explains."""
     off = np.abs(rows.sum(axis=1) - 1).max()
+    if (rows < 0).any() or not rows.any():
+        return False
     return bool(off <= rows.shape[1] * _find_step(rows, 1.0, dtype) / 2)
 
 
@@ -164,9 +171,13 @@ def _finish(
     resolution: float,
     num_told: int,
     notes: list[str],
+    highest: npt.NDArray[np.floating] | None = None,
 ) -> Recognised:
+    """Returns it; `highest`, `(n,)`, is from before rows were divided by their sum."""
     probabilities = probabilities.astype(np.float32)
-    saturated = float(np.mean(probabilities.max(axis=1) >= 1.0))
+    if highest is None:
+        highest = probabilities.max(axis=1)
+    saturated = float(np.mean(highest.astype(np.float32) >= 1.0))
     if saturated > 0.5:
         notes.append(
             f"{100 * saturated:.0f}% of the answers are saturated: one class has all "
@@ -197,9 +208,14 @@ def _find_unit(rows: npt.NDArray[np.float64]) -> tuple[float, str]:
         most = np.median(highest)
         if unit / 2 <= most <= unit and (sums <= unit * (1 + SUM_TOLERANCE)).all():
             return unit, name
-    is_cut = (rows == 0).any(axis=1).all() and (rows >= 0).all() and rows.any()
-    if is_cut and (sums <= 1 + SUM_TOLERANCE).all():
+    counts = np.count_nonzero(rows, axis=1)
+    if counts.max() == rows.shape[1] or (rows < 0).any() or not rows.any():
+        return 0.0, ""
+    if (sums <= 1 + SUM_TOLERANCE).all():
         return 1.0, ""
+    # So many of the likeliest of many classes that are about as likely.
+    if (counts == counts[0]).all() and (sums <= 100 * (1 + SUM_TOLERANCE)).all():
+        return 100.0, _UNITS[100.0]
     return 0.0, ""
 
 

@@ -68,6 +68,22 @@ def test_half_precision_is_recognised_of_whatever_type_it_comes(as_numbers):
     np.testing.assert_allclose(found.probabilities, WHOLE, rtol=2e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1, 100])
+def test_flat_answers_are_told_as_sharp_ones_are(unit):
+    flat = softmax(0.1 * LOGITS)
+    kept = np.sort(flat, axis=1)[:, -3:-2]
+    found = say(unit * np.where(kept <= flat, flat, 0))
+    assert found.num_told == 3
+    assert say(np.round(flat.astype(np.float64), 1)).resolution == pytest.approx(0.1)
+
+
+def test_the_likeliest_class_alone_is_not_called_saturated():
+    found = say(top(1))
+    assert (found.num_told, found.share_saturated) == (1, 0)
+    [note] = found.notes
+    assert "likeliest class only" in note and "--representation=top-1" in note
+
+
 @pytest.mark.parametrize("is_normalised", [False, True])
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_the_likeliest_classes_are_counted(count, is_normalised):
@@ -175,6 +191,8 @@ def test_labels_are_told_by_their_form():
         np.round(WHOLE, 4),
         top(3),
         0.4 * top(3),
+        40 * top(3),
+        top(1),
         np.where(WHOLE > 0.05, WHOLE, 0),
         100 * WHOLE,
         np.round(100 * WHOLE),
