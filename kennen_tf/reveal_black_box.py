@@ -56,7 +56,11 @@ def reveal_black_box(config: RevealConfig) -> None:
     # What a black box prints itself would get between the lines of the JSON.
     with contextlib.redirect_stdout(sys.stderr):
         revelations, failures = _reveal_all(config, metamodel)
-    document = documents.make_document(config, metamodel, revelations, failures)
+    # Of one that fails twice, with other settings, both are told.
+    said: dict[str, str] = {}
+    for name, reason in failures:
+        said[name] = f"{said[name]} {reason}" if name in said else reason
+    document = documents.make_document(config, metamodel, revelations, said)
     if config.output:
         documents.write(config.output, document)
     if config.json:
@@ -73,22 +77,24 @@ def reveal_black_box(config: RevealConfig) -> None:
     if failures:
         raise UserError(
             f"{len(failures)} of {len(failures) + len(revelations)} black boxes could "
-            "not be revealed. " + " ".join(failures.values())
+            "not be revealed. " + " ".join(said.values())
         )
 
 
 def _reveal_all(
     config: RevealConfig, metamodel: "ExportedMetamodel"
-) -> "tuple[list[Revelation], dict[str, str]]":
-    """Reveals each black box; returns what was found, and why others failed."""
+) -> "tuple[list[Revelation], list[tuple[str, str]]]":
+    """Reveals each black box; returns what was found, and which others failed why."""
     import tqdm
 
+    from kennen_tf.black_boxes.formats.opened import one_line
     from kennen_tf.black_boxes.forms import Form
     from kennen_tf.revealing import boxes, naming, truths
     from kennen_tf.zoo.store import Zoo
 
     form = Form.of(metamodel.image_shape, metamodel.num_classes)
-    revelations, failures = [], {}
+    revelations: list[Revelation] = []
+    failures: list[tuple[str, str]] = []
     each = boxes.list_boxes(config)
     for own in tqdm.tqdm(each, "reveal", unit="black box", disable=len(each) == 1):
         try:
@@ -97,10 +103,12 @@ def _reveal_all(
                 truth = truths.true_values(Zoo.open(own.zoo_dir), own.black_box)
             box = boxes.open_box(own, form)
             revelations.append(naming.reveal(metamodel, box, truth))
-        except UserError as error:
+        except Exception as error:  # Whatever it is, the others are not lost.
             if len(each) == 1:
                 raise
-            failures[own.black_box] = str(error)
+            known = isinstance(error, UserError)
+            said = str(error) if known else f"{own.black_box}: {one_line(error)}"
+            failures.append((own.black_box, said))
     return revelations, failures
 
 

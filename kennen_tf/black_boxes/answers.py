@@ -23,6 +23,10 @@ LEAST = -1e-6
 _CLOSE = 2e-3
 _UNITS = {1.0: "", 100.0: "per cent", 255.0: "bytes", 256.0: "bytes"}
 _MOST_DECIMALS = 6
+# The least number of float16.
+_HALF_PRECISION = 2.0**-24
+# Of answers in full, some are less than this.
+_LEAST_TOLD = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +36,8 @@ class Recognised:
     Attributes:
         probabilities: float32 `(n, classes)`, rows that sum to 1.
         kind: One of `OUTPUTS` but "auto".
-        resolution: What is smaller than this, the answers cannot tell from 0; 0 if they
-            tell all that float32 can.
+        resolution: Step between neighbouring answers, or what numbers must come to so
+            as not to be left out, if that is more; 0 if they tell all that float32 can.
         num_told: Of how many classes a row tells at most, if not of all; 0: of all.
         share_saturated: Share of rows whose highest number is 1 to the last digit.
         notes: Sentences about what was recognised.
@@ -72,52 +76,77 @@ def recognise(
         probabilities = to_probabilities(answers, kind, num_classes)
         return _finish(probabilities, kind, 0.0, 0, [])
     _check_numbers(answers, num_classes)
+    _check_said(answers, kind)
     rows = np.asarray(answers, np.float64)
     unit, name = _find_unit(rows)
-    notes = [f"The answers are in {name}."] if name else []
-    if not unit and _are_sigmoids(rows):
+    are_sigmoids = False
+    if not unit and _may_be_rounding(rows, answers.dtype):
         unit = 1.0
+    elif not unit and _are_sigmoids(rows):
+        unit, are_sigmoids = 1.0, True
+    if (rows < 0).any() or not unit:
+        # To be refused with what it is.
+        validate_probabilities(answers, len(answers), num_classes)
+    notes = [f"The answers are in {name}."] if name else []
+    rows = rows / unit
+    step = _find_step(rows, unit, answers.dtype)
+    if are_sigmoids:
         notes.append(
             "The answers do not sum to 1, as those of one sigmoid for each class: they "
             "are divided by their sum."
         )
         rows = rows / rows.sum(axis=1, keepdims=True)
-    if (rows < 0).any() or not unit:
-        # To be refused with what it is.
-        validate_probabilities(answers, len(answers), num_classes)
-    rows = rows / unit
-    is_float16 = answers.dtype == np.float16
-    step = _find_step(rows, unit, answers.dtype)
-    num_told = int(np.count_nonzero(rows, axis=1).max())
-    sums = rows.sum(axis=1)
-    is_cut = bool((sums < 1 - max(_CLOSE, num_classes * step)).any())
-    least = float(rows[rows > 0].min())
-    resolution = step / 2
-    if is_cut and num_told < num_classes:
-        is_top_k = len(set(np.count_nonzero(rows, axis=1).tolist())) == 1
-        if is_top_k:
-            notes.append(
-                f"The answers tell the {num_told} likeliest classes only: a metamodel "
-                f"of --representation=top-k --top_k={num_told} reads no more than that."
-            )
-        else:
-            notes.append(
-                f"Numbers below about {least:.2g} are left out: a metamodel of "
-                "--representation=top-1 or ranking reads less of what is missing."
-            )
-        resolution = max(resolution, least / 2)
-    if step and not notes:
+    num_told, level, said = _find_cut(rows, step)
+    notes += said
+    if step == _HALF_PRECISION:
+        notes.append("The answers are of half precision (float16).")
+    elif step and step < 1 and not num_told:
         notes.append(f"The answers are rounded to {step:g}: nothing finer is read.")
-    if is_float16:
-        resolution = max(resolution, 6e-8)
+    highest, sums = rows.max(axis=1), rows.sum(axis=1, keepdims=True)
     # Where all was left out, nothing is told.
-    rows[sums == 0] = 1 / num_classes
-    return _finish(
-        rows / rows.sum(axis=1, keepdims=True),
-        kind,
-        resolution,
-        num_told if is_cut else 0,
-        notes,
+    rows = np.where(sums > 0, rows / np.where(sums > 0, sums, 1), 1 / num_classes)
+    return _finish(rows, kind, max(step, level), num_told, notes, highest)
+
+
+def _find_cut(
+    rows: npt.NDArray[np.float64], step: float
+) -> tuple[int, float, list[str]]:
+    """Finds out whether small numbers are left out.
+
+    Returns:
+        How many classes a row tells at most, 0 if all; about how large what is left out
+        may be; sentences that say so.
+    """
+    counts, num_classes = np.count_nonzero(rows, axis=1), rows.shape[1]
+    most = int(counts.max())
+    is_short = rows.sum(axis=1) < 1 - max(_CLOSE, num_classes * step)
+    positive = np.where(rows > 0, rows, np.inf)
+    if most < num_classes and (
+        (1 < most and (counts == most).all())
+        or (is_short.any() and np.mean(counts == most) >= 0.5)
+    ):
+        level = float(np.median(positive.min(axis=1)[counts > 0]))
+        which, how = f"{most} likeliest classes", f"top-k --top_k={most}"
+        if most == 1:
+            which, how = "likeliest class", "top-1"
+        return (
+            *(most, level),
+            [
+                f"The answers tell the {which} only: a metamodel of "
+                f"--representation={how} reads no more than that."
+            ],
+        )
+    least = float(positive.min())
+    # A softmax may come to 0, too, but only where others come near it.
+    is_cut = is_short.any() or (not step and least > _LEAST_TOLD)
+    if (rows > 0).all() or not is_cut:
+        return 0, 0.0, []
+    return (
+        *(most, least),
+        [
+            f"Numbers below about {least:.2g} are left out: a metamodel of "
+            "--representation=top-1 or ranking reads less of what is missing."
+        ],
     )
 
 
@@ -128,15 +157,27 @@ def _are_sigmoids(rows: npt.NDArray[np.float64]) -> bool:
     )
 
 
+def _may_be_rounding(rows: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> bool:
+    """Tells whether sums are off 1 by no more than rounding to one decimal explains."""
+    off = np.abs(rows.sum(axis=1) - 1).max()
+    if (rows < 0).any() or not rows.any():
+        return False
+    return bool(off <= rows.shape[1] * _find_step(rows, 1.0, dtype) / 2)
+
+
 def _finish(
     probabilities: npt.NDArray[np.floating],
     kind: str,
     resolution: float,
     num_told: int,
     notes: list[str],
+    highest: npt.NDArray[np.floating] | None = None,
 ) -> Recognised:
+    """Returns it; `highest`, `(n,)`, is from before rows were divided by their sum."""
     probabilities = probabilities.astype(np.float32)
-    saturated = float(np.mean(probabilities.max(axis=1) >= 1.0))
+    if highest is None:
+        highest = probabilities.max(axis=1)
+    saturated = float(np.mean(highest.astype(np.float32) >= 1.0))
     if saturated > 0.5:
         notes.append(
             f"{100 * saturated:.0f}% of the answers are saturated: one class has all "
@@ -167,6 +208,14 @@ def _find_unit(rows: npt.NDArray[np.float64]) -> tuple[float, str]:
         most = np.median(highest)
         if unit / 2 <= most <= unit and (sums <= unit * (1 + SUM_TOLERANCE)).all():
             return unit, name
+    counts = np.count_nonzero(rows, axis=1)
+    if counts.max() == rows.shape[1] or (rows < 0).any() or not rows.any():
+        return 0.0, ""
+    if (sums <= 1 + SUM_TOLERANCE).all():
+        return 1.0, ""
+    # So many of the likeliest of many classes that are about as likely.
+    if (counts == counts[0]).all() and (sums <= 100 * (1 + SUM_TOLERANCE)).all():
+        return 100.0, _UNITS[100.0]
     return 0.0, ""
 
 
@@ -176,18 +225,23 @@ def _find_step(
     """Returns what all numbers are multiples of, if they were rounded; else 0."""
     if dtype.kind in "iu":
         return 1 / unit
-    for decimals in range(1, _MOST_DECIMALS + 1):
+    given = rows * unit
+    least = given[given > 0].min()
+    # Of float32, the last digits are not those of the decimal number.
+    tolerance = 2e-7 * max(1.0, unit)
+    for decimals in range(_MOST_DECIMALS + 1):
         step = 10.0**-decimals
-        # Of float32, the last digits are not those of the decimal number.
-        off = np.abs(rows * unit - np.round(rows * unit, decimals))
-        if off.max() < 2e-7 * max(1.0, unit):
-            return step / unit
-    whole = rows * 255
-    if np.abs(whole - np.rint(whole)).max() < 1e-4:
-        return 1 / 255
-    whole = rows * 256
-    if np.abs(whole - np.rint(whole)).max() < 1e-4:
-        return 1 / 256
+        # Nearly 0 is not 0: nobody rounded.
+        if step >= 4 * tolerance and least >= step / 2:
+            off = np.abs(given - np.round(given, decimals))
+            if off.max() < tolerance:
+                return float(step / unit)
+    for levels in (255, 256):
+        whole = rows * levels
+        if np.abs(whole - np.rint(whole)).max() < 1e-4 and least * levels > unit / 2:
+            return 1 / levels
+    if (given.astype(np.float16) == given).all():
+        return _HALF_PRECISION
     return 0.0
 
 
@@ -220,20 +274,18 @@ def to_probabilities(
     """
     if outputs_kind == LABELS:
         return _one_hot(answers, num_classes)
-    if not np.issubdtype(answers.dtype, np.floating):
+    if not np.issubdtype(answers.dtype, np.number) or np.iscomplexobj(answers):
         return validate_probabilities(answers, len(answers), num_classes)
-    looks_like = _guess_kind(answers)
-    if looks_like not in ("", outputs_kind):
-        raise UserError(
-            f"--outputs={outputs_kind} was said or taken as given, but all answers are "
-            f"{looks_like}: say --outputs={looks_like}."
-        )
+    if not np.issubdtype(answers.dtype, np.floating):
+        answers = answers.astype(np.float64)
+    _check_said(answers, outputs_kind)
     if outputs_kind == "logits":
-        if (answers >= 0).all() and _find_unit(np.asarray(answers, np.float64))[0]:
+        if (answers >= 0).all() and (answers.max() <= 1 or _is_cut_or_rounded(answers)):
             raise UserError(
                 "Logits have numbers below 0, too. Received: none, and rows that sum "
-                "to about 1, 100 or 255 or less, as probabilities that were rounded or "
-                "cut do. Say --outputs=probabilities."
+                "to about 1, 100 or 255 or less, or no number above 1, as "
+                "probabilities that were rounded or cut, and sigmoids, do. Say "
+                "--outputs=probabilities."
             )
         answers = answers.astype(np.float64)
         with np.errstate(invalid="ignore"):  # What is not finite is refused below.
@@ -245,7 +297,26 @@ def to_probabilities(
     return validate_probabilities(answers, len(answers), num_classes)
 
 
+def _check_said(answers: npt.NDArray[Any], outputs_kind: str) -> None:
+    """Raises `UserError` if answers can only be of another kind than is said."""
+    looks_like = _guess_kind(answers)
+    if looks_like not in ("", outputs_kind):
+        raise UserError(
+            f"--outputs={outputs_kind} was said or taken as given, but all answers are "
+            f"{looks_like}: say --outputs={looks_like}."
+        )
+
+
+def _is_cut_or_rounded(answers: npt.NDArray[Any]) -> bool:
+    return bool(_find_unit(np.asarray(answers, np.float64))[0])
+
+
 def _one_hot(labels: npt.NDArray[Any], num_classes: int) -> FloatArray:
+    if labels.ndim != 1:
+        raise UserError(
+            "Labels must be one for each image: shape (n,). Received: shape "
+            f"{labels.shape}."
+        )
     if not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f"Labels must be whole numbers. Received: {labels.dtype}.")
     if labels.min() < 0 or labels.max() >= num_classes:

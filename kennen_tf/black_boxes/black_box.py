@@ -110,6 +110,8 @@ class BlackBox:
     ) -> PixelsFound:
         """Finds in which range it takes pixels; from then on, it is asked so.
 
+        Where that was given, nothing is sent.
+
         Args:
             images: float32 in [0, 1], `(n, height, width, channels)`.
             labels: What they show, `(n,)`; -1 where it is not known.
@@ -117,12 +119,12 @@ class BlackBox:
         Raises:
             UserError: If it fails, or names images no better than chance in any way.
         """
-        ways: Sequence[str] = pixels.WAYS
-        if self._takes_whole:
-            ways = pixels.WHOLE
         if self.pixels != AUTO:
-            ways = (self.pixels,)
-        elif self._is_recorded:
+            return PixelsFound(
+                pixels=self.pixels, accuracy=None, num_tried=0, others={}
+            )
+        ways: Sequence[str] = pixels.WHOLE if self._takes_whole else pixels.WAYS
+        if self._is_recorded:
             # However they were sent: the first of them is there as it was.
             first = images[:1]
             ways = [way for way in ways if self._is_kept(pixels.scale(first, way))]
@@ -130,7 +132,10 @@ class BlackBox:
 
         def ask(some: FloatArray, way: str) -> FloatArray:
             answers = self._collect(pixels.scale(some, way))
-            return self._recognise(answers, self.outputs_kind).probabilities
+            recognised = self._recognise(answers, self.outputs_kind)
+            if recognised.kind == LABELS:
+                self.outputs_kind = LABELS
+            return recognised.probabilities
 
         found = pixels.find_pixels(self.name, ask, images, labels, ways)
         self.pixels = found.pixels
@@ -166,7 +171,10 @@ class BlackBox:
                 continue
             except UserError as error:
                 raise self._interrupted(error, names) from error
-            self.kept.add(some, answers)
+            try:
+                self.kept.add(some, answers)
+            except UserError as error:
+                raise UserError(f"{self.name}: {error}") from error
             start += len(some)
         return self.kept.get(names)
 
@@ -199,6 +207,18 @@ class BlackBox:
         if answer.dtype.name == "bfloat16":
             answer = answer.astype(np.float32)
         self._check_shape(answer.shape, len(images))
+        # What is no answer is not kept as one.
+        if answer.dtype.kind not in "biuf":
+            raise UserError(
+                f"{self.name}: A black box must return real numbers. Received: "
+                f"{answer.dtype}."
+            )
+        is_none = np.isnan(answer.reshape(len(images), -1)).any(axis=1)
+        if is_none.any():
+            raise UserError(
+                f"{self.name}: A black box must return finite numbers. Received: NaN "
+                f"or infinity for {is_none.sum()} of {len(images)} images."
+            )
         return answer
 
     def _check_shape(self, received: tuple[int, ...], num_images: int) -> None:

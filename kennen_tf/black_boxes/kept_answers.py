@@ -4,7 +4,10 @@
       queries        names of the images answered: the SHA-256 of what was sent
       answers        (n, classes) or, of labels, (n,): what came, as it came
       num_sent       how many images were sent in all, answered or not
-      description    JSON: kind, schema_version, and what was asked
+      description    JSON: kind, schema_version, what was asked, and a fingerprint of
+                     the pairs of queries and answers, in whatever order they are
+
+A file that someone else wrote needs `queries` and `answers` alone.
 
 Answers may cost money, so the file is written as a whole after each batch, and the
 count of what is sent before it: after a kill, it is never too low.
@@ -14,7 +17,8 @@ import hashlib
 import json
 import pathlib
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +38,17 @@ def name_images(images: npt.NDArray[Any]) -> list[str]:
         hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
         for image in images
     ]
+
+
+def _fingerprint(answers: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Returns what is another one if an answer is given to another query."""
+    digest = hashlib.sha256()
+    for name in sorted(answers):
+        answer = answers[name]
+        # Of whatever type they were saved again as.
+        numbers = answer.astype(np.float64) if answer.dtype.kind in "biuf" else answer
+        digest.update(name.encode() + numbers.tobytes())
+    return digest.hexdigest()
 
 
 class KeptAnswers:
@@ -78,7 +93,18 @@ class KeptAnswers:
         self._write()
 
     def add(self, names: Sequence[str], answers: npt.NDArray[Any]) -> None:
-        """Keeps answers, `(n, ...)`."""
+        """Keeps answers, `(n, ...)`.
+
+        Raises:
+            UserError: If they are of another form than those before.
+        """
+        for other in self._answers.values():
+            if other.shape != answers.shape[1:]:
+                raise UserError(
+                    f"All answers must be alike. Received: {other.shape} numbers for "
+                    f"an image before, and now {answers.shape[1:]}."
+                )
+            break
         self._answers |= dict(zip(names, answers, strict=True))
         self._write()
 
@@ -88,7 +114,12 @@ class KeptAnswers:
         artifacts.make_folder(self.path.absolute().parent)
         answers = list(self._answers.values())
         text = json.dumps(
-            {"kind": KIND, "schema_version": SCHEMA_VERSION, **self.description}
+            {
+                "kind": KIND,
+                "schema_version": SCHEMA_VERSION,
+                **self.description,
+                "fingerprint": _fingerprint(self._answers),
+            }
         )
         with artifacts.atomic_path(self.path) as temporary:
             with open(temporary, "wb") as file:
@@ -101,38 +132,66 @@ class KeptAnswers:
                 )
 
     def _read(self, path: pathlib.Path, description: dict[str, Any] | None) -> None:
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                names = stored["queries"].tolist()
-                answers = stored["answers"]
-                self.num_sent = int(stored["num_sent"]) if "num_sent" in stored else 0
-                text = str(stored["description"]) if "description" in stored else "{}"
-            found = json.loads(text)
-        except KeyError as error:
+        names, answers, found = self._load(path)
+        if names.ndim != 1 or not answers.ndim or len(names) != len(answers):
             raise UserError(
-                f"{path} must hold `queries` (names of images, as --queries_only "
-                f"writes them) and `answers`, in the same order. Received: no {error}."
-            ) from error
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+                f"{path} must hold one answer for each of its `queries`. Received: "
+                f"`queries` {names.shape}, `answers` {answers.shape}."
+            )
+        own = dict(zip(map(str, names), answers, strict=True))
+        for name, answer in zip(map(str, names), answers, strict=True):
+            if answer.tobytes() != own[name].tobytes():
+                raise UserError(
+                    f"{path} must hold one answer for each of its `queries`. Received: "
+                    f"two different ones for {name}."
+                )
+        if found.get("kind"):
+            if found["kind"] != KIND:
+                raise UserError(f"{path} must hold {KIND}. Received: {found['kind']}.")
+            artifacts.check_schema(found, SCHEMA_VERSION, path)
+        for key, wanted in (description or {}).items():
+            if found.get(key) not in (None, wanted):
+                raise UserError(
+                    f"{path} holds answers of {found.get('black_box')} ({key} "
+                    f"{found[key]}). Received: a black box with {key} {wanted}. Name "
+                    "another file with --answers."
+                )
+        if found.get("fingerprint") not in (None, _fingerprint(own)):
+            raise UserError(
+                f"{path} was changed since it was written: its answers are not those "
+                "that were given to its queries. Put it back as it was, or move it "
+                "away: then its images are sent again."
+            )
+        self.description = {**found, **(description or {})}
+        self.num_sent = max(self.num_sent, len(own))
+        self._answers = own
+
+    def _load(
+        self, path: pathlib.Path
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+        """Returns what is in a file: names, answers and what was asked."""
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+                missing = {"queries", "answers"} - {*stored.files}
+                if missing:
+                    raise UserError(
+                        f"{path} must hold `queries` (names of images, as "
+                        "--queries_only writes them) and `answers`, in the same order. "
+                        f"Received: no {', '.join(sorted(missing))}."
+                    )
+                if "num_sent" in stored:
+                    self.num_sent = int(stored["num_sent"])
+                text = str(stored["description"]) if "description" in stored else "{}"
+                return stored["queries"], stored["answers"], dict(json.loads(text))
+        except UserError:
+            raise
+        # Also of what is no archive, but an array by itself.
+        except (
+            *(OSError, EOFError, ValueError, TypeError, AttributeError),
+            *(zipfile.BadZipFile, zlib.error),
+        ) as error:
             raise UserError(
                 f"{path} must hold answers of a black box. Received: "
                 f"{type(error).__name__}. Put the file back as it was, or move it "
                 "away: then its images are sent again."
             ) from error
-        if len(names) != len(answers) or len(set(names)) != len(names):
-            raise UserError(
-                f"{path} must hold one answer for each of its `queries`. Received: "
-                f"{len(answers)} answers for {len(names)} queries, {len(set(names))} "
-                "different ones."
-            )
-        if found.get("kind"):
-            artifacts.check_schema(found, SCHEMA_VERSION, path)
-        wanted = (description or {}).get("black_box")
-        if wanted and found.get("black_box") not in (None, wanted):
-            raise UserError(
-                f"{path} holds answers of {found['black_box']}. Received: a black box "
-                f"{wanted}. Name another file with --answers."
-            )
-        self.description = {**found, **(description or {})}
-        self.num_sent = max(self.num_sent, len(names))
-        self._answers = dict(zip(names, answers, strict=True))

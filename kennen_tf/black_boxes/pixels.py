@@ -24,7 +24,7 @@ NUM_TRIED = 30
 # that held for each of 36 real files (development half), but a range that is nearly
 # right may cost only a few points. Who names less than a third in every way was trained
 # on something else: one in ten is chance, and ten of thirty come so once in 2,000.
-_SURELY, _LEAST = 0.95, 1 / 3
+_SURELY, LEAST = 0.95, 1 / 3
 
 _SCALES: dict[str, Callable[[FloatArray], FloatArray]] = {
     "unit": lambda images: images,
@@ -109,7 +109,7 @@ def find_pixels(
     first = ways[0]
     if right[first] >= right[best] - 1 / len(known):
         best = first
-    if right[best] < _LEAST:
+    if right[best] < LEAST:
         raise UserError(
             f"{name} names {100 * right[best]:.0f}% of {len(known)} images rightly, "
             "asked in the best of these ways: "

@@ -95,7 +95,7 @@ class RevealConfig(base.Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        wanted = [self.black_box, self.black_boxes, self.queries_only]
+        wanted = [self.wheres, self.black_boxes, self.queries_only]
         if sum(map(bool, wanted)) != 1:
             raise UserError(
                 "One of --black_box, --black_boxes and --queries_only must be given. "

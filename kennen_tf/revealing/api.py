@@ -1,17 +1,20 @@
 """`kennen_tf.reveal`: the same as the command, from Python."""
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kennen_tf.black_boxes.black_box import BlackBox
-from kennen_tf.black_boxes.forms import Form
+from kennen_tf.black_boxes.black_box import BATCH_SIZE, BlackBox
+from kennen_tf.black_boxes.forms import Form, find_image_shape, reshape
 from kennen_tf.configs.revealing import AUTO, RevealConfig
 from kennen_tf.evaluation import printing
-from kennen_tf.revealing import boxes, naming, tables
+from kennen_tf.revealing import boxes, naming, tables, truths
 from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.revealing.naming import Revelation
+from kennen_tf.vocabulary.errors import UserError
+from kennen_tf.zoo.store import Zoo
 
 if TYPE_CHECKING:
     import pandas
@@ -43,9 +46,18 @@ class Revealed:
     __repr__ = __str__
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Returns a data frame with a row for each attribute; needs pandas."""
-        import pandas
+        """Returns a data frame with a row for each attribute.
 
+        Raises:
+            UserError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UserError(
+                "A data frame needs pandas. Install it: pip install "
+                "'kennen_tf[pandas]'."
+            ) from error
         rows = [
             {
                 "attribute": answer.name,
@@ -54,6 +66,7 @@ class Revealed:
                 "not_ruled_out": answer.plausible,
                 "test_accuracy": answer.test_accuracy,
                 "p_value": self.revelation.p_value,
+                "is_strange": self.revelation.is_strange,
             }
             for answer in self.revelation.answers
         ]
@@ -61,9 +74,9 @@ class Revealed:
 
 
 def reveal(
-    black_box: "str | Callable[[np.ndarray], Any]",
+    black_box: "str | os.PathLike[str] | Callable[[np.ndarray], Any]",
     *,
-    metamodel: "str | ExportedMetamodel",
+    metamodel: "str | os.PathLike[str] | ExportedMetamodel",
     outputs: str = AUTO,
     pixels: str = AUTO,
     **settings: Any,
@@ -83,21 +96,44 @@ def reveal(
     Raises:
         UserError: If it cannot be asked, or does not answer what it should.
     """
-    if isinstance(metamodel, str):
+    if not isinstance(metamodel, ExportedMetamodel):
         metamodel = ExportedMetamodel.load(metamodel)
     form = Form.of(metamodel.image_shape, metamodel.num_classes)
-    if isinstance(black_box, str):
-        config = RevealConfig(
-            metamodel=str(metamodel.path),
-            black_box=black_box,
-            outputs=outputs,
-            pixels=pixels,
-            **settings,
-        )
-        box = boxes.open_box(config, form)
+    if callable(black_box):
+        name = getattr(black_box, "name", None) or getattr(black_box, "__name__", "")
+        name = str(name or type(black_box).__name__)
     else:
-        name = getattr(black_box, "name", getattr(black_box, "__name__", "black box"))
-        box = BlackBox(
-            str(name), black_box, outputs_kind=outputs, pixels=pixels, form=form
-        )
-    return Revealed(naming.reveal(metamodel, box))
+        name = os.fspath(black_box)
+    config = RevealConfig(
+        metamodel=str(metamodel.path),
+        black_box=name,
+        outputs=outputs,
+        pixels=pixels,
+        **settings,
+    )
+    truth = None
+    if config.zoo_dir and not callable(black_box):
+        truth = truths.true_values(Zoo.open(config.zoo_dir), name)
+    if callable(black_box):
+        box = _wrap(black_box, config, form)
+    else:
+        box = boxes.open_box(config, form)
+    return Revealed(naming.reveal(metamodel, box, truth))
+
+
+def _wrap(function: Any, config: RevealConfig, form: Form) -> BlackBox:
+    """Returns the black box of a function, or of a Keras model."""
+    shape = form.shapes[0]
+    if isinstance(getattr(function, "input_shape", None), tuple):
+        shape = find_image_shape(config.black_box, function.input_shape[1:], form)
+    return BlackBox(
+        config.black_box,
+        lambda images: function(reshape(images, shape)),
+        outputs_kind=config.outputs,
+        pixels=config.pixels,
+        form=form,
+        image_shape=shape,
+        batch_size=config.batch_size or BATCH_SIZE,
+        max_per_second=config.max_queries_per_second,
+        kept=boxes.open_kept(config),
+    )

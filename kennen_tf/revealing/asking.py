@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kennen_tf.black_boxes.answers import Recognised
 from kennen_tf.black_boxes.black_box import BlackBox
-from kennen_tf.black_boxes.pixels import PixelsFound
+from kennen_tf.black_boxes.pixels import LEAST, PixelsFound
 from kennen_tf.configs.revealing import AUTO, LABELS
 from kennen_tf.vocabulary.errors import UserError
 
@@ -48,25 +48,24 @@ def ask(metamodel: "ExportedMetamodel", box: BlackBox) -> Asked:
     """
     queries, labels = metamodel.queries, metamodel.labels
     was_auto = box.pixels == AUTO
+    _check_labels(metamodel, box)
     found = box.find_pixels(queries, labels)
+    _check_labels(metamodel, box)  # Before all is sent, if it is known by now.
     recognised = box.recognised(queries)
-    if recognised.kind == LABELS and not metamodel.reads_labels:
-        raise UserError(
-            f"{box.name} answers labels (--outputs={LABELS}); the metamodel must read "
-            "nothing but the top label: one of kennen-i, or of --representation=top-1. "
-            f"Received: {metamodel.path}, which reads "
-            f"{metamodel.description['representation']}."
-        )
+    _check_labels(metamodel, box)
     known = labels >= 0
     accuracy = None
     if known.any():
         named = recognised.probabilities.argmax(axis=1)
         accuracy = float((named == labels)[known].mean())
     notes = [*_say_pixels(found, was_auto), *recognised.notes]
-    if (
-        accuracy is not None
-        and 1 / recognised.probabilities.shape[1] < accuracy < _TRAINED
-    ):
+    if accuracy is not None and accuracy < LEAST:
+        notes.append(
+            f"It names {100 * accuracy:.0f}% of the images rightly, asked with "
+            f"--pixels={box.pixels}: it is asked in a wrong way, or was trained on "
+            "something else, so what is named of it means nothing."
+        )
+    elif accuracy is not None and accuracy < _TRAINED:
         notes.append(
             f"It names only {100 * accuracy:.0f}% of the images rightly: it is hardly "
             "trained, so what is named is doubtful."
@@ -74,6 +73,17 @@ def ask(metamodel: "ExportedMetamodel", box: BlackBox) -> Asked:
     return Asked(
         pixels=found, recognised=recognised, accuracy=accuracy, notes=tuple(notes)
     )
+
+
+def _check_labels(metamodel: "ExportedMetamodel", box: BlackBox) -> None:
+    """Raises `UserError` if a black box answers less than what is read."""
+    if box.outputs_kind == LABELS and not metamodel.reads_labels:
+        raise UserError(
+            f"{box.name} answers labels (--outputs={LABELS}); the metamodel must read "
+            "nothing but the top label: one of kennen-i, or of --representation=top-1. "
+            f"Received: {metamodel.path}, which reads "
+            f"{metamodel.description['representation']}."
+        )
 
 
 def _say_pixels(found: PixelsFound, was_auto: bool) -> Sequence[str]:

@@ -11,6 +11,7 @@ from kennen_tf.black_boxes.forms import Form
 from kennen_tf.black_boxes.kept_answers import SUFFIX, KeptAnswers
 from kennen_tf.black_boxes.opening import Access, open_black_box, open_recorded
 from kennen_tf.configs.revealing import RevealConfig
+from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 
 _WHERE = "black_box"
@@ -49,22 +50,35 @@ def list_boxes(config: RevealConfig) -> list[RevealConfig]:
 
 
 def _read_row(
-    config: RevealConfig, path: pathlib.Path, number: int, row: dict[str, Any]
+    config: RevealConfig, path: pathlib.Path, number: int, row: dict[Any, Any]
 ) -> RevealConfig:
+    if None in row:
+        raise UserError(
+            f"{path}, line {number}: must have a cell for each column, at most. "
+            f"Received: {len(row[None])} more. Put cells with commas in quotes."
+        )
     given = {k.strip(): (v or "").strip() for k, v in row.items() if k}
     where = given.pop(_WHERE)
     try:
-        values: dict[str, Any] = {
-            # As the default is: a text or a number.
-            name: type(getattr(config, name))(text)
+        values = {
+            name: _to_value(name, text, getattr(config, name))
             for name, text in given.items()
             if text
         }
         return dataclasses.replace(
             config, black_boxes="", black_box=_beside(path, where), **values
         )
-    except (ValueError, UserError) as error:
+    except UserError as error:
         raise UserError(f"{path}, line {number}: {error}") from error
+
+
+def _to_value(name: str, text: str, default: Any) -> Any:
+    """Returns a text or a number, as the default is."""
+    try:
+        return type(default)(text)
+    except ValueError as error:
+        kind = "a whole number" if isinstance(default, int) else "a number"
+        raise UserError(f"{name} must be {kind}. Received: {text}.") from error
 
 
 def _beside(path: pathlib.Path, where: str) -> str:
@@ -86,8 +100,6 @@ def open_box(config: RevealConfig, form: Form) -> BlackBox:
     where = config.black_box
     if where.endswith(".npz"):
         return open_recorded(where, outputs_kind=config.outputs, form=form)
-    path = config.answers or (default_answers(where) if "://" in where else "")
-    kept = KeptAnswers(path, {"black_box": where}) if path else None
     return open_black_box(
         where,
         outputs_kind=config.outputs,
@@ -101,8 +113,25 @@ def open_box(config: RevealConfig, form: Form) -> BlackBox:
             batch_size=config.batch_size,
             max_queries_per_second=config.max_queries_per_second,
         ),
-        kept=kept,
+        kept=open_kept(config),
     )
+
+
+def open_kept(config: RevealConfig) -> KeptAnswers | None:
+    """Returns what a black box answered before; None if nothing is to be kept.
+
+    Raises:
+        UserError: If the file is damaged, or of another black box.
+    """
+    where = config.black_box
+    path = config.answers or (default_answers(where) if "://" in where else "")
+    if not path:
+        return None
+    description = {"black_box": where}
+    file = pathlib.Path(where)
+    if file.is_file():  # It may be another one of the same name by now.
+        description["sha256"] = artifacts.sha256_of_file(file)
+    return KeptAnswers(path, description)
 
 
 def default_answers(url: str) -> str:

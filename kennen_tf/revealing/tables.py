@@ -81,7 +81,9 @@ def revelation_notes(revelation: Revelation) -> list[str]:
 def _say_plausible(answer: AttributeAnswer) -> str:
     if answer.cannot_tell:
         return "cannot tell"
-    return ", ".join(map(str, answer.plausible or ())) or _NONE
+    if answer.plausible is None:
+        return _NONE
+    return ", ".join(map(str, answer.plausible)) or "none fits"
 
 
 def revelations_table(revelations: Sequence[Revelation]) -> Table:

@@ -27,7 +27,7 @@ def test_good_answers_are_returned_as_float32():
         (np.full((1, 10), "a"), "real numbers. Received: <U1"),
         (np.full((1, 10), np.nan), "NaN or infinity for 1 of 1 images"),
         (np.full((1, 10), np.inf), "NaN or infinity for 1 of 1 images"),
-        (ANSWER * 100, "with sum 100 .* --outputs=logits"),
+        (ANSWER * 100, "with sum 100 and least value 0.$"),
         (np.arange(10)[None] - 4.4, "1 of 1 rows .* least value -4.4"),
         (np.array([[1.5, -0.5] + [0] * 8]), "sum 1 and least value -0.5"),
     ],

@@ -241,7 +241,8 @@ def test_a_model_of_labels_is_asked_in_batches(tmp_path, images, expected):
         (np.full((7, 10), np.nan), "logits", "NaN"),
         (np.full((7, 10), np.inf), "logits", "NaN"),
         (np.full((7, 10), 800.0), "log-probabilities", "infinity"),
-        (np.arange(70.0).reshape(7, 10), "probabilities", "--outputs=logits"),
+        (np.arange(70.0).reshape(7, 10), "probabilities", "with sum 45 and least"),
+        (np.arange(70.0).reshape(7, 10) - 9, "probabilities", "--outputs=logits"),
         (np.log(np.full((7, 10), 0.1)), "probabilities", "--outputs=log-prob"),
         (np.log(np.full((7, 10), 0.1)), "logits", "--outputs=log-probabilities"),
         (np.full((7, 10), 0.1), "logits", "--outputs=probabilities"),
@@ -268,8 +269,8 @@ def test_an_exception_in_a_black_box_is_told_in_its_words(images):
     [
         ("missing.keras", "no such file"),
         ("no_such_module_anywhere:f", "No module named 'no_such_module_anywhere'"),
-        ("text.txt", "must be a .keras file"),
-        ("text.keras", "cannot be opened as a Keras model"),
+        ("text.txt", "text.txt, a file of another kind"),
+        ("text.keras", "text.keras, a file of another kind"),
         ("empty", "without saved_model.pb"),
         ("torn", "cannot be opened as a SavedModel"),
     ],
@@ -296,23 +297,23 @@ def test_a_model_with_two_inputs_is_refused(tmp_path):
     first, second = keras.Input((28, 28, 1)), keras.Input((28, 28, 1))
     model = keras.Model([first, second], small_model()(first + second))
     model.save(tmp_path / "two.keras")
-    with pytest.raises(UserError, match="must take images of one of the shapes"):
+    with pytest.raises(UserError, match="must have one input.*Received: 2 inputs"):
         open_box(str(tmp_path / "two.keras"))
 
 
-def test_a_model_with_two_outputs_is_refused(tmp_path, images):
+def test_a_model_with_two_outputs_is_refused(tmp_path):
     inputs = keras.Input((28, 28, 1))
     model = keras.Model(inputs, [small_model()(inputs), small_model()(inputs)])
     model.save(tmp_path / "two.keras")
-    with pytest.raises(UserError, match=r"shape \(2, 7, 10\)"):
-        open_box(str(tmp_path / "two.keras")).probabilities(images)
+    with pytest.raises(UserError, match="one output.*1 inputs and 2 outputs"):
+        open_box(str(tmp_path / "two.keras"))
 
 
 def test_a_saved_model_without_a_usual_signature_is_refused(tmp_path):
     module = tf.Module()
     module.f = tf.function(lambda: 1, input_signature=[])
     tf.saved_model.save(module, str(tmp_path), signatures={"other": module.f})
-    with pytest.raises(UserError, match=r"with the signatures \['other'\]"):
+    with pytest.raises(UserError, match="no signature that take.*Received: other"):
         open_box(str(tmp_path))
 
 
@@ -383,5 +384,5 @@ def test_code_in_a_file_is_not_run(tmp_path):
     inputs = keras.Input((28, 28, 1))
     x = keras.layers.Lambda(lambda x: keras.ops.mean(x, axis=(1, 2)))(inputs)
     keras.Model(inputs, keras.layers.Dense(10)(x)).save(tmp_path / "lambda.keras")
-    with pytest.raises(UserError, match="cannot be opened as a Keras model"):
+    with pytest.raises(UserError, match="not opened: .* kind Lambda can run code"):
         open_box(str(tmp_path / "lambda.keras"))

@@ -196,6 +196,23 @@ def test_one_named_output_and_one_nested_more_are_read():
         )
 
 
+@pytest.mark.parametrize("is_column", [False, True])
+def test_labels_are_labels_though_json_knows_no_whole_numbers(served, is_column):
+    named = np.array([[3], [0], [2], [1], [1], [0], [2]]) % CLASSES
+    labels = named if is_column else named[:, 0]
+
+    def answer(rows):
+        if served.version == 1:
+            return {"predictions": labels.tolist()}
+        output = {"name": "y", "shape": labels.shape, "datatype": "INT64"}
+        return {"outputs": [{**output, "data": labels.ravel().tolist()}]}
+
+    served.plan = [answer]
+    found = open_box(served).recognised(IMAGES)
+    assert found.kind == "labels"
+    np.testing.assert_array_equal(found.probabilities.argmax(axis=1), named[:, 0])
+
+
 def test_other_urls_are_refused():
     with pytest.raises(UserError, match="must be one of a model"):
         open_black_box("http://127.0.0.1:9/predict", form=FORM)

@@ -27,7 +27,8 @@ from kennen_tf.keras_models import saving
 from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.reveal_black_box import reveal_black_box
-from kennen_tf.revealing import naming
+from kennen_tf.revealing import naming, truths
+from kennen_tf.revealing import tables as revealed_tables
 from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -85,6 +86,10 @@ def black_box(folder, exported):
     path = folder / "some_classifier.keras"
     stand_ins.write_planted_classifier(path, len(pixels), pixels, planted)
     return path
+
+
+def notes_of(revelation):
+    return revealed_tables.revelation_notes(revelation)
 
 
 @pytest.fixture
@@ -189,7 +194,9 @@ def test_a_missing_metamodel_is_refused(tmp_path):
 
 
 def test_a_black_box_is_revealed(exported, black_box, capsys):
-    reveal_black_box(RevealConfig(metamodel=str(exported), black_box=str(black_box)))
+    reveal_black_box(
+        RevealConfig(metamodel=str(exported), black_box=str(black_box), pixels="unit")
+    )
     printed = capsys.readouterr().out
     for attribute in PAPERS:
         line = next(x for x in printed.splitlines() if f"  {attribute.code} " in x)
@@ -200,6 +207,7 @@ def test_a_black_box_is_revealed(exported, black_box, capsys):
 @pytest.mark.long
 def test_json_is_all_that_is_printed(exported, black_box, tmp_path):
     command = [sys.executable, "-m", "kennen_tf.reveal_black_box", "--json"]
+    command.append("--pixels=unit")
     flags = [f"--metamodel={exported}", f"--black_box={black_box}"]
     result = subprocess.run(
         [*command, *flags, f"--output={tmp_path / 'deep' / 'revealed.json'}"],
@@ -232,7 +240,12 @@ def test_what_a_black_box_prints_is_not_among_the_json(
     )
     monkeypatch.chdir(tmp_path)
     reveal_black_box(
-        RevealConfig(metamodel=str(exported), black_box="talker:predict", json=True)
+        RevealConfig(
+            metamodel=str(exported),
+            black_box="talker:predict",
+            pixels="unit",
+            json=True,
+        )
     )
     printed = capsys.readouterr()
     assert json.loads(printed.out)["black_boxes"] and "hello" in printed.err
@@ -240,10 +253,15 @@ def test_what_a_black_box_prints_is_not_among_the_json(
 
 def test_several_black_boxes_have_a_row_each(exported, black_box, capsys):
     reveal_black_box(
-        RevealConfig(metamodel=str(exported), black_box=f"{black_box},{black_box}")
+        RevealConfig(
+            metamodel=str(exported),
+            black_box=f"{black_box},{black_box}",
+            pixels="unit",
+        )
     )
     printed = capsys.readouterr().out
-    assert printed.count("some_classifier.keras") == 2
+    rows = [line for line in printed.splitlines() if "some_classifier.keras " in line]
+    assert len(rows) == 2 and all(" elu " in row for row in rows)
     assert printed.count("rmsprop") == 2
 
 
@@ -279,7 +297,12 @@ def zoo_dir(tmp_path):
 
 def test_the_truth_about_a_classifier_of_a_zoo_stands_beside(exported, zoo_dir, capsys):
     [path] = (zoo_dir / store.CLASSIFIERS_FOLDER).iterdir()
-    config = {"metamodel": str(exported), "zoo_dir": str(zoo_dir)}
+    # It is not trained, and names no digit.
+    config = {
+        "metamodel": str(exported),
+        "zoo_dir": str(zoo_dir),
+        "pixels": "unit",
+    }
     reveal_black_box(RevealConfig(black_box=str(path), json=True, **config))
     [revealed] = json.loads(capsys.readouterr().out)["black_boxes"]
     truth = {name: row["truth"] for name, row in revealed["attributes"].items()}
@@ -322,7 +345,12 @@ def test_what_was_made_before_an_attribute_was_appended_is_read_as_it_was(
     )
     capsys.readouterr()
     reveal_black_box(
-        RevealConfig(metamodel=str(exported), black_box=str(black_box), json=True)
+        RevealConfig(
+            metamodel=str(exported),
+            black_box=str(black_box),
+            pixels="unit",
+            json=True,
+        )
     )
     [revealed] = json.loads(capsys.readouterr().out)["black_boxes"]
     named = {name: row["value"] for name, row in revealed["attributes"].items()}
@@ -334,11 +362,11 @@ def test_a_metamodel_of_other_attributes_is_read_by_its_own_table(exported):
     act = dataclasses.replace(PAPERS["act"], values=("a", "b", "c", "d"))
     other = dataclasses.replace(
         loaded,
-        description={"test_accuracy": {"act": 0.75}},
+        description={**loaded.description, "test_accuracy": {"act": 0.75}},
         table=AttributeTable([act]),
     )
     box = BlackBox("box", lambda images: np.full((len(images), 10), 0.1), form=DIGITS)
-    [revelation] = naming.reveal(other, [box])
+    revelation = naming.reveal(other, box)
     [answer] = revelation.answers
     assert answer.values == ("a", "b", "c", "d")
     assert answer.test_accuracy == 0.75
@@ -348,14 +376,14 @@ def test_a_metamodel_of_other_attributes_is_read_by_its_own_table(exported):
 def test_a_truth_that_is_not_known_is_not_counted(exported):
     loaded = ExportedMetamodel.load(exported)
     box = BlackBox("box", lambda images: np.full((len(images), 10), 0.1), form=DIGITS)
-    [guess] = naming.reveal(loaded, [box])
+    guess = naming.reveal(loaded, box)
     named = {a.name: a.ranked()[0][0] for a in guess.answers}
     wrong = next(v for v in PAPERS["act"].values if v != named["act"])
     truth = {**dict.fromkeys(PAPERS.names), "act": wrong, "bs": named["bs"]}
-    [revelation] = naming.reveal(loaded, [box], [truth])
-    note, *_ = naming.revelation_notes(revelation)
+    revelation = naming.reveal(loaded, box, truth)
+    note = next(n for n in notes_of(revelation) if "named rightly" in n)
     assert note.startswith("1 of 2 attributes whose value is known are named rightly")
-    table = naming.revelation_table(revelation)
+    table = revealed_tables.revelation_table(revelation)
     [cells] = [list(c.cells) for c in table.columns if c.header == "truth"]
     assert dict(zip(PAPERS.names, cells, strict=True)) == {
         **dict.fromkeys(PAPERS.names, "-"),
@@ -376,7 +404,7 @@ def test_an_attribute_of_one_value_has_no_runner_up(exported):
     )
     [cells] = [
         list(c.cells)
-        for c in naming.revelation_table(revelation).columns
+        for c in revealed_tables.revelation_table(revelation).columns
         if c.header == "runner-up"
     ]
     assert cells == ["-"]
@@ -389,11 +417,11 @@ def test_a_classifier_saved_again_is_recognised(zoo_dir, tmp_path):
     twin = tmp_path / "twin.keras"
     model.save(twin)  # With a date, which the zoo's file has not.
     assert artifacts.sha256_of_file(twin) != record.sha256
-    assert naming.true_values(zoo, str(twin))["act"] == VALUES["act"]
+    assert truths.true_values(zoo, str(twin))["act"] == VALUES["act"]
     model.set_weights([w + 1e-3 for w in model.get_weights()])
     model.save(twin)
     with pytest.raises(UserError, match="must be a classifier of the zoo"):
-        naming.true_values(zoo, str(twin))
+        truths.true_values(zoo, str(twin))
 
 
 BAD_BLACK_BOXES = """
@@ -416,7 +444,7 @@ def fails(images):
 @pytest.mark.parametrize(
     ("black_box", "message"),
     [
-        ("bad_boxes:logits", "--outputs=logits"),
+        ("bad_boxes:logits", "3% of 30 images rightly, asked in the best of"),
         ("bad_boxes:nan", "NaN"),
         ("bad_boxes:five", "(30, 10)"),
         ("bad_boxes:fails", "RuntimeError: out of cheese"),
@@ -446,15 +474,19 @@ def test_an_error_of_the_binary_is_one_line_and_status_1(exported, tmp_path):
     )
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("error: bad_boxes:logits: ")
+    assert result.stderr.startswith("error: bad_boxes:logits names 3% of 30 images")
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"black_box": "a:b"}, "--metamodel must be given"),
-        ({"metamodel": "m"}, "--black_box must be given"),
-        ({"metamodel": "m", "black_box": " , "}, "--black_box must be given"),
+        ({"metamodel": "m"}, "One of --black_box.* must be given. Received: 0"),
+        ({"metamodel": "m", "black_box": " , "}, "must be given. Received: 0"),
+        (
+            {"metamodel": "m", "black_box": "a", "black_boxes": "b"},
+            "must be given. Received: 2",
+        ),
         ({"metamodel": "m", "black_box": "a", "outputs": "score"}, "--outputs must be"),
         ({"metamodel": "m", "black_box": "a", "pixels": "bits"}, "--pixels must be"),
     ],

@@ -41,8 +41,9 @@ def open_saved_model(path: pathlib.Path, wanted: str = "") -> Opened:
             )
             for name, function in loaded.signatures.items()
         }
-        name = _choose(path, signatures, wanted)
-        return _open_signature(loaded, name)
+        fits = any(_takes_images(*own) for own in signatures.values())
+        if wanted or fits or not callable(loaded):
+            return _open_signature(loaded, _choose(path, signatures, wanted))
     if wanted or not callable(loaded):
         raise UserError(
             "A SavedModel must have a signature"
@@ -83,9 +84,10 @@ def _choose(
             )
         return name
     raise UserError(
-        f"{path} has {'several signatures' if fitting else 'no signature'} that "
-        "take one image and give one answer. Say which with --signature. Received: "
-        f"{known}."
+        f"{path} has {'several signatures' if fitting else 'no signature'} that take "
+        "images and give one answer"
+        + (": say which with --signature." if fitting else ".")
+        + f" Received: {known}."
     )
 
 

@@ -22,8 +22,10 @@ def _shortest(images: npt.NDArray[np.float32]) -> Any:
     return np.array(flat).reshape(images.shape).tolist()
 
 
-def to_rows(rows: Any, num_images: int, where: str) -> npt.NDArray[np.float64]:
+def to_rows(rows: Any, num_images: int, where: str) -> npt.NDArray[Any]:
     """Turns a list of answers into an array, one row for each image.
+
+    One whole number for each image is a label, int64 `(n,)`.
 
     Raises:
         UserError: If rows are missing, of different lengths, or of several outputs.
@@ -42,8 +44,8 @@ def to_rows(rows: Any, num_images: int, where: str) -> npt.NDArray[np.float64]:
 
 def check_rows(
     answers: npt.NDArray[np.float64], num_images: int, where: str
-) -> npt.NDArray[np.float64]:
-    """Returns answers of which there is one for each image.
+) -> npt.NDArray[Any]:
+    """Returns answers of which there is one for each image, labels as int64 `(n,)`.
 
     Raises:
         UserError: If there are more or fewer.
@@ -55,7 +57,10 @@ def check_rows(
             f"{num_images} images."
         )
     if answers.ndim == 3 and answers.shape[1] == 1:  # Nested once more than need be.
-        return answers[:, 0]
+        answers = answers[:, 0]
+    # JSON has one kind of numbers only.
+    if answers.size == num_images and (answers == np.rint(answers)).all():
+        return answers.reshape(num_images).astype(np.int64)
     return answers
 
 

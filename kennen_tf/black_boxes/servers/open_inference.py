@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.black_boxes.servers.client import Client
@@ -74,7 +73,7 @@ class OpenInference:
 
     def ask(
         self, images: npt.NDArray[Any], taken: Taken, note_again: Callable[[], None]
-    ) -> npt.NDArray[np.float64]:
+    ) -> npt.NDArray[Any]:
         datatypes = {"float32": "FP32", "float64": "FP64"} | {
             v: k for k, v in _WHOLE.items()
         }

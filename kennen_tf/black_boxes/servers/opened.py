@@ -71,7 +71,7 @@ class _Asked:
         self._shape: Shape | None = None
         self._note_sent = note_sent
 
-    def answer(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def answer(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
         try:
             answers = self._ask(images)
         except (Refused, Failed) as error:
@@ -93,7 +93,7 @@ class _Asked:
             )
         return answers
 
-    def _ask(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def _ask(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
         count = len(images)
         if self._shape is not None:
             images = reshape(images, self._shape)

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 
@@ -35,7 +34,7 @@ class ModelProtocol(Protocol):
 
     def ask(
         self, images: npt.NDArray[Any], taken: Taken, note_again: Callable[[], None]
-    ) -> npt.NDArray[np.float64]:
+    ) -> npt.NDArray[Any]:
         """Sends images as the model takes them; returns `(n, ...)` numbers.
 
         Args:

@@ -6,7 +6,6 @@ POST ...:predict  {"instances": [...]} -> {"predictions": [...]}
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.black_boxes.servers.client import Client
@@ -55,7 +54,7 @@ class TfServing:
 
     def ask(
         self, images: npt.NDArray[Any], taken: Taken, note_again: Callable[[], None]
-    ) -> npt.NDArray[np.float64]:
+    ) -> npt.NDArray[Any]:
         body: dict[str, Any] = {"instances": from_images(images)}
         if self._signature:
             body["signature_name"] = self._signature

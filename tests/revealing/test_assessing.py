@@ -1,0 +1,189 @@
+"""What is said of an answer's limits: in the table, in JSON, and to Python."""
+
+import dataclasses
+
+import bars
+import numpy as np
+import pytest
+
+from kennen_tf.black_boxes.black_box import BlackBox
+from kennen_tf.evaluation import limits, printing
+from kennen_tf.revealing import naming, tables
+from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
+from kennen_tf.revealing.naming import AttributeAnswer
+
+
+def reveal(metamodel, classifier=None, **settings):
+    box = BlackBox(
+        "the-box",
+        classifier or bars.Classifier(sharpness=0.9),
+        form=bars.FORM,
+        outputs_kind="auto",
+        **settings,
+    )
+    return naming.reveal(metamodel, box)
+
+
+@pytest.fixture(scope="module")
+def revelation(metamodel):
+    return reveal(metamodel)
+
+
+def text_of(revelation):
+    return printing.to_text(
+        tables.revelation_table(revelation), tables.revelation_notes(revelation)
+    )
+
+
+def cells_of(table, header):
+    [column] = [c for c in table.columns if c.header == header]
+    return list(column.cells)
+
+
+def test_values_that_are_not_ruled_out_are_those_above_their_thresholds(revelation):
+    act, drop, pool = revelation.answers
+    assert act.plausible == act.values and act.cannot_tell
+    [kept] = drop.plausible
+    assert kept == drop.ranked()[0][0] and drop.ranked()[0][1] >= 0.5
+    assert not drop.cannot_tell
+    assert pool.plausible == () and not pool.cannot_tell
+
+
+def test_the_table_says_what_is_not_ruled_out(revelation):
+    table = tables.revelation_table(revelation)
+    _, drop, _ = revelation.answers
+    assert cells_of(table, "not ruled out") == [
+        *("cannot tell", str(drop.ranked()[0][0]), "none fits"),
+    ]
+    assert cells_of(table, "test accuracy") == ["75.0%"] * 3
+    text = text_of(revelation)
+    assert "90% of classifiers like the zoo's" in text
+    assert "truth" not in text
+
+
+def test_json_has_all_of_it(revelation, metamodel):
+    document = revelation.to_json()
+    assert document["p_value"] == revelation.p_value
+    assert document["is_strange"] == revelation.is_strange
+    assert document["sharpness_rank"] == revelation.sharpness_rank
+    assert document["notes"] == list(revelation.notes)
+    assert (document["pixels"], document["outputs"]) == ("unit", "probabilities")
+    assert (document["accuracy"], document["num_queries"]) == (1.0, bars.NUM_QUERIES)
+    for answer in revelation.answers:
+        row = document["attributes"][answer.name]
+        assert row["plausible"] == list(answer.plausible)
+        assert row["test_accuracy"] == 0.75 and row["truth"] is None
+        assert list(row["probabilities"].values()) == [p for _, p in answer.ranked()]
+
+
+def test_one_like_the_zoos_is_not_called_strange(revelation):
+    assert revelation.p_value > naming.STRANGE and not revelation.is_strange
+    assert 0 < revelation.sharpness_rank < 1
+    assert not any(note.startswith("Stranger") for note in revelation.notes)
+
+
+def random_answers(images):
+    return np.random.default_rng(0).dirichlet(np.ones(10), len(images))
+
+
+def test_a_stranger_is_told_in_table_json_and_python(metamodel):
+    revelation = reveal(metamodel, random_answers)
+    assert revelation.is_strange and revelation.p_value <= naming.STRANGE
+    assert revelation.to_json()["is_strange"] is True
+    assert any("tranger than" in note for note in revelation.notes)
+    assert "tranger than" in text_of(revelation).replace("\n", " ")
+    like = reveal(metamodel)
+    several = tables.revelations_table([revelation, like])
+    assert cells_of(several, "strange") == ["yes", "no"]
+    [note] = [
+        n for n in tables.revelations_notes([revelation, like]) if "tranger than" in n
+    ]
+    assert note.startswith("the-box: ")
+
+
+def test_what_an_export_of_before_does_not_know_is_not_said(tmp_path):
+    before = ExportedMetamodel.load(bars.export(tmp_path / "o", with_limits=False))
+    revelation = reveal(before)
+    assert revelation.p_value is revelation.sharpness_rank is None
+    assert not revelation.is_strange
+    assert all(a.plausible is None and not a.cannot_tell for a in revelation.answers)
+    text = text_of(revelation)
+    assert "ruled out" not in text and "Stranger" not in text
+    assert revelation.to_json()["attributes"]["act"]["plausible"] is None
+    several = tables.revelations_table([revelation])
+    assert cells_of(several, "strange") == ["-"]
+    assert reveal(before, bars.Classifier(change=lambda r: np.round(r, 3))).answers
+
+
+def test_an_attribute_of_one_value_can_be_told():
+    answer = AttributeAnswer(
+        name="a",
+        code="a",
+        description="",
+        values=("x",),
+        probabilities=(1.0,),
+        plausible=("x",),
+    )
+    assert not answer.cannot_tell
+    two = dataclasses.replace(answer, values=("x", "y"), probabilities=(0.5, 0.5))
+    assert not two.cannot_tell
+    assert dataclasses.replace(two, plausible=("x", "y")).cannot_tell
+
+
+def answer_in(change):
+    return bars.Classifier(sharpness=0.9, change=change)
+
+
+@pytest.mark.parametrize(
+    ("change", "resolution"),
+    [
+        (lambda rows: rows, 0.0),
+        (lambda rows: rows.astype(np.float32), 0.0),
+        (lambda rows: np.round(rows, 4), 1e-4),
+        (lambda rows: np.round(rows, 3), 1e-3),
+        (lambda rows: np.round(100 * rows), 1e-2),
+        (lambda rows: np.round(255 * rows).astype(np.uint8), 1 / 255),
+        (lambda rows: rows.astype(np.float16), 2.0**-24),
+    ],
+)
+def test_answers_are_read_no_finer_than_they_tell(
+    metamodel, monkeypatch, change, resolution
+):
+    asked = []
+    assess = ExportedMetamodel.assess
+
+    def note(own, probabilities, resolutions):
+        asked.extend(resolutions)
+        [assessed] = assess(own, probabilities, resolutions)
+        asked.append(assessed.resolution)
+        return [assessed]
+
+    monkeypatch.setattr(ExportedMetamodel, "assess", note)
+    revelation = reveal(metamodel, answer_in(change))
+    assert revelation.accuracy == 1
+    given, level = asked
+    assert given == pytest.approx(resolution)
+    # Of its two levels, the coarse one is for whatever is not in full.
+    assert level == (1e-2 if resolution else 0.0)
+
+
+@pytest.mark.parametrize("decimals", [3, 4, 5])
+def test_a_floor_hides_what_rounding_changes(decimals):
+    """Logarithms that are read move little, though without a floor they move far."""
+    rows = bars.Classifier(sharpness=4.0)(bars.IMAGES)
+    rounded = np.round(rows, decimals)
+    rounded = rounded / rounded.sum(axis=1, keepdims=True)
+    levels = [
+        limits.Limits(resolution=own, floor=floor, thresholds={}, novelty=None)
+        for own, floor in (limits.FULL, *limits.COARSE)
+    ]
+    level = levels[limits.choose(levels, 10.0**-decimals)]
+    # By half a step over the floor, and by what is left to sum to 1.
+    most = 0.5 * 10.0**-decimals / level.floor + 10 * 10.0**-decimals
+    assert most < 0.07
+    logs = [np.log(np.maximum(own, 1e-10)) for own in (rows, rounded)]
+    moved = [
+        np.abs(np.subtract(*(limits.coarsen(own, floor) for own in logs))).max()
+        for floor in (level.floor, 0.0)
+    ]
+    assert moved[0] < most and moved[1] > 1
