@@ -25,7 +25,8 @@ def open_torchscript(path: pathlib.Path) -> Opened:
         ) from error
     try:
         # PyTorch says that TorchScript is of yesterday, which the file's owner knows.
-        with warnings.catch_warnings(category=FutureWarning, action="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
             module = torch.jit.load(str(path), map_location="cpu").eval()
     except Exception as error:
         raise UserError(
