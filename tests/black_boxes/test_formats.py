@@ -128,6 +128,9 @@ def test_what_both_keras_save_opens(tmp_path, library, suffix):
     path = tmp_path / f"model{suffix}"
     make_model(library).save(path)
     check(path)
+    check(path.rename(tmp_path / "model.h5.download"))
+    if library is keras:
+        check((tmp_path / "model.h5.download").rename(tmp_path / "model.keras.h5"))
 
 
 def test_a_model_that_takes_whole_numbers_is_sent_bytes(tmp_path):

@@ -7,6 +7,7 @@ which is Keras 2 as its authors keep it.
 
 import json
 import pathlib
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -37,10 +38,7 @@ def open_keras(path: pathlib.Path, form: str) -> Opened:
     """
     config = _read_config(path, form)
     _check_safe(path, config)
-    try:
-        model = _load_by_keras(path, form)
-    except Exception as error:
-        model = _load_by_keras_2(path, form, error)
+    model = _load(path, form)
     inputs, outputs = model.inputs, model.outputs
     if len(inputs) != 1 or len(outputs) != 1:
         raise UserError(
@@ -113,23 +111,25 @@ def _parts(value: Any) -> Iterator[Mapping[str, Any]]:
             yield from _parts(inner)
 
 
-def _load_by_keras(path: pathlib.Path, form: str) -> Any:
+def _load(path: pathlib.Path, form: str) -> Any:
     import keras
 
-    if form == detection.HDF5 and path.suffix not in (".h5", ".hdf5"):
-        # Keras goes by the suffix, and looks for an archive.
-        raise ValueError("An HDF5 file of another name.")
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # Keras goes by the suffix, which may be any.
+        suffix = ".keras" if form == detection.KERAS else ".h5"
+        link = pathlib.Path(folder, "model").with_suffix(suffix)
+        link.symlink_to(path.absolute())
+        try:
+            return keras.saving.load_model(link, compile=False, safe_mode=True)
+        except Exception as error:
+            return _load_by_keras_2(path, link, error)
 
 
-def _load_by_keras_2(path: pathlib.Path, form: str, cause: Exception) -> Any:
+def _load_by_keras_2(path: pathlib.Path, link: pathlib.Path, cause: Exception) -> Any:
     try:
         import tf_keras
 
-        if form == detection.KERAS:
-            return tf_keras.models.load_model(path, compile=False, safe_mode=True)
-        with h5py.File(path) as file:
-            return tf_keras.models.load_model(file, compile=False)
+        return tf_keras.models.load_model(link, compile=False, safe_mode=True)
     except Exception as error:
         raise UserError(
             f"{path} cannot be opened as a Keras model: {one_line(cause)} (Keras 3); "
