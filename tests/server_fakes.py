@@ -28,13 +28,17 @@ class Served:
         plan: What to do at the next requests instead of answering, one each: a status,
             `(status, headers, body)`, a function of the rows, or None to answer.
         most: Images at once that are not too many.
+        answer: From an image to probabilities.
     """
 
-    def __init__(self, version, shape=(2, 2, 1), most=1000, metadata=True):
+    def __init__(
+        self, version, shape=(2, 2, 1), most=1000, metadata=True, answer=answer_of
+    ):
         self.version = version
         self.shape = shape
         self.most = most
         self.metadata = metadata
+        self.answer = answer
         self.plan = []
         self.requests = []
         self.headers = {}
@@ -60,7 +64,9 @@ class Served:
         return {
             "name": "m",
             "inputs": [{"name": "image", "datatype": "FP32", "shape": sides}],
-            "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, CLASSES]}],
+            "outputs": [
+                {"name": "probabilities", "datatype": "FP32", "shape": [-1, CLASSES]}
+            ],
         }
 
     def images_of(self, body):
@@ -75,7 +81,12 @@ class Served:
             return {"predictions": rows}
         flat = [number for row in rows for number in row]
         shape = [len(rows), len(rows[0])]
-        output = {"name": "y", "shape": shape, "datatype": "FP32", "data": flat}
+        output = {
+            "name": "probabilities",
+            "shape": shape,
+            "datatype": "FP32",
+            "data": flat,
+        }
         return {"model_name": "m", "outputs": [output]}
 
 
@@ -105,7 +116,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif len(images) > served.most:
             self._reply(400, {"error": f"at most {served.most} at once"})
         else:
-            rows = np.array([answer_of(image) for image in images])
+            rows = np.array([served.answer(image) for image in images])
             self._reply(200, step(rows) if step else served.body_of(rows))
 
     def _reply(self, status, content, headers=()):

@@ -5,6 +5,7 @@ small size: what is appended here comes last, and so wins over what was typed.
 """
 
 import configparser
+import contextlib
 import json
 import pathlib
 import re
@@ -16,6 +17,7 @@ import fakes
 import image_fakes
 import numpy as np
 import pytest
+import server_fakes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEXTS = ("README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")))
@@ -141,10 +143,12 @@ def test_what_is_not_run_here_is_run_where_it_says():
             assert (ROOT / "tests" / where).exists(), where
 
 
-def run_all(folder, text, *, without=()):
-    """Runs the commands of a text; returns what they printed."""
+def run_all(folder, text, *, without=(), urls=None):
+    """Runs the commands of a text, at other URLs; returns what they printed."""
     printed = []
     for line in typed(text):
+        for url, other in (urls or {}).items():
+            line = line.replace(url, other)
         binary = line.split()[0]
         if binary not in without:
             line = re.sub(r" --flagfile=\S+", "", line)
@@ -173,6 +177,7 @@ def prepared(tmp_path_factory):
     [first, *_] = sorted((folder / "zoo" / "classifiers").glob("*.keras"))
     shutil.copy(first, folder / "some_classifier.keras")
     shutil.copy(first, folder / "mnist.keras")
+    shutil.copy(first, folder / "mnist.h5")  # Told by its content.
     return folder
 
 
@@ -198,8 +203,10 @@ bytes_seen = []
 def test_commands_of_the_readme(folder):
     shutil.copytree(folder / "exported" / "o", folder / "demo" / "exported")
     (folder / "my_module.py").write_text(MY_MODULE)
+    (folder / "boxes.csv").write_text("black_box,outputs\nmnist.keras,\n")
     write_imports(folder)
-    run_all(folder, "README.md")
+    with serve_digits() as urls:
+        run_all(folder, "README.md", urls=urls)
     assert (folder / "mine/exported/saved_model.pb").exists()
     assert (folder / "digits/zoo/manifest.jsonl").exists()
 
@@ -207,11 +214,63 @@ def test_commands_of_the_readme(folder):
 @pytest.mark.long
 def test_the_python_of_the_readme(folder):
     shutil.copytree(folder / "exported" / "o", folder / "demo" / "exported")
-    [block] = read_blocks("README.md", "python")
-    code = "\n".join(block)
-    code = code.replace('"demo/', f'"{folder}/demo/')
+    run_python("README.md", folder)
+
+
+def run_python(text, folder):
+    """Runs the lines of Python of a text."""
+    [block] = read_blocks(text, "python")
+    code = "\n".join(block).replace('"demo/', f'"{folder}/demo/')
+    code = code.replace('"mnist.csv"', f'"{folder}/mnist.csv"')
     names = {"my_black_box": lambda images: np.full((len(images), 10), 0.1, np.float32)}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, text, "exec"), names)
+
+
+def read_digit(image):
+    scores = np.arange(10) * image.mean()
+    return np.exp(scores) / np.exp(scores).sum()
+
+
+@contextlib.contextmanager
+def serve_digits():
+    """Serves what answers images at the URLs of the texts; yields where each is."""
+    urls = {
+        "http://localhost:8501/v1/models/mnist": 1,
+        "http://localhost:8080/v2/models/mnist": 2,
+        "http://localhost:8000/v2/models/mnist": 2,
+    }
+    with contextlib.ExitStack() as stack:
+        models = {
+            url: server_fakes.Served(version, (28, 28, 1), answer=read_digit)
+            for url, version in urls.items()
+        }
+        for model in models.values():
+            stack.enter_context(server_fakes.serve(model))
+        yield {url: model.url for url, model in models.items()}
+
+
+@pytest.mark.long
+def test_commands_of_servers(folder, monkeypatch):
+    monkeypatch.setenv("MNIST_TOKEN", "sesame")
+    (folder / "headers.txt").write_text("X-Team: red\n")
+    with serve_digits() as urls:
+        run_all(folder, "docs/servers.md", urls=urls)
+    assert (folder / "mnist.answers.npz").exists()
+    assert len([*(folder / "to_send").glob("*.png")]) == 10
+
+
+@pytest.mark.long
+def test_commands_and_python_of_black_boxes(folder):
+    shutil.copytree(folder / "exported" / "o", folder / "demo" / "exported")
+    (folder / "my_module.py").write_text(MY_MODULE)
+    [lines] = [b for b in read_blocks("docs/black_boxes.md") if "black_box," in b[0]]
+    (folder / "boxes.csv").write_text("\n".join(lines))
+    (folder / "old").mkdir()
+    shutil.copy(folder / "mnist.h5", folder / "old")
+    run_all(folder, "docs/black_boxes.md")
+    rows = (folder / "table.csv").read_text().splitlines()
+    assert len(rows) == len(lines)
+    run_python("docs/black_boxes.md", folder)
 
 
 @pytest.mark.long
