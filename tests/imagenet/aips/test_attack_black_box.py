@@ -305,19 +305,22 @@ def test_a_black_box_is_sent_nothing_that_it_answered(
 
 def test_a_lost_file_of_answers_is_asked_again_and_no_other_is_written_over(tmp_path):
     box = Box()
-    black_box = BlackBox("box", box, outputs_kind="logits", pixels="byte", form=FORM)
+
+    def open_again():
+        black = BlackBox("box", box, outputs_kind="logits", pixels="byte", form=FORM)
+        return box_answers.BoxAnswers(black, tmp_path)
+
     pixels = image_fakes.make_images(3 * NUM_IMAGES)
-    first = box_answers.BoxAnswers(black_box, tmp_path)
+    first = open_again()
     for start in range(0, 3 * NUM_IMAGES, NUM_IMAGES):
         first.probabilities(pixels[start : start + NUM_IMAGES])
     kept = [tmp_path / f"{count:06d}.npz" for count in (NUM_IMAGES, 2 * NUM_IMAGES)]
     before = [path.read_bytes() for path in kept]
     (tmp_path / "000000.npz").unlink()
-    again = box_answers.BoxAnswers(black_box, tmp_path)
-    again.probabilities(pixels)
+    open_again().probabilities(pixels)
     assert len(box.images) == 4 * NUM_IMAGES
     assert [path.read_bytes() for path in kept] == before
-    assert box_answers.BoxAnswers(black_box, tmp_path).num_images == 3 * NUM_IMAGES
+    assert open_again().num_images == 3 * NUM_IMAGES
 
 
 @pytest.mark.parametrize("content", [b"", b"no answers", "cut"])
