@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.black_boxes import kept_answers, pixels
-from kennen_tf.black_boxes.answers import Recognised, recognise
 from kennen_tf.black_boxes.formats.opened import TooMuch, one_line
 from kennen_tf.black_boxes.forms import FloatArray, Form, Shape
 from kennen_tf.black_boxes.kept_answers import KeptAnswers
 from kennen_tf.black_boxes.pixels import PixelsFound
+from kennen_tf.black_boxes.recognising import Recognised, recognise
 from kennen_tf.configs.revealing import AUTO, LABELS
 from kennen_tf.vocabulary.errors import UserError
 

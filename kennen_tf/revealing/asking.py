@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kennen_tf.black_boxes.answers import Recognised
 from kennen_tf.black_boxes.black_box import BlackBox
 from kennen_tf.black_boxes.pixels import LEAST, PixelsFound
+from kennen_tf.black_boxes.recognising import Recognised
 from kennen_tf.configs.revealing import AUTO, LABELS
 from kennen_tf.vocabulary.errors import UserError
 

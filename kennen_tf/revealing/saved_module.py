@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.black_boxes import answers as answers_lib
+from kennen_tf.black_boxes import fineness
 from kennen_tf.queries import representations
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _check_probabilities(probabilities: tf.Tensor, num_queries: int) -> tf.Tenso
     """Returns them, once it is sure that they are some; in a graph."""
     sums = tf.reduce_sum(probabilities, axis=-1)
     is_wrong = tf.logical_or(
-        tf.abs(sums - 1.0) > answers_lib.SUM_TOLERANCE,
+        tf.abs(sums - 1.0) > fineness.SUM_TOLERANCE,
         tf.reduce_any(probabilities < answers_lib.LEAST, axis=-1),
     )
     # Of NaN, neither is true.

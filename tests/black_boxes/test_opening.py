@@ -242,6 +242,7 @@ def test_a_model_of_labels_is_asked_in_batches(tmp_path, images, expected):
         (np.full((7, 10), np.inf), "logits", "NaN"),
         (np.full((7, 10), 800.0), "log-probabilities", "infinity"),
         (np.arange(70.0).reshape(7, 10), "probabilities", "with sum 45 and least"),
+        (np.arange(70.0).reshape(7, 10) + 1, "probabilities", "--outputs=logits"),
         (np.arange(70.0).reshape(7, 10) - 9, "probabilities", "--outputs=logits"),
         (np.log(np.full((7, 10), 0.1)), "probabilities", "--outputs=log-prob"),
         (np.log(np.full((7, 10), 0.1)), "logits", "--outputs=log-probabilities"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kennen_tf.black_boxes.answers import recognise
+from kennen_tf.black_boxes.recognising import recognise
 from kennen_tf.configs.revealing import OUTPUTS
 from kennen_tf.vocabulary.errors import UserError
 

@@ -81,7 +81,7 @@ def test_what_was_recognised_of_answers_is_said(metamodel):
     for change, word in (
         (lambda rows: np.round(rows, 4), "rounded to 0.0001"),
         (lambda rows: np.round(100 * rows, 1), "in per cent"),
-        (lambda rows: np.where(rows > 0.05, rows, 0), "are left out"),
+        (lambda rows: np.where(rows > 0.02, rows, 0), "are left out"),
     ):
         asked = asking.ask(metamodel, make_box(bars.Classifier(change=change)))
         assert word in " ".join(asked.notes)
