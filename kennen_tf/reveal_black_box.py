@@ -15,7 +15,8 @@ and nothing else is revealed by metamodels of kennen-i.
 import contextlib
 import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from flags import common
 from kennen_tf.configs.revealing import RevealConfig
@@ -53,16 +54,18 @@ def reveal_black_box(config: RevealConfig) -> None:
         count = printing.count_queries(len(metamodel.queries))
         print(f"{path}: {count}, and each as a PNG file beside it.")
         return
+    revelations: list[Revelation] = []
+    failures: list[tuple[str, str]] = []
+    document: dict[str, Any] = {}
     # What a black box prints itself would get between the lines of the JSON.
     with contextlib.redirect_stdout(sys.stderr):
-        revelations, failures = _reveal_all(config, metamodel)
-    # Of one that fails twice, with other settings, both are told.
-    said: dict[str, str] = {}
-    for name, reason in failures:
-        said[name] = f"{said[name]} {reason}" if name in said else reason
-    document = documents.make_document(config, metamodel, revelations, said)
-    if config.output:
-        documents.write(config.output, document)
+        for _ in _reveal_each(config, metamodel, revelations, failures):
+            document = documents.make_document(
+                config, metamodel, revelations, failures
+            )
+            # After each, as the next may take long.
+            if config.output:
+                documents.write(config.output, document)
     if config.json:
         print(json.dumps(document, indent=1))
     elif len(revelations) == 1:
@@ -74,17 +77,35 @@ def reveal_black_box(config: RevealConfig) -> None:
         printing.print_table(
             tables.revelations_table(revelations), tables.revelations_notes(revelations)
         )
+    for _, reason in failures:
+        print(f"not revealed: {reason}", file=sys.stderr)
     if failures:
         raise UserError(
             f"{len(failures)} of {len(failures) + len(revelations)} black boxes could "
-            "not be revealed. " + " ".join(said.values())
+            "not be revealed, for the reasons above."
         )
 
 
-def _reveal_all(
-    config: RevealConfig, metamodel: "ExportedMetamodel"
-) -> "tuple[list[Revelation], list[tuple[str, str]]]":
-    """Reveals each black box; returns what was found, and which others failed why."""
+def _reveal_each(
+    config: RevealConfig,
+    metamodel: "ExportedMetamodel",
+    revelations: "list[Revelation]",
+    failures: list[tuple[str, str]],
+) -> Iterator[None]:
+    """Reveals each black box.
+
+    Args:
+        config: Which.
+        metamodel: Who names what is inside.
+        revelations: What was found is added.
+        failures: Those that could not be revealed are added, and why.
+
+    Yields:
+        After each.
+
+    Raises:
+        UserError: If it is the only one, and cannot be revealed.
+    """
     import tqdm
 
     from kennen_tf.black_boxes.formats.opened import one_line
@@ -93,8 +114,6 @@ def _reveal_all(
     from kennen_tf.zoo.store import Zoo
 
     form = Form.of(metamodel.image_shape, metamodel.num_classes)
-    revelations: list[Revelation] = []
-    failures: list[tuple[str, str]] = []
     each = boxes.list_boxes(config)
     for own in tqdm.tqdm(each, "reveal", unit="black box", disable=len(each) == 1):
         try:
@@ -102,14 +121,14 @@ def _reveal_all(
             if own.zoo_dir:
                 truth = truths.true_values(Zoo.open(own.zoo_dir), own.black_box)
             box = boxes.open_box(own, form)
-            revelations.append(naming.reveal(metamodel, box, truth))
+            revelations.append(naming.reveal(metamodel, box, truth, own.resolution))
         except Exception as error:  # Whatever it is, the others are not lost.
             if len(each) == 1:
                 raise
             known = isinstance(error, UserError)
             said = str(error) if known else f"{own.black_box}: {one_line(error)}"
             failures.append((own.black_box, said))
-    return revelations, failures
+        yield
 
 
 def main() -> None:

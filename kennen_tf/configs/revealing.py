@@ -49,9 +49,16 @@ class RevealConfig(base.Config):
         "inverted black on white. auto finds out, by images whose classes are known.",
         choices=(AUTO, *PIXELS),
     )
+    resolution: float = base.setting(
+        0.0,
+        "Answers are read no finer than this, e.g. 1e-4 for 4 decimals, so that black "
+        "boxes that round and others can be compared; 0 is as fine as they are.",
+        minimum=0.0,
+    )
     signature: str = base.setting(
         "",
-        "Of a SavedModel or TF Serving, which to ask; by default the one that fits.",
+        "Of a SavedModel or TF Serving, which to ask; in the protocol of version 2, "
+        "which output to read; by default the one that fits.",
     )
     answers: str = base.setting(
         "",

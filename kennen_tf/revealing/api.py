@@ -118,7 +118,7 @@ def reveal(
         box = _wrap(black_box, config, form)
     else:
         box = boxes.open_box(config, form)
-    return Revealed(naming.reveal(metamodel, box, truth))
+    return Revealed(naming.reveal(metamodel, box, truth, config.resolution))
 
 
 def _wrap(function: Any, config: RevealConfig, form: Form) -> BlackBox:

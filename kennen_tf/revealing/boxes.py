@@ -18,7 +18,7 @@ _WHERE = "black_box"
 # Flags that a line of the CSV may have for its own.
 _SETTINGS = (
     *("outputs", "pixels", "signature", "answers", "headers", "token_variable"),
-    *("timeout", "batch_size", "max_queries_per_second", "zoo_dir"),
+    *("timeout", "batch_size", "max_queries_per_second", "resolution", "zoo_dir"),
 )
 
 

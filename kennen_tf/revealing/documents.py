@@ -21,16 +21,20 @@ def make_document(
     config: RevealConfig,
     metamodel: "ExportedMetamodel",
     revelations: Sequence[Revelation],
-    failures: Mapping[str, str],
+    failures: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     """Returns JSON of what was revealed, with what it was made from."""
+    # Of one that failed twice, with other settings, both reasons.
+    reasons: dict[str, str] = {}
+    for name, reason in failures:
+        reasons[name] = f"{reasons[name]} {reason}" if name in reasons else reason
     return {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "metamodel": config.metamodel,
         "fingerprints": metamodel.description["fingerprints"],
         "black_boxes": [revelation.to_json() for revelation in revelations],
-        "failures": dict(failures),
+        "failures": reasons,
         "provenance": artifacts.provenance(),
     }
 
