@@ -11,8 +11,8 @@ often as promised.
 What chose this: a zoo of digits_net (200 to 300 combinations) and one of mnist_net (76,
 five epochs), 100 queries, a quarter of the combinations left out; perceptrons trained
 for the purpose as long as the zoos, half of them to choose with; and answers of other
-people's classifiers. All scores flag all constant answers, untrained nets and nets of
-other data. Perceptrons, by digits_net and mnist_net, at 5%, of shapes divided by each
+people's classifiers. Nearly all scores flag constant answers, untrained nets and nets
+of other data. Perceptrons, by digits_net and mnist_net, at 5%, of shapes divided by each
 query's own size: this product 33 and 82%; distance along 20 directions alone 29 and
 79%, along all alone 29 and 81%, along 8 or 50 directions 25 to 29 and 79 to 83%, what
 the main directions leave 31 and 85%. Divided by one number for each classifier, it is
@@ -23,11 +23,11 @@ but a reader trained on perceptrons did (77%), which this is not.
 
 Of the other half of the perceptrons, asked once: 18% on digits_net, 87% on mnist_net,
 all nets of other data and untrained ones; of people's classifiers, on the half that
-chose it, 54% of perceptrons and 21% of convolutional nets. So what is not called strange
-may still be: a small, varied zoo hides perceptrons.
+chose it, 54% of perceptrons and 21% of convolutional nets. So what is not called
+strange may be so still: a zoo of much variety hides perceptrons.
 
-Sharpness by two tails took a quarter of the perceptrons found, as it alarms inside of
-the zoo as well; so it counts outside only. In few combinations, the outermost are a
+Sharpness by two tails took a quarter of the perceptrons found on digits_net, as it
+alarms inside of the zoo as well; so it counts outside only. In few combinations, the outermost are a
 large share: so one outside by less than they are, left out, may not be called strange.
 """
 
