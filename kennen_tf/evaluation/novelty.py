@@ -27,8 +27,9 @@ chose it, 54% of perceptrons and 21% of convolutional nets. So what is not calle
 strange may be so still: a zoo of much variety hides perceptrons.
 
 Sharpness by two tails took a quarter of the perceptrons found on digits_net, as it
-alarms inside of the zoo as well; so it counts outside only. In few combinations, the outermost are a
-large share: so one outside by less than they are, left out, may not be called strange.
+alarms inside of the zoo as well; so it counts outside only. Among few combinations the
+outermost are a large share: what is outside by less than they are of the others may not
+be called strange.
 """
 
 import dataclasses
