@@ -12,8 +12,8 @@ What chose this: a zoo of digits_net (200 to 300 combinations) and one of mnist_
 five epochs), 100 queries, a quarter of the combinations left out; perceptrons trained
 for the purpose as long as the zoos, half of them to choose with; and answers of other
 people's classifiers. Nearly all scores flag constant answers, untrained nets and nets
-of other data. Perceptrons, by digits_net and mnist_net, at 5%, of shapes divided by each
-query's own size: this product 33 and 82%; distance along 20 directions alone 29 and
+of other data. Perceptrons, by digits_net and mnist_net, at 5%, of shapes divided by
+each query's own size: this product 33 and 82%; distance along 20 directions alone 29 and
 79%, along all alone 29 and 81%, along 8 or 50 directions 25 to 29 and 79 to 83%, what
 the main directions leave 31 and 85%. Divided by one number for each classifier, it is
 70% for mnist_net; as ranks of classes, margins, probabilities, or sums over classes or
