@@ -13,11 +13,11 @@ five epochs), 100 queries, a quarter of the combinations left out; perceptrons t
 for the purpose as long as the zoos, half of them to choose with; and answers of other
 people's classifiers. Nearly all scores flag constant answers, untrained nets and nets
 of other data. Perceptrons, by digits_net and mnist_net, at 5%, of shapes divided by
-each query's own size: this product 33 and 82%; distance along 20 directions alone 29 and
-79%, along all alone 29 and 81%, along 8 or 50 directions 25 to 29 and 79 to 83%, what
-the main directions leave 31 and 85%. Divided by one number for each classifier, it is
-70% for mnist_net; as ranks of classes, margins, probabilities, or sums over classes or
-queries, no more. Nearest neighbours, whitening by differences of seeds, predicted
+each query's own size: this product 33 and 82%; distance along 20 directions alone 29
+and 79%, along all alone 29 and 81%, along 8 or 50 directions 25 to 29 and 79 to 83%,
+what the main directions leave 31 and 85%. Divided by one number for each classifier, it
+is 70% for mnist_net; as ranks of classes, margins, probabilities, or sums over classes
+or queries, no more. Nearest neighbours, whitening by differences of seeds, predicted
 attributes, and likeness to answers by pixels did not find more: on digits_net nothing
 but a reader trained on perceptrons did (77%), which this is not.
 
