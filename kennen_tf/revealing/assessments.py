@@ -22,8 +22,10 @@ class Assessment:
         plausible: The values of each attribute that are not ruled out at 90%, in the
             order of the table. All of them: it cannot be told. None of them: the black
             box is like the zoo's classifiers of no value.
-        p_value: Share of the zoo's classifiers, left out, whose answers have at least
-            as strange a shape: of black boxes like them, 5% have at most 0.05.
+        p_value: Share of the zoo's classifiers, left out, whose answers are at least as
+            strange: of black boxes like them, 5% have at most 0.05.
+        strange_by: What is strangest of the answers, strange or not: "shape",
+            "sharper", "flatter" or "constant"; see `evaluation.novelty`.
         sharpness_rank: Share of the zoo's classifiers that set classes less far apart.
         resolution: Of the level at which answers were read; 0: at full precision.
     """
@@ -31,6 +33,7 @@ class Assessment:
     probabilities: dict[str, FloatArray]
     plausible: dict[str, tuple[Value, ...]] | None
     p_value: float | None
+    strange_by: str | None
     sharpness_rank: float | None
     resolution: float
 
@@ -49,16 +52,18 @@ def assess(
         limits: What is known at the level at which they were read, if anything is.
         outputs: Represented, `(black boxes, num_queries, classes)`.
     """
-    p_values = ranks = None
+    p_values = ranks = reasons = None
     if limits is not None and limits.novelty is not None:
         read = coarsen(outputs.astype(np.float64), limits.floor)
         p_values = limits.novelty.p_values(read)
+        reasons = limits.novelty.reasons(read)
         ranks = limits.novelty.sharpness_ranks(read)
     return [
         Assessment(
             probabilities={name: revealed[name][place] for name in table.names},
             plausible=_find_plausible(table, revealed, limits, place),
             p_value=None if p_values is None else float(p_values[place]),
+            strange_by=None if reasons is None else reasons[place],
             sharpness_rank=None if ranks is None else float(ranks[place]),
             resolution=limits.resolution if limits else 0.0,
         )

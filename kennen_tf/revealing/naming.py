@@ -6,16 +6,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kennen_tf.attributes import Value, Values
+from kennen_tf.evaluation import novelty
 from kennen_tf.revealing import asking
 
 if TYPE_CHECKING:
     from kennen_tf.black_boxes.black_box import BlackBox
+    from kennen_tf.revealing.assessments import Assessment
     from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 
 # Of the zoo's classifiers, so many are at least as strange as one that is flagged.
 STRANGE = 0.05
-# Said from here on: so many of the zoo's classifiers are less sharp, or sharper.
-_REMARKABLE = 0.95
+# What is said of each reason of strangeness.
+_REASONS = {
+    novelty.SHAPE: "of another shape",
+    novelty.SHARPER: "sharper than {sharper:.0f}% of it",
+    novelty.FLATTER: "flatter than {flatter:.0f}% of it",
+    novelty.CONSTANT: "it answers nearly the same to every image",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,8 @@ class Revelation:
         pixels, outputs: How it was asked, and what it answers.
         accuracy: Share of the queries that it names rightly; None if not known.
         p_value: Share of the zoo's classifiers at least as strange; None if not known.
+        strange_by: Of one that is strange, by what: "shape", "sharper", "flatter" or
+            "constant".
         sharpness_rank: Share of the zoo's classifiers that are less sharp.
         notes: Sentences on how far the answers can be trusted.
     """
@@ -76,6 +85,7 @@ class Revelation:
     outputs: str = "probabilities"
     accuracy: float | None = None
     p_value: float | None = None
+    strange_by: str | None = None
     sharpness_rank: float | None = None
     notes: tuple[str, ...] = ()
 
@@ -94,6 +104,7 @@ class Revelation:
             "accuracy": self.accuracy,
             "p_value": self.p_value,
             "is_strange": self.is_strange,
+            "strange_by": self.strange_by,
             "sharpness_rank": self.sharpness_rank,
             "notes": list(self.notes),
             "attributes": {
@@ -131,6 +142,7 @@ def reveal(
         recognised.probabilities[np.newaxis], [recognised.resolution]
     )
     accuracies = metamodel.description.get("test_accuracy", {})
+    is_strange = assessed.p_value is not None and assessed.p_value <= STRANGE
     return Revelation(
         black_box=black_box.name,
         num_queries=black_box.num_queries,
@@ -138,11 +150,9 @@ def reveal(
         outputs=recognised.kind,
         accuracy=asked.accuracy,
         p_value=assessed.p_value,
+        strange_by=assessed.strange_by if is_strange else None,
         sharpness_rank=assessed.sharpness_rank,
-        notes=(
-            *asked.notes,
-            *_say_strangeness(assessed.p_value, assessed.sharpness_rank),
-        ),
+        notes=(*asked.notes, *_say_strangeness(assessed)),
         answers=tuple(
             AttributeAnswer(
                 name=attribute.name,
@@ -161,15 +171,23 @@ def reveal(
     )
 
 
-def _say_strangeness(p_value: float | None, rank: float | None) -> list[str]:
-    if p_value is None or p_value > STRANGE:
+def _say_strangeness(assessed: "Assessment") -> list[str]:
+    if assessed.p_value is None or assessed.p_value > STRANGE:
         return []
     how = ""
-    if rank is not None and rank >= _REMARKABLE:
-        how = f": sharper than {100 * rank:.0f}% of it"
-    elif rank is not None and rank <= 1 - _REMARKABLE:
-        how = f": flatter than {100 * (1 - rank):.0f}% of it"
+    if assessed.strange_by is not None and assessed.sharpness_rank is not None:
+        sharper = 100 * assessed.sharpness_rank
+        reasons = [assessed.strange_by]
+        # Outside of all that the zoo shows, if not what is strangest.
+        if assessed.strange_by == novelty.SHAPE and sharper in (0, 100):
+            reasons.append(novelty.SHARPER if sharper else novelty.FLATTER)
+        said = (
+            _REASONS[own].format(sharper=sharper, flatter=100 - sharper)
+            for own in reasons
+        )
+        how = ": " + ", ".join(said)
     return [
-        f"Stranger than {100 * (1 - p_value):.0f}% of the zoo{how}. It is not of the "
-        "kind that the metamodel knows, so what is named of it may well be wrong."
+        f"Stranger than {100 * (1 - assessed.p_value):.0f}% of the zoo{how}. It is not "
+        "of the kind that the metamodel knows, so what is named of it may well be "
+        "wrong."
     ]

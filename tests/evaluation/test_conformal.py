@@ -82,7 +82,22 @@ def test_who_was_not_asked_has_no_say():
 
 
 def test_p_values_are_shares_of_the_zoo_and_of_nobody_zero():
-    left_out, weights = np.array([1.0, 2.0, 2.0, 3.0]), np.array([1.0, 0.5, 0.5, 1.0])
-    found = conformal.find_p_values(np.array([0.0, 2.0, 2.5, 9.0]), left_out, weights)
-    np.testing.assert_allclose(found, [1.0, 0.75, 0.5, 0.25])
+    left_out, weights = np.array([1.0, 2.0, 2.2, 3.0]), np.array([1.0, 0.5, 0.5, 1.0])
+    scores = np.array([0.0, 1.0, 2.0, 2.6, 3.0, 9.0])
+    found = conformal.find_p_values(scores, left_out, weights)
+    np.testing.assert_allclose(found, np.array([3.0, 3.0, 2.25, 1.375, 1.0, 0.5]) / 4)
+
+
+def test_one_of_few_is_as_strange_as_promised():
+    random, levels = np.random.default_rng(0), np.array([0.05, 0.1, 0.3])
+    drawn = random.normal(size=(4000, 50))
+    p_values = [
+        conformal.find_p_values(own[:1], np.sort(own[1:]), np.ones(49))[0]
+        for own in drawn
+    ]
+    found = np.mean(np.array(p_values)[:, None] <= levels, axis=0)
+    np.testing.assert_allclose(found, levels, atol=0.012)
+
+
+def test_shares_of_weights():
     np.testing.assert_allclose(conformal.share_weights(["b", "a", "b"]), [0.5, 1, 0.5])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kennen_tf.evaluation import limits as limits_lib
+from kennen_tf.evaluation.cloud import find_shape, find_sharpness
 from kennen_tf.evaluation.limits import Limits
-from kennen_tf.evaluation.novelty import Novelty, find_shape, find_sharpness
+from kennen_tf.evaluation.novelty import CONSTANT, FLATTER, SHAPE, SHARPER, Novelty
 from kennen_tf.vocabulary.errors import UserError
 
 NUM_QUERIES, NUM_GROUPS, COPIES = 12, 150, 2
@@ -43,25 +44,57 @@ def test_its_own_kind_is_called_strange_as_often_as_promised():
     assert 0.02 < np.mean(alarms) < 0.08
 
 
-def test_planted_strangers_are_found(novelty):
+def test_planted_strangers_are_found_and_why(novelty):
     random = np.random.default_rng(5)
     own, _ = draw(20, 7)
     constant = log_softmax(np.tile(random.normal(size=(5, 1, 10)), (1, NUM_QUERIES, 1)))
     untrained = log_softmax(0.1 * random.normal(size=(5, NUM_QUERIES, 10)))
     turned = own[:, random.permutation(NUM_QUERIES)]
-    for strangers in (constant, untrained, turned, np.full_like(constant, -2.3)):
-        assert (novelty.p_values(strangers) <= 0.05).mean() > 0.9
+    # Of the zoo's accuracy and sharpness; where it never varies, something else.
+    pattern = random.normal(size=(NUM_QUERIES, 10))
+    like_perceptrons = log_softmax(
+        (own + find_sharpness(own)[:, None, None] * pattern) / np.sqrt(2)
+    )
+    for strangers, reasons in (
+        (constant, {CONSTANT}),
+        (np.full_like(constant, -2.3), {CONSTANT}),
+        (untrained, {SHAPE, FLATTER}),
+        (turned, {SHAPE}),
+        (like_perceptrons, {SHAPE}),
+    ):
+        assert (novelty.p_values(strangers) <= 0.05).mean() > 0.9, reasons
+        assert set(novelty.reasons(strangers)) <= reasons
     assert (novelty.p_values(own) <= 0.05).mean() < 0.2
 
 
-def test_sharper_classifiers_have_the_same_shape_and_another_rank(novelty):
+def test_what_is_sharper_or_flatter_than_all_of_the_zoo_is_strange(novelty):
     own, _ = draw(20, 7)
-    sharper = log_softmax(9 * own)
-    np.testing.assert_allclose(find_shape(sharper), find_shape(own), atol=1e-5)
-    np.testing.assert_allclose(find_sharpness(sharper), 9 * find_sharpness(own), 1e-5)
-    np.testing.assert_allclose(novelty.p_values(sharper), novelty.p_values(own))
-    assert novelty.sharpness_ranks(sharper).min() > 0.9
-    assert (novelty.sharpness_ranks(log_softmax(own / 9)) == 0).all()
+    zoo = find_sharpness(draw()[0])
+    for factor, reason, rank in ((9, SHARPER, 1.0), (1 / 9, FLATTER, 0.0)):
+        boxes = log_softmax(factor * own)
+        np.testing.assert_allclose(find_shape(boxes), find_shape(own), atol=1e-2)
+        np.testing.assert_allclose(
+            find_sharpness(boxes), factor * find_sharpness(own), 1e-3
+        )
+        # By more than the zoo's own outermost are outside of the others.
+        found = find_sharpness(boxes)
+        outside = found > 1.2 * zoo.max() if rank else found < zoo.min() / 1.7
+        assert outside.mean() > 0.5
+        assert (novelty.sharpness_ranks(boxes)[outside] == rank).all()
+        assert (novelty.p_values(boxes[outside]) <= 0.05).all()
+        assert novelty.reasons(boxes[outside]) == [reason] * outside.sum()
+
+
+def test_inside_of_what_the_zoo_shows_sharpness_is_not_strange(novelty):
+    own, _ = draw(20, 7)
+    middle = np.median(find_sharpness(draw()[0]))
+    factors = middle / find_sharpness(own)[:, None, None]
+    p_values = [
+        novelty.p_values(log_softmax(factor * factors * own))
+        for factor in (0.8, 1.0, 1.2)
+    ]
+    np.testing.assert_allclose(p_values[0], p_values[1], atol=0.01)
+    np.testing.assert_allclose(p_values[2], p_values[1], atol=0.01)
     assert 0.2 < novelty.sharpness_ranks(own).mean() < 0.8
 
 
@@ -88,7 +121,10 @@ def test_limits_are_what_was_written(tmp_path, novelty):
     first, second = limits_lib.load(tmp_path)
     assert second == coarse and first.thresholds == full.thresholds
     own, _ = draw(20, 7)
-    np.testing.assert_allclose(first.novelty.p_values(own), novelty.p_values(own))
+    np.testing.assert_allclose(
+        first.novelty.p_values(own), novelty.p_values(own), atol=1e-5
+    )
+    assert first.novelty.reasons(own) == novelty.reasons(own)
     path = tmp_path / limits_lib.NOVELTY_NAME
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=r"novelty.npz is missing or damaged"):

@@ -157,7 +157,7 @@ def test_what_answers_to_all_the_same_is_called_strange(exported):
     constant = np.tile(answer, (1, NUM_QUERIES, 1)).astype(np.float32)
     nothing = np.full_like(constant, 0.1)
     for own in exported.assess(np.concatenate([constant, nothing])):
-        assert own.p_value <= 0.05
+        assert own.p_value <= 0.05 and own.strange_by == "constant"
     assert exported.assess(nothing)[0].sharpness_rank == 0.0
 
 
