@@ -60,9 +60,7 @@ def reveal_black_box(config: RevealConfig) -> None:
     # What a black box prints itself would get between the lines of the JSON.
     with contextlib.redirect_stdout(sys.stderr):
         for _ in _reveal_each(config, metamodel, revelations, failures):
-            document = documents.make_document(
-                config, metamodel, revelations, failures
-            )
+            document = documents.make_document(config, metamodel, revelations, failures)
             # After each, as the next may take long.
             if config.output:
                 documents.write(config.output, document)

@@ -54,6 +54,11 @@ class AttributeAnswer:
         return sorted(pairs, key=lambda pair: -pair[1])
 
     @property
+    def is_ruled_out(self) -> bool:
+        """Whether the likeliest value is ruled out all the same."""
+        return self.plausible is not None and self.ranked()[0][0] not in self.plausible
+
+    @property
     def cannot_tell(self) -> bool:
         """Whether no value is ruled out, of two or more."""
         return (
@@ -123,7 +128,10 @@ class Revelation:
 
 
 def reveal(
-    metamodel: "ExportedMetamodel", black_box: "BlackBox", truth: Values | None = None
+    metamodel: "ExportedMetamodel",
+    black_box: "BlackBox",
+    truth: Values | None = None,
+    resolution: float = 0.0,
 ) -> Revelation:
     """Sends the metamodel's queries to a black box and names its attributes.
 
@@ -132,6 +140,7 @@ def reveal(
         black_box: Whom to ask.
         truth: True value by attribute, if they are known; None for an attribute whose
             value is not.
+        resolution: Answers are read no finer than this; see `ExportedMetamodel.assess`.
 
     Raises:
         UserError: See `asking.ask`.
@@ -139,7 +148,7 @@ def reveal(
     asked = asking.ask(metamodel, black_box)
     recognised = asked.recognised
     [assessed] = metamodel.assess(
-        recognised.probabilities[np.newaxis], [recognised.resolution]
+        recognised.probabilities[np.newaxis], [max(recognised.resolution, resolution)]
     )
     accuracies = metamodel.description.get("test_accuracy", {})
     is_strange = assessed.p_value is not None and assessed.p_value <= STRANGE
@@ -172,8 +181,13 @@ def reveal(
 
 
 def _say_strangeness(assessed: "Assessment") -> list[str]:
-    if assessed.p_value is None or assessed.p_value > STRANGE:
+    if assessed.p_value is None:
         return []
+    if assessed.p_value > STRANGE:
+        return [
+            f"Not called unlike the zoo: {100 * assessed.p_value:.0f}% of its "
+            "classifiers are as strange or stranger."
+        ]
     how = ""
     if assessed.strange_by is not None and assessed.sharpness_rank is not None:
         sharper = 100 * assessed.sharpness_rank

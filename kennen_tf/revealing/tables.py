@@ -35,7 +35,8 @@ def revelation_table(revelation: Revelation) -> Table:
         table.add_column("test accuracy", justify="right")
     for answer in revelation.answers:
         (first, first_p), *others = answer.ranked()
-        cells = [answer.code, answer.description, str(first), f"{100 * first_p:.1f}%"]
+        value = f"{first} (?)" if answer.is_ruled_out else str(first)
+        cells = [answer.code, answer.description, value, f"{100 * first_p:.1f}%"]
         # An attribute may have one value.
         runners_up = [f"{value} {100 * p:.1f}%" for value, p in others]
         cells.append(next(iter(runners_up), _NONE))
@@ -74,6 +75,12 @@ def revelation_notes(revelation: Revelation) -> list[str]:
         notes.append(
             "Not ruled out: values that hold the true one for 90% of classifiers like "
             "the zoo's; of others, nobody knows."
+            + (
+                " (?) marks what is likeliest and ruled out all the same: classifiers "
+                "that have it answer otherwise."
+                if any(a.is_ruled_out for a in revelation.answers)
+                else ""
+            )
         )
     return notes
 
