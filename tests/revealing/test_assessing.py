@@ -163,8 +163,25 @@ def test_answers_are_read_no_finer_than_they_tell(
     assert revelation.accuracy == 1
     given, level = asked
     assert given == pytest.approx(resolution)
-    # Of its two levels, the coarse one is for whatever is not in full.
-    assert level == (1e-2 if resolution else 0.0)
+    # Of its two levels, the coarse one is for whatever is not in full; float16 is.
+    assert level == (1e-2 if resolution > 1e-7 else 0.0)
+
+
+@pytest.mark.parametrize("resolution", [0.0, 1e-2])
+def test_all_can_be_read_as_coarsely(metamodel, resolution):
+    box = BlackBox("box", answer_in(lambda rows: rows), form=bars.FORM)
+    answers = naming.reveal(metamodel, box, None, resolution).answers
+    given = box.probabilities(metamodel.queries)[np.newaxis]
+    [expected] = metamodel.assess(given, [resolution])
+    [other] = metamodel.assess(given, [1e-2 - resolution])
+    for own in answers:
+        np.testing.assert_array_equal(
+            own.probabilities, expected.probabilities[own.name]
+        )
+    assert any(
+        not np.allclose(own.probabilities, other.probabilities[own.name], atol=0.05)
+        for own in answers
+    )
 
 
 @pytest.mark.parametrize("decimals", [3, 4, 5])
