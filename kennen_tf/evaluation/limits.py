@@ -21,7 +21,7 @@ from kennen_tf.evaluation.novelty import Novelty
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 KIND = "limits"
 LIMITS_NAME, NOVELTY_NAME = "limits.json", "novelty.npz"
 _MAKE_WITH = "python -m kennen_tf.train_metamodel"
