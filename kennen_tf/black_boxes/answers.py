@@ -14,6 +14,10 @@ from kennen_tf.vocabulary.errors import UserError
 LEAST = -1e-6
 
 
+class UnreadableAnswersError(UserError):
+    """What came are no answers: NaN, or numbers of no kind that is known."""
+
+
 def find_kind(answers: npt.NDArray[Any]) -> str:
     """Returns which of `OUTPUTS` answers are, by their form."""
     if answers.ndim == 1 and np.issubdtype(answers.dtype, np.integer):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kennen_tf.black_boxes import kept_answers, pixels
+from kennen_tf.black_boxes.answers import UnreadableAnswersError
 from kennen_tf.black_boxes.formats.opened import TooMuch, one_line
 from kennen_tf.black_boxes.forms import FloatArray, Form, Shape
 from kennen_tf.black_boxes.kept_answers import KeptAnswers
@@ -149,7 +150,7 @@ class BlackBox:
         try:
             return recognise(answers, kind, num_classes)
         except UserError as error:
-            raise UserError(f"{self.name}: {error}") from error
+            raise UnreadableAnswersError(f"{self.name}: {error}") from error
 
     def _collect(self, sent: FloatArray) -> npt.NDArray[Any]:
         """Returns answers to images, as they are sent; sends those that are new."""
@@ -169,6 +170,8 @@ class BlackBox:
                 # It was answered nothing; from now on, half as many.
                 self._batch_size = len(some) // 2
                 continue
+            except UnreadableAnswersError:
+                raise
             except UserError as error:
                 raise self._interrupted(error, names) from error
             try:
@@ -180,13 +183,13 @@ class BlackBox:
 
     def _interrupted(self, error: UserError, names: Sequence[str]) -> UserError:
         """Returns the error, with how far it came if that is of use."""
-        done = sum(name in self.kept for name in names)
-        if not done or self.kept.path is None:
+        done, path = sum(name in self.kept for name in names), self.kept.path
+        if not len(self.kept) or path is None:
             return error
-        return UserError(
-            f"{done} of {len(names)} images are answered and kept in {self.kept.path}; "
-            f"the same command goes on from there. Then: {error}"
-        )
+        said = f"{done} of {len(names)} images are answered and kept in {path}"
+        if not done:  # They are sent in another way than those that were answered.
+            said = f"{len(self.kept)} answers are kept in {path}"
+        return UserError(f"{said}; the same command goes on from there. Then: {error}")
 
     def _wait(self, count: int) -> None:
         """Waits until images may be sent."""
@@ -215,7 +218,7 @@ class BlackBox:
             )
         is_none = np.isnan(answer.reshape(len(images), -1)).any(axis=1)
         if is_none.any():
-            raise UserError(
+            raise UnreadableAnswersError(
                 f"{self.name}: A black box must return finite numbers. Received: NaN "
                 f"or infinity for {is_none.sum()} of {len(images)} images."
             )

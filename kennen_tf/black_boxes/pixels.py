@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
+from kennen_tf.black_boxes.answers import UnreadableAnswersError
 from kennen_tf.black_boxes.forms import FloatArray
 from kennen_tf.configs.revealing import PIXELS
 from kennen_tf.vocabulary.errors import UserError
@@ -20,6 +21,8 @@ _MNIST_MEAN, _MNIST_DEVIATION = 0.1307, 0.3081
 
 # Images that each way is tried with; they are among those that are sent anyway.
 NUM_TRIED = 30
+# So many of them at once, of ways after the first: a hopeless one costs no more.
+_PIECE = 10
 # Who names nearly all of thirty images rightly is asked rightly: from nine in ten on,
 # that held for each of 36 real files (development half), but a range that is nearly
 # right may cost only a few points. Who names less than a third in every way was trained
@@ -62,8 +65,8 @@ class PixelsFound:
         pixels: One of `PIXELS`.
         accuracy: Share of the images tried that it names rightly so, in [0, 1]; None if
             it is not known what they show.
-        num_tried: Images that each way was tried with.
-        others: Accuracy of the other ways that were tried.
+        num_tried: Images that it was tried with.
+        others: Accuracy of the other ways that were tried, until they were worse.
     """
 
     pixels: str
@@ -95,20 +98,28 @@ def find_pixels(
     known = np.flatnonzero(labels >= 0)[:NUM_TRIED]
     if len(known) < NUM_TRIED // 2:
         return PixelsFound(pixels=ways[0], accuracy=None, num_tried=0, others={})
-    right: dict[str, float] = {}
-    sureness: dict[str, float] = {}
+    images, labels = images[known], labels[known]
+    tried: dict[str, _Tried] = {}
     for way in ways:
-        probabilities = ask(images[known], way)
-        true = probabilities[np.arange(len(known)), labels[known]]
-        right[way] = float(np.mean(probabilities.argmax(axis=1) == labels[known]))
-        sureness[way] = float(np.mean(np.log(np.maximum(true, 1e-10))))
-        if right[way] >= _SURELY:
+        try:
+            if not tried:
+                tried[way] = _try(ask, images, labels, way, len(known), len(known))
+            else:
+                least_wrong = min(own.num_wrong for own in tried.values())
+                tried[way] = _try(ask, images, labels, way, _PIECE, least_wrong)
+        except UnreadableAnswersError:
+            # Asked in a wrong way it may answer nonsense; the first tells what is wrong
+            # with the answers of all.
+            if not tried:
+                raise
+            tried[way] = _Tried(0.0, -np.inf, len(known))
+        if tried[way].accuracy >= _SURELY:
             break
     # Of equal ones the earlier, unless the truth is likelier to a later one.
-    best = max(right, key=lambda way: (right[way], sureness[way]))
-    first = ways[0]
-    if right[first] >= right[best] - 1 / len(known):
-        best = first
+    best = max(tried, key=lambda way: (tried[way].accuracy, tried[way].sureness))
+    if tried[ways[0]].accuracy >= tried[best].accuracy - 1 / len(known):
+        best = ways[0]
+    right = {way: own.accuracy for way, own in tried.items()}
     if right[best] < LEAST:
         raise UserError(
             f"{name} names {100 * right[best]:.0f}% of {len(known)} images rightly, "
@@ -124,3 +135,34 @@ def find_pixels(
         num_tried=len(known),
         others={way: own for way, own in right.items() if way != best},
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tried:
+    """How one way did: `sureness` is the mean logarithm of the truth's probability."""
+
+    accuracy: float
+    sureness: float
+    num_wrong: int
+
+
+def _try(
+    ask: Callable[[FloatArray, str], npt.NDArray[np.floating]],
+    images: FloatArray,
+    labels: npt.NDArray[np.integer],
+    way: str,
+    size: int,
+    most_wrong: int,
+) -> _Tried:
+    """Sends images, `size` at once, until more are named wrongly than `most_wrong`."""
+    truth: list[float] = []
+    num_wrong = 0
+    for start in range(0, len(labels), size):
+        own = labels[start : start + size]
+        probabilities = ask(images[start : start + size], way)
+        truth.extend(probabilities[np.arange(len(own)), own].tolist())
+        num_wrong += int(np.sum(probabilities.argmax(axis=1) != own))
+        if num_wrong > most_wrong:
+            break
+    sureness = float(np.mean(np.log(np.maximum(truth, 1e-10))))
+    return _Tried(1 - num_wrong / len(truth), sureness, num_wrong)

@@ -110,6 +110,41 @@ def test_of_two_ways_that_are_as_good_the_plain_one_is_taken():
     assert found.pixels == "unit"
 
 
+def test_a_way_that_cannot_win_any_more_is_asked_no_further():
+    """All but three of thirty are named rightly, and one in ten in other ways."""
+    asked = []
+
+    def answer(images):
+        asked.append(len(images))
+        named = bars.Classifier()(images).argmax(axis=1)
+        if len(asked) == 1:
+            named[:3] = (named[:3] + 1) % 10
+        return np.eye(10)[named]
+
+    box = make_box(answer)
+    found = box.find_pixels(bars.IMAGES, bars.LABELS)
+    assert (found.pixels, found.accuracy) == ("unit", 0.9)
+    assert len(found.others) == len(PIXELS) - 1
+    assert box.num_queries == sum(asked) < pixels.NUM_TRIED * len(PIXELS)
+    hopeless = [own for way, own in found.others.items() if own < 0.5]
+    assert sum(asked) <= 30 + 10 * len(hopeless) + 30 * (5 - len(hopeless))
+    assert hopeless
+
+
+def test_nonsense_in_one_way_does_not_end_the_search():
+    classifier = bars.Classifier("inverted")
+
+    def answer(images):
+        answers = classifier(images)
+        return answers * np.nan if images.max() > 1 else answers
+
+    assert make_box(answer).find_pixels(bars.IMAGES, bars.LABELS).pixels == "inverted"
+    with pytest.raises(UserError, match="finite numbers"):
+        make_box(lambda images: answer(images) * np.nan).find_pixels(
+            bars.IMAGES, bars.LABELS
+        )
+
+
 def test_labels_are_enough_to_find_it():
     classifier = bars.Classifier("byte", change=lambda answers: answers.argmax(axis=1))
     box = make_box(classifier)

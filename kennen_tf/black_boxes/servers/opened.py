@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kennen_tf.black_boxes.answers import UnreadableAnswersError
 from kennen_tf.black_boxes.formats.opened import Opened, TooMuch
 from kennen_tf.black_boxes.forms import Shape, reshape
 from kennen_tf.black_boxes.servers.client import Client, Failed, Refused
@@ -87,7 +88,7 @@ class _Asked:
         self._shapes = []
         is_none = np.isnan(answers).reshape(len(answers), -1).any(axis=1)
         if is_none.any():  # Told here, so that it is not kept as an answer.
-            raise UserError(
+            raise UnreadableAnswersError(
                 f"{self._url} must answer finite numbers. Received: NaN or infinity "
                 f"for {is_none.sum()} of {len(images)} images; none of them is kept."
             )
