@@ -14,6 +14,7 @@ and nothing else is revealed by metamodels of kennen-i.
 
 import contextlib
 import json
+import pathlib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ def reveal_black_box(config: RevealConfig) -> None:
         UserError: If the metamodel or a black box cannot be opened, or a black box
             does not answer what it should; of several, after the others.
     """
+    _check_formats(config)
     from kennen_tf.evaluation import printing
     from kennen_tf.machine import startup
 
@@ -82,6 +84,17 @@ def reveal_black_box(config: RevealConfig) -> None:
             f"{len(failures)} of {len(failures) + len(revelations)} black boxes could "
             "not be revealed, for the reasons above."
         )
+
+
+def _check_formats(config: RevealConfig) -> None:
+    """Refuses a file that cannot be asked before anything large is loaded."""
+    from kennen_tf.black_boxes.formats import detection
+
+    # Of several, the others are revealed.
+    if len(config.wheres) == 1:
+        path = pathlib.Path(config.wheres[0])
+        if path.exists() and path.suffix != ".npz":
+            detection.find_format(path)
 
 
 def _reveal_each(

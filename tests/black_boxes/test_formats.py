@@ -1,6 +1,10 @@
 """Formats: files as others write them are opened, and say what they are if not."""
 
 import json
+import os
+import pathlib
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -10,7 +14,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from kennen_tf.black_boxes.formats import detection
+import kennen_tf
 from kennen_tf.black_boxes.forms import Form
 from kennen_tf.black_boxes.opening import Access, open_black_box
 from kennen_tf.vocabulary.errors import UserError
@@ -292,7 +296,7 @@ def test_onnx_files_open_with_channels_first(tmp_path, batch):
 def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"\x08\x08")
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match=r"pip install 'kennen_tf\[onnx\]'"):
         open_black_box(str(path), form=FORM)
 
@@ -407,13 +411,21 @@ def test_the_cause_of_a_failure_is_told(tmp_path):
         open_black_box(str(path), form=FORM)
 
 
-def test_formats_are_told_before_tensorflow_is_loaded():
-    import subprocess
-    import sys
-
+def test_formats_are_told_before_tensorflow_is_loaded(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"\x80\x02}q\x00.")
     code = (
-        "import sys\nfrom kennen_tf.black_boxes.formats import detection\n"
-        "print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
+        "import sys\nfrom kennen_tf import reveal_black_box as binary\n"
+        "sys.argv = ['reveal_black_box', '--metamodel=none', '--black_box=w.pth']\n"
+        "try:\n    binary.main()\nfinally:\n"
+        "    print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "[]" and detection.KERAS
+    root = str(pathlib.Path(kennen_tf.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+    assert done.returncode == 1 and "torch.save" in done.stderr
