@@ -205,6 +205,8 @@ KERNEL = KernelRecipe(
 RECIPES: dict[str, AnyRecipe] = {
     "kernel": KERNEL,
     "mlp": Recipe(
+        # 82.5 and 82.6% without and with it (500 entries of digits_net, three seeds).
+        divide=True,
         center=True,
         separate_scale=True,
         standardize=True,

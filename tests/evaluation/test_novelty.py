@@ -133,7 +133,7 @@ def test_limits_are_what_was_written(tmp_path, novelty):
 
 @pytest.mark.parametrize(
     ("resolution", "place"),
-    [(0.0, 0), (6e-8, 1), (1e-6, 1), (1e-5, 2), (1e-4, 3), (1.005e-4, 3), (2e-4, 4)],
+    [(0.0, 0), (6e-8, 0), (1e-6, 1), (1e-5, 2), (1e-4, 3), (1.005e-4, 3), (2e-4, 4)],
 )
 def test_answers_are_read_at_the_level_that_fits(resolution, place):
     levels = [

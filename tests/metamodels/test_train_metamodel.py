@@ -241,9 +241,11 @@ def test_a_run_leaves_these_files(finished):
         "checkpoints",
         "config.json",
         "finished.json",
+        "limits.json",
         "logs",
         "metamodel.keras",
         "metrics.jsonl",
+        "novelty.npz",
         "queries.npz",
         "split.json",
     }

@@ -162,17 +162,33 @@ def with_two_outputs(served):
 
 def test_of_several_outputs_one_is_named(second):
     with_two_outputs(second)
-    check(open_box(second, signature="y"))
-    assert second.requests[0]["outputs"] == [{"name": "y"}]
+    check(open_box(second, signature="probabilities"))
+    assert second.requests[0]["outputs"] == [{"name": "probabilities"}]
 
 
 @pytest.mark.parametrize(
     ("metadata", "signature", "message"),
     [
-        (True, "", "one output. Received: .'y', 'label'.. Name one with --signature"),
-        (True, "z", "--signature must be one of.*'y', 'label'.*Received: z"),
-        (False, "", "one output. Received: .'y', 'label'.. Name one with --signature"),
-        (False, "z", "one output. Received: .'y', 'label'.. Name one with --signature"),
+        (
+            True,
+            "",
+            "one output. Received: .'probabilities', 'label'.. Name one with --signature",
+        ),
+        (
+            True,
+            "z",
+            "--signature must be one of.*'probabilities', 'label'.*Received: z",
+        ),
+        (
+            False,
+            "",
+            "one output. Received: .'probabilities', 'label'.. Name one with --signature",
+        ),
+        (
+            False,
+            "z",
+            "one output. Received: .'probabilities', 'label'.. Name one with --signature",
+        ),
     ],
 )
 def test_outputs_that_are_not_named_are_told(second, metadata, signature, message):
