@@ -170,8 +170,6 @@ class BlackBox:
                 # It was answered nothing; from now on, half as many.
                 self._batch_size = len(some) // 2
                 continue
-            except UnreadableAnswersError:
-                raise
             except UserError as error:
                 raise self._interrupted(error, names) from error
             try:
@@ -189,7 +187,9 @@ class BlackBox:
         said = f"{done} of {len(names)} images are answered and kept in {path}"
         if not done:  # They are sent in another way than those that were answered.
             said = f"{len(self.kept)} answers are kept in {path}"
-        return UserError(f"{said}; the same command goes on from there. Then: {error}")
+        return type(error)(
+            f"{said}; the same command goes on from there. Then: {error}"
+        )
 
     def _wait(self, count: int) -> None:
         """Waits until images may be sent."""

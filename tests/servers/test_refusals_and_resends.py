@@ -166,29 +166,17 @@ def test_of_several_outputs_one_is_named(second):
     assert second.requests[0]["outputs"] == [{"name": "probabilities"}]
 
 
+UNNAMED = "one output. Received: .'probabilities', 'label'.. Name one with"
+NO_OUTPUT = "--signature must be one of.*'probabilities', 'label'.*Received: z"
+
+
 @pytest.mark.parametrize(
     ("metadata", "signature", "message"),
     [
-        (
-            True,
-            "",
-            "one output. Received: .'probabilities', 'label'.. Name one with --signature",
-        ),
-        (
-            True,
-            "z",
-            "--signature must be one of.*'probabilities', 'label'.*Received: z",
-        ),
-        (
-            False,
-            "",
-            "one output. Received: .'probabilities', 'label'.. Name one with --signature",
-        ),
-        (
-            False,
-            "z",
-            "one output. Received: .'probabilities', 'label'.. Name one with --signature",
-        ),
+        (True, "", UNNAMED),
+        (True, "z", NO_OUTPUT),
+        (False, "", UNNAMED),
+        (False, "z", UNNAMED),
     ],
 )
 def test_outputs_that_are_not_named_are_told(second, metadata, signature, message):
