@@ -5,7 +5,7 @@ import dataclasses
 from kennen_tf.configs import base
 from kennen_tf.configs.family_prediction import DEFAULT_METAMODEL, METAMODELS
 from kennen_tf.configs.imagenet import PAPER_IMAGE_SIZE, ImagenetConfig
-from kennen_tf.configs.revealing import LABELS, OUTPUTS, PIXELS
+from kennen_tf.configs.revealing import LABELS, OUTPUTS
 
 GAMAN, I_FGSM, PGD, MI_FGSM = METHODS = ("gaman", "i-fgsm", "pgd", "mi-fgsm")
 L2, LINF = NORMS = ("l2", "linf")
@@ -142,8 +142,9 @@ class AttackConfig(PerturbationConfig):
     )
     pixels: str = base.setting(
         "byte",
-        "Range of the pixels that the black box takes: unit is 0 to 1, byte 0 to 255.",
-        choices=PIXELS,
+        "Range of the pixels that the black box takes: unit is 0 to 1, byte 0 to 255, "
+        "signed -1 to 1.",
+        choices=("unit", "byte", "signed"),
     )
     compare: bool = base.setting(
         False,
