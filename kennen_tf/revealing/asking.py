@@ -92,7 +92,8 @@ def _say_pixels(found: PixelsFound, was_auto: bool) -> Sequence[str]:
         return []
     if found.accuracy is None:
         return [
-            "What the queries show is not known: pixels were taken to be from 0 to 1."
+            "It is not known what enough of the queries show: pixels were taken to be "
+            "from 0 to 1. If they are not, say --pixels."
         ]
     if found.pixels == "unit":
         return []

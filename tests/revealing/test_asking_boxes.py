@@ -47,7 +47,8 @@ def test_unknown_images_are_sent_plainly_and_that_is_said(metamodel):
     asked = asking.ask(bars.without_labels(metamodel), make_box(classifier))
     assert asked.accuracy is None and asked.pixels.accuracy is None
     assert asked.notes == (
-        "What the queries show is not known: pixels were taken to be from 0 to 1.",
+        "It is not known what enough of the queries show: pixels were taken to be from "
+        "0 to 1. If they are not, say --pixels.",
     )
     assert classifier.num_asked == bars.NUM_QUERIES
 
