@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from flags import common
 from kennen_tf.configs.revealing import RevealConfig
+from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,16 +59,25 @@ def reveal_black_box(config: RevealConfig) -> None:
         return
     revelations: list[Revelation] = []
     failures: list[tuple[str, str]] = []
-    document: dict[str, Any] = {}
+    provenance = artifacts.provenance()
+
+    def describe() -> dict[str, Any]:
+        return documents.make_document(
+            config, metamodel, revelations, failures, provenance
+        )
+
     # What a black box prints itself would get between the lines of the JSON.
     with contextlib.redirect_stdout(sys.stderr):
-        for _ in _reveal_each(config, metamodel, revelations, failures):
-            document = documents.make_document(config, metamodel, revelations, failures)
+        for found in _reveal_each(config, metamodel):
+            if isinstance(found, tuple):
+                failures.append(found)
+            else:
+                revelations.append(found)
             # After each, as the next may take long.
             if config.output:
-                documents.write(config.output, document)
+                documents.write(config.output, describe())
     if config.json:
-        print(json.dumps(document, indent=1))
+        print(json.dumps(describe(), indent=1))
     elif len(revelations) == 1:
         printing.print_table(
             tables.revelation_table(revelations[0]),
@@ -98,21 +108,16 @@ def _check_formats(config: RevealConfig) -> None:
 
 
 def _reveal_each(
-    config: RevealConfig,
-    metamodel: "ExportedMetamodel",
-    revelations: "list[Revelation]",
-    failures: list[tuple[str, str]],
-) -> Iterator[None]:
+    config: RevealConfig, metamodel: "ExportedMetamodel"
+) -> "Iterator[Revelation | tuple[str, str]]":
     """Reveals each black box.
 
     Args:
         config: Which.
         metamodel: Who names what is inside.
-        revelations: What was found is added.
-        failures: Those that could not be revealed are added, and why.
 
     Yields:
-        After each.
+        What was found of it, or its name and why it cannot be revealed.
 
     Raises:
         UserError: If it is the only one, and cannot be revealed.
@@ -122,24 +127,22 @@ def _reveal_each(
     from kennen_tf.black_boxes.formats.opened import one_line
     from kennen_tf.black_boxes.forms import Form
     from kennen_tf.revealing import boxes, naming, truths
-    from kennen_tf.zoo.store import Zoo
 
     form = Form.of(metamodel.image_shape, metamodel.num_classes)
     each = boxes.list_boxes(config)
     for own in tqdm.tqdm(each, "reveal", unit="black box", disable=len(each) == 1):
+        found: Revelation | tuple[str, str]
         try:
-            truth = None
-            if own.zoo_dir:
-                truth = truths.true_values(Zoo.open(own.zoo_dir), own.black_box)
+            truth = truths.find_truth(own.zoo_dir, own.black_box)
             box = boxes.open_box(own, form)
-            revelations.append(naming.reveal(metamodel, box, truth, own.resolution))
+            found = naming.reveal(metamodel, box, truth, own.resolution)
         except Exception as error:  # Whatever it is, the others are not lost.
             if len(each) == 1:
                 raise
             known = isinstance(error, UserError)
             said = str(error) if known else f"{own.black_box}: {one_line(error)}"
-            failures.append((own.black_box, said))
-        yield
+            found = (own.black_box, said)
+        yield found
 
 
 def main() -> None:

@@ -97,6 +97,37 @@ def open_black_box(
             f"--black_box must be one of: {detection.READABLE}. Received: {where}, and "
             "there is no such file."
         )
+    return wrap(
+        where,
+        opened,
+        outputs_kind=outputs_kind,
+        pixels=pixels,
+        form=form,
+        access=access,
+        kept=kept,
+    )
+
+
+def wrap(
+    where: str,
+    opened: Opened,
+    *,
+    outputs_kind: str,
+    pixels: str,
+    form: Form,
+    access: Access = DIRECT,
+    kept: KeptAnswers | None = None,
+) -> BlackBox:
+    """Makes a black box of what was opened.
+
+    Args:
+        where: What it is called.
+        opened: What answers, and what it takes.
+        outputs_kind, pixels, form, access, kept: As those of `open_black_box`.
+
+    Raises:
+        UserError: If it does not take images of that form.
+    """
     is_whole = opened.dtype.kind in "iu"
     if is_whole and pixels not in (AUTO, *WHOLE):
         raise UserError(

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kennen_tf.black_boxes.black_box import BATCH_SIZE, BlackBox
-from kennen_tf.black_boxes.forms import Form, find_image_shape, reshape
+from kennen_tf.black_boxes.forms import Form
 from kennen_tf.configs.revealing import AUTO, RevealConfig
 from kennen_tf.evaluation import printing
 from kennen_tf.revealing import boxes, naming, tables, truths
 from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.revealing.naming import Revelation
 from kennen_tf.vocabulary.errors import UserError
-from kennen_tf.zoo.store import Zoo
 
 if TYPE_CHECKING:
     import pandas
@@ -112,28 +110,9 @@ def reveal(
         **settings,
     )
     truth = None
-    if config.zoo_dir and not callable(black_box):
-        truth = truths.true_values(Zoo.open(config.zoo_dir), name)
     if callable(black_box):
-        box = _wrap(black_box, config, form)
+        box = boxes.wrap_function(black_box, config, form)
     else:
+        truth = truths.find_truth(config.zoo_dir, name)
         box = boxes.open_box(config, form)
     return Revealed(naming.reveal(metamodel, box, truth, config.resolution))
-
-
-def _wrap(function: Any, config: RevealConfig, form: Form) -> BlackBox:
-    """Returns the black box of a function, or of a Keras model."""
-    shape = form.shapes[0]
-    if isinstance(getattr(function, "input_shape", None), tuple):
-        shape = find_image_shape(config.black_box, function.input_shape[1:], form)
-    return BlackBox(
-        config.black_box,
-        lambda images: function(reshape(images, shape)),
-        outputs_kind=config.outputs,
-        pixels=config.pixels,
-        form=form,
-        image_shape=shape,
-        batch_size=config.batch_size or BATCH_SIZE,
-        max_per_second=config.max_queries_per_second,
-        kept=boxes.open_kept(config),
-    )

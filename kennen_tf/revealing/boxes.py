@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 from kennen_tf.black_boxes.black_box import BlackBox
+from kennen_tf.black_boxes.formats.opened import Opened
 from kennen_tf.black_boxes.forms import Form
 from kennen_tf.black_boxes.kept_answers import SUFFIX, KeptAnswers
-from kennen_tf.black_boxes.opening import Access, open_black_box, open_recorded
+from kennen_tf.black_boxes.opening import Access, open_black_box, open_recorded, wrap
 from kennen_tf.configs.revealing import RevealConfig
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -105,16 +106,30 @@ def open_box(config: RevealConfig, form: Form) -> BlackBox:
         outputs_kind=config.outputs,
         pixels=config.pixels,
         form=form,
-        access=Access(
-            signature=config.signature,
-            headers=config.headers,
-            token_variable=config.token_variable,
-            timeout=config.timeout,
-            batch_size=config.batch_size,
-            max_queries_per_second=config.max_queries_per_second,
-        ),
+        access=_access_of(config),
         kept=open_kept(config),
     )
+
+
+def wrap_function(function: Any, config: RevealConfig, form: Form) -> BlackBox:
+    """Makes a black box of a function, or of a Keras model; see `open_box`."""
+    shape = form.shapes[0]
+    if isinstance(getattr(function, "input_shape", None), tuple):
+        shape = function.input_shape[1:]
+    return wrap(
+        config.black_box,
+        Opened(answer=function, shape=shape),
+        outputs_kind=config.outputs,
+        pixels=config.pixels,
+        form=form,
+        access=_access_of(config),
+        kept=open_kept(config),
+    )
+
+
+def _access_of(config: RevealConfig) -> Access:
+    names = (field.name for field in dataclasses.fields(Access))
+    return Access(**{name: getattr(config, name) for name in names})
 
 
 def open_kept(config: RevealConfig) -> KeptAnswers | None:

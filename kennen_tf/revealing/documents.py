@@ -22,6 +22,7 @@ def make_document(
     metamodel: "ExportedMetamodel",
     revelations: Sequence[Revelation],
     failures: Sequence[tuple[str, str]],
+    provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns JSON of what was revealed, with what it was made from."""
     # Of one that failed twice, with other settings, both reasons.
@@ -35,7 +36,7 @@ def make_document(
         "fingerprints": metamodel.description["fingerprints"],
         "black_boxes": [revelation.to_json() for revelation in revelations],
         "failures": reasons,
-        "provenance": artifacts.provenance(),
+        "provenance": dict(provenance),
     }
 
 

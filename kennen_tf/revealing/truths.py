@@ -1,18 +1,20 @@
 """The truth about a black box that is a classifier of a zoo."""
 
 import pathlib
-from typing import TYPE_CHECKING
 
 from kennen_tf.attributes import Values
 from kennen_tf.keras_models import archives
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
-
-if TYPE_CHECKING:
-    from kennen_tf.zoo.store import Zoo
+from kennen_tf.zoo.store import Zoo
 
 
-def true_values(zoo: "Zoo", path: str) -> Values:
+def find_truth(zoo_dir: str, path: str) -> Values | None:
+    """Returns what `true_values` does, of the zoo in a folder; None without one."""
+    return true_values(Zoo.open(zoo_dir), path) if zoo_dir else None
+
+
+def true_values(zoo: Zoo, path: str) -> Values:
     """Returns the value of every attribute of a zoo's classifier, None if not known.
 
     Args:
