@@ -101,6 +101,14 @@ def find_p_values(
     return found / (1 + np.sum(weights))
 
 
+def deal(combination_ids: Sequence[str], num_parts: int) -> list[npt.NDArray[np.bool_]]:
+    """Deals combinations to parts; returns which entries are in each, `(entries,)`."""
+    ids, cluster = np.unique(np.asarray(combination_ids), return_inverse=True)
+    # Dealt in an order that has nothing to do with the names.
+    parts = (np.random.default_rng(0).permutation(len(ids)) % num_parts)[cluster]
+    return [parts == part for part in range(num_parts)]
+
+
 def share_weights(combination_ids: Sequence[str]) -> FloatArray:
     """Returns weights of entries, `(entries,)`, those of a combination of sum 1."""
     return _share_weights(np.asarray(combination_ids))[0]

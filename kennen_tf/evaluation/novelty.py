@@ -85,13 +85,9 @@ class Novelty:
             outputs: Represented, `(entries, num_queries, classes)`; log-probabilities.
             combination_ids: `(entries,)`; those of one are left out together.
         """
-        ids, cluster = np.unique(np.asarray(combination_ids), return_inverse=True)
-        # Dealt in an order that has nothing to do with the names.
-        folds = np.random.default_rng(0).permutation(len(ids)) % NUM_FOLDS
         measured = np.zeros((len(outputs), 3))
-        for fold in np.unique(folds):
-            out = folds[cluster] == fold
-            if not out.all():
+        for out in conformal.deal(combination_ids, NUM_FOLDS):
+            if out.any() and not out.all():
                 others = Cloud.fit(outputs[~out])
                 measured[out] = others.measure(outputs[out])
         units = np.append(

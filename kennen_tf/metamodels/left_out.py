@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from kennen_tf.evaluation import conformal
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import features as features_lib
 from kennen_tf.metamodels.recipes import heads
@@ -21,10 +22,7 @@ Refit = Callable[[Side, Sequence[str]], keras.Model]
 
 def deal(combination_ids: Sequence[str]) -> list[npt.NDArray[np.bool_]]:
     """Deals combinations to `NUM_PARTS` parts; returns which entries are in each."""
-    ids, cluster = np.unique(np.asarray(combination_ids), return_inverse=True)
-    # Dealt in an order that has nothing to do with the names.
-    parts = (np.random.default_rng(0).permutation(len(ids)) % NUM_PARTS)[cluster]
-    return [parts == part for part in range(NUM_PARTS)]
+    return conformal.deal(combination_ids, NUM_PARTS)
 
 
 def leave_out(
