@@ -7,7 +7,12 @@ import threading
 
 import numpy as np
 
+from kennen_tf.black_boxes.forms import Form
+from kennen_tf.black_boxes.opening import Access, open_black_box
+
 CLASSES = 3
+FORM = Form.of((2, 2, 1), CLASSES)
+IMAGES = np.random.default_rng(0).random((7, 2, 2, 1), np.float32)
 
 
 def answer_of(image):
@@ -16,6 +21,16 @@ def answer_of(image):
     scores = np.array([total, 1.0, np.sqrt(abs(total))])
     weights = np.exp(scores - scores.max())
     return weights / weights.sum()
+
+
+WANTED = np.array([answer_of(image) for image in IMAGES])
+
+
+def open_box(served, kept=None, **access):
+    """Opens what is served."""
+    return open_black_box(
+        served.url, form=FORM, access=Access(**access), kept=kept, outputs_kind="auto"
+    )
 
 
 class Served:

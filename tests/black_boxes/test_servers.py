@@ -6,16 +6,11 @@ import time
 import numpy as np
 import pytest
 import tenacity
-from server_fakes import CLASSES, Served, answer_of, serve
+from server_fakes import CLASSES, FORM, IMAGES, WANTED, Served, open_box, serve
 
-from kennen_tf.black_boxes.forms import Form
 from kennen_tf.black_boxes.kept_answers import KeptAnswers
 from kennen_tf.black_boxes.opening import Access, open_black_box
 from kennen_tf.vocabulary.errors import UserError
-
-FORM = Form.of((2, 2, 1), CLASSES)
-IMAGES = np.random.default_rng(0).random((7, 2, 2, 1), np.float32)
-WANTED = np.array([answer_of(image) for image in IMAGES])
 
 
 @pytest.fixture(params=[1, 2])
@@ -36,12 +31,6 @@ def pauses(monkeypatch):
 
     monkeypatch.setattr(tenacity.nap.time, "sleep", note)
     return pauses
-
-
-def open_box(served, kept=None, **access):
-    return open_black_box(
-        served.url, form=FORM, access=Access(**access), kept=kept, outputs_kind="auto"
-    )
 
 
 def test_both_protocols_give_the_models_answers(served):

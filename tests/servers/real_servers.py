@@ -135,11 +135,14 @@ def _left_behind(processes):
     """Returns what processes that are killed do not remove: shared memory of all, and
     Triton's copies of models."""
     found = set()
+    folder = re.escape(tempfile.gettempdir())
     for process in processes:
         with contextlib.suppress(psutil.Error):
             paths = [own.path for own in process.memory_maps()]
             found |= {pathlib.Path(p) for p in paths if p.startswith("/dev/shm/")}
-            copies = [re.match(r"/tmp/folder\w{6}(?=/)", p) for p in process.cmdline()]
+            copies = [
+                re.match(rf"{folder}/folder\w{{6}}(?=/)", p) for p in process.cmdline()
+            ]
             found |= {pathlib.Path(copy[0]) for copy in copies if copy}
     return found
 
