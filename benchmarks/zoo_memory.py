@@ -19,8 +19,9 @@ from absl import flags as absl_flags
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs import mnist_net, mnist_table
 from kennen_tf.images import datasets
+from kennen_tf.machine.engines.local import LocalEngine
 from kennen_tf.vocabulary.labeled_images import LabeledImages
-from kennen_tf.zoo import specs, store, workers
+from kennen_tf.zoo import growing, specs, store, training_tasks
 
 _NUM_MODELS = absl_flags.DEFINE_integer("num_models", 400, "Classifiers to train.")
 _WORKERS = absl_flags.DEFINE_integer("workers", 0, "Processes; 0 is one per core.")
@@ -48,7 +49,6 @@ def main(argv: list[str]) -> None:
             epochs=1,
             min_accuracy=0.0,
             compute_dtype="float32",
-            workers=_WORKERS.value,
         )
         header = store.ZooHeader(
             config=config,
@@ -59,7 +59,11 @@ def main(argv: list[str]) -> None:
         store.prepare(header)
         wanted = specs.sample_specs(mnist_net.DESIGN, _NUM_MODELS.value, 1, 0)
         largest, seconds = 0, []
-        records = workers.train_all(wanted, config, load_few_images)
+        workers = LocalEngine(
+            num_workers=_WORKERS.value,
+            tasks_per_worker=training_tasks.TRACES_PER_WORKER,
+        )
+        records = growing.train_all(wanted, config, load_few_images(), workers)
         for number, record in enumerate(records, start=1):
             store.add_record(folder, record)
             seconds.append(record.seconds)

@@ -17,7 +17,6 @@ meanwhile. About a quarter of an hour on two cores.
 
 import contextlib
 import dataclasses
-import functools
 import multiprocessing
 import os
 import resource
@@ -71,7 +70,8 @@ def make_panel(num_specs: int = 48) -> list[ClassifierSpec]:
 
 def time_zoo(panel: list[ClassifierSpec], epochs: int) -> tuple[Cost, list[float]]:
     """Returns the cost and the accuracies of the zoo's trainer."""
-    from kennen_tf.zoo import workers
+    from kennen_tf.machine.engines.local import LocalEngine
+    from kennen_tf.zoo import growing, training_tasks
 
     with tempfile.TemporaryDirectory() as folder:
         config = ZooConfig(
@@ -88,9 +88,10 @@ def time_zoo(panel: list[ClassifierSpec], epochs: int) -> tuple[Cost, list[float
             num_classes=mnist_net.NUM_CLASSES,
         )
         store.prepare(header)
-        load_images = functools.partial(datasets.load_images, "mnist")
+        images = datasets.load_images("mnist")
+        workers = LocalEngine(tasks_per_worker=training_tasks.TRACES_PER_WORKER)
         with _timed() as cost:
-            records = list(workers.train_all(panel, config, load_images))
+            records = list(growing.train_all(panel, config, images, workers))
     accuracies = {record.spec: record.accuracy for record in records}
     return cost[0], [accuracies[spec] for spec in panel]
 

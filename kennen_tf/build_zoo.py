@@ -6,12 +6,12 @@ Draws combinations of attributes and seeds, trains a classifier for each, keeps 
 that are accurate enough, and records all of them in zoo/manifest.jsonl. Killed at any
 moment, the same command goes on; with a larger --num_models it makes the zoo grow.
 What is varied and what classifiers see, the design says: --design=digits_net for small
-ones of seconds, --design=module:NAME for your own.
+ones of seconds, --design=module:NAME for your own. --engine=ray trains on all machines
+of a Ray cluster, which need no folder in common: files are written here.
 Presets: --flagfile=flags/presets/laptop.flags
 """
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,9 @@ from kennen_tf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from kennen_tf.designs.design import Design
-    from kennen_tf.zoo import workers
+    from kennen_tf.machine.engines import engine
+    from kennen_tf.vocabulary.labeled_images import LabeledImages
     from kennen_tf.zoo.specs import ClassifierSpec
-    from kennen_tf.zoo.store import ClassifierRecord
 
 
 def build_zoo(config: ZooConfig) -> None:
@@ -32,14 +32,13 @@ def build_zoo(config: ZooConfig) -> None:
 
     Raises:
         UserError: If another process builds there, the zoo there has other settings,
-            or the dataset or the specs cannot be used.
+            the dataset or the specs cannot be used, or there is no such cluster.
     """
-    from absl import logging
-
     from kennen_tf.designs import design as designs
     from kennen_tf.images import datasets
+    from kennen_tf.machine.engines import making
     from kennen_tf.vocabulary import artifacts
-    from kennen_tf.zoo import specs, store
+    from kennen_tf.zoo import specs, store, training_tasks
 
     design = designs.load_design(config.design)
     config = _settle(config, design)
@@ -48,37 +47,29 @@ def build_zoo(config: ZooConfig) -> None:
         if config.specs
         else specs.sample_specs(design, config.num_models, config.replicas, config.seed)
     )
-    load_images = functools.partial(
-        datasets.load_zoo_images, config.design, config.dataset
-    )
-    loaded = load_images()
-    specs.check_batches(design, wanted, len(loaded.train_labels))
+    images = datasets.load_zoo_images(config.design, config.dataset)
+    specs.check_batches(design, wanted, len(images.train_labels))
 
     folder = artifacts.make_folder(config.zoo_dir)
-    with artifacts.folder_lock(folder, "building a zoo"):
+    with (
+        artifacts.folder_lock(folder, "building a zoo"),
+        making.make_engine(
+            **config.engine_settings(),
+            num_workers=config.workers,
+            threads=config.threads,
+            tasks_per_worker=training_tasks.TRACES_PER_WORKER,
+        ) as workers,
+    ):
+        config = _settle_dtype(config, design, workers)
         store.prepare(
             store.ZooHeader(
                 config=config,
                 attributes=design.attributes,
-                image_shape=loaded.image_shape,
-                num_classes=loaded.num_classes,
+                image_shape=images.image_shape,
+                num_classes=images.num_classes,
             )
         )
-        del loaded
-        done = {
-            record.spec: record
-            for record in store.read_manifest(folder)
-            if store.is_whole(folder, record)
-            and not (config.retry_failed and record.status == store.FAILED)
-        }
-        missing = [spec for spec in wanted if spec not in done]
-        logging.info(
-            "Building a zoo in %s: %d classifiers, %d of them already there; %s.",
-            *(folder, len(wanted), len(wanted) - len(missing), config.compute_dtype),
-        )
-        if missing:
-            there = [done[spec] for spec in wanted if spec in done]
-            _train(missing, there, config, load_images)
+        _train_missing(config, wanted, images, workers)
         records = store.read_manifest(folder)
     num_accepted = sum(record.status == store.ACCEPTED for record in records)
     num_failed = sum(record.status == store.FAILED for record in records)
@@ -91,14 +82,11 @@ def build_zoo(config: ZooConfig) -> None:
 
 
 def _settle(config: ZooConfig, design: "Design") -> ZooConfig:
-    """Settles what is left to the design, to the zoo so far, or to the processor.
+    """Settles what is left to the design.
 
     Raises:
         UserError: If what is given is the design's to say.
     """
-    from kennen_tf.machine import processors
-    from kennen_tf.zoo import store
-
     settled: dict[str, Any] = {}
     if not config.dataset and isinstance(design.images, str):
         settled["dataset"] = design.images
@@ -117,32 +105,66 @@ def _settle(config: ZooConfig, design: "Design") -> ZooConfig:
             f"--compute_dtype must be float32 or auto: design {config.design} does not "
             "compute in bfloat16. Received: compute_dtype=bfloat16."
         )
-    if config.compute_dtype == "auto":
-        settled["compute_dtype"] = "float32"
-        if (pathlib.Path(config.zoo_dir) / store.CONFIG_NAME).exists():
-            stored = store.read_header(config.zoo_dir).config
-            settled["compute_dtype"] = getattr(stored, "compute_dtype", "float32")
-        elif design.takes_bfloat16:
-            settled["compute_dtype"] = processors.fast_compute_dtype()
     return dataclasses.replace(config, **settled)
 
 
-def _train(
-    missing: "Sequence[ClassifierSpec]",
-    there: "Sequence[ClassifierRecord]",
+def _settle_dtype(
+    config: ZooConfig, design: "Design", workers: "engine.Engine"
+) -> ZooConfig:
+    """Settles the number format: once for the zoo, for all who will ever work at it."""
+    from absl import logging
+
+    from kennen_tf.zoo import store
+
+    dtype = config.compute_dtype
+    if dtype == "auto":
+        dtype = "float32"
+        if (pathlib.Path(config.zoo_dir) / store.CONFIG_NAME).exists():
+            stored = store.read_header(config.zoo_dir).config
+            dtype = getattr(stored, "compute_dtype", "float32")
+        elif design.takes_bfloat16:
+            fast = {p.fast_dtype for p in workers.processors.values()}
+            dtype = "bfloat16" if fast == {"bfloat16"} else "float32"
+            if len(fast) > 1:
+                logging.info(
+                    "Computing in float32: not all processors are fast in bfloat16."
+                )
+    return dataclasses.replace(config, compute_dtype=dtype)
+
+
+def _train_missing(
     config: ZooConfig,
-    load_images: "workers.LoadImages",
+    wanted: "Sequence[ClassifierSpec]",
+    images: "LabeledImages",
+    workers: "engine.Engine",
 ) -> None:
     """Trains and records what is missing, under a bar."""
     from absl import logging
 
-    from kennen_tf.zoo import store, workers
+    from kennen_tf.zoo import growing, store
     from kennen_tf.zoo.build_bar import BuildBar
 
+    folder = pathlib.Path(config.zoo_dir)
+    done = {
+        record.spec: record
+        for record in store.read_manifest(folder)
+        if store.is_whole(folder, record)
+        and not (config.retry_failed and record.status == store.FAILED)
+    }
+    missing = [spec for spec in wanted if spec not in done]
+    logging.info(
+        "Building a zoo in %s: %d classifiers, %d of them already there; %s.",
+        *(folder, len(wanted), len(wanted) - len(missing), config.compute_dtype),
+    )
+    if not missing:
+        return
     num_failed = 0
-    with BuildBar(len(missing) + len(there), [r.status for r in there]) as bar:
-        for record in workers.train_all(missing, config, load_images, bar.show):
-            store.add_record(config.zoo_dir, record)
+    noted: set[str] = set()
+    there = [done[spec].status for spec in wanted if spec in done]
+    with BuildBar(len(wanted), there) as bar:
+        for record in growing.train_all(missing, config, images, workers, bar.show):
+            _note_processors(config, workers, noted)
+            store.add_record(folder, record)
             bar.count(record.status)
             if record.status == store.FAILED:
                 logging.warning("%s failed: %s", record.id, record.reason)
@@ -154,6 +176,34 @@ def _train(
                     f"{record.reason}. What is recorded is kept; mend the design, or "
                     "allow more failures."
                 )
+
+
+def _note_processors(
+    config: ZooConfig, workers: "engine.Engine", noted: set[str]
+) -> None:
+    """Records the kinds of processors at work, and says who is slow.
+
+    Args:
+        config: Settings of the zoo.
+        workers: Who works.
+        noted: Names of the machines that this was done for; new ones are added.
+    """
+    from absl import logging
+
+    from kennen_tf.zoo import store
+
+    new = {n: p for n, p in workers.processors.items() if n not in noted}
+    if not new:
+        return
+    noted.update(new)
+    store.add_processors(config.zoo_dir, [p.kind for p in new.values()])
+    slow = [n for n, p in new.items() if p.fast_dtype != config.compute_dtype]
+    if slow and config.compute_dtype == "bfloat16":
+        logging.warning(
+            "The zoo is computed in bfloat16, and this is slow on %s: no instructions "
+            "for it there.",
+            ", ".join(slow),
+        )
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flags import common
+from kennen_tf.configs.engines import LOCAL
 from kennen_tf.configs.families import FamiliesConfig
 
 if TYPE_CHECKING:
@@ -76,18 +77,28 @@ def _train(
 
     from kennen_tf.imagenet.classifiers import family_training, small_families
     from kennen_tf.images import datasets
+    from kennen_tf.machine.engines import making
 
     digits = small_families.prepare(
         datasets.load_images("mnist"), config.num_train, config.seed
     )
     trained = {}
-    with tqdm.tqdm(
-        total=num_done + len(missing),
-        initial=num_done,
-        desc="train_families",
-        unit="classifier",
-    ) as bar:
-        for record in family_training.train_all(missing, digits, config):
+    with (
+        making.make_engine(
+            **config.engine_settings(),
+            num_workers=config.workers,
+            # One thread each, if there is no core to spare: small nets do not fill two.
+            threads=0 if config.engine == LOCAL else 1,
+            again="give the same command again with --resume",
+        ) as workers,
+        tqdm.tqdm(
+            total=num_done + len(missing),
+            initial=num_done,
+            desc="train_families",
+            unit="classifier",
+        ) as bar,
+    ):
+        for record in family_training.train_all(missing, digits, config, workers):
             trained[record.name] = record
             bar.write(
                 f"{record.name}: validation accuracy {100 * record.accuracy:.1f}%, "

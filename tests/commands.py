@@ -12,6 +12,8 @@ import typing
 from absl import flags as absl_flags
 
 from flags import definition
+from kennen_tf.machine import processors
+from kennen_tf.machine.engines import engine
 
 SETUP = pathlib.Path(__file__).resolve().parent.parent / "setup.cfg"
 
@@ -61,12 +63,20 @@ def run(folder, line, *flags):
                 del sys.modules[name]
 
 
-def run_tasks_here(tasks, make_work, **settings):
-    """Stands in for `worker_pool.run_tasks` where processes are not the point."""
-    work = make_work()
-    for task in tasks:
-        sent = []
-        try:
-            work(task, sent.append)
-        finally:
-            yield from [(0, message) for message in sent]
+class EngineHere(contextlib.AbstractContextManager):
+    """Stands in for an engine where processes are not the point: it works here."""
+
+    num_workers = 1
+
+    def __init__(self, **settings):
+        self.crew = {}
+        self.processors = {"here": processors.Processor("a kind", "float32")}
+
+    def __exit__(self, *error):
+        pass
+
+    def run(self, tasks, make_work, name_of=str):
+        work = make_work()
+        for task in tasks:
+            for message in work(task):
+                yield None if isinstance(message, engine.Progress) else message

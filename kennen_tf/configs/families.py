@@ -3,10 +3,11 @@
 import dataclasses
 
 from kennen_tf.configs import base
+from kennen_tf.configs.engines import EngineConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FamiliesConfig(base.Config):
+class FamiliesConfig(EngineConfig):
     """Settings of `train_families`."""
 
     output_dir: str = base.setting(
@@ -23,7 +24,10 @@ class FamiliesConfig(base.Config):
         0, "Root seed of initial weights, dropout and order of digits.", minimum=0
     )
     workers: int = base.setting(
-        0, "Processes that train one classifier each; 0 is one per core.", minimum=0
+        0,
+        "Processes that train one classifier each; 0 is one per core, and with "
+        "--engine=ray as many as the nodes have room for.",
+        minimum=0,
     )
     resume: bool = base.setting(
         False, "Go on in an --output_dir that a run was stopped in."

@@ -3,6 +3,7 @@
 import dataclasses
 
 from kennen_tf.configs import base
+from kennen_tf.configs.engines import EngineConfig
 from kennen_tf.vocabulary.errors import UserError
 
 # Each in a module of its name, in `designs`.
@@ -11,7 +12,7 @@ COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ZooConfig(base.Config):
+class ZooConfig(EngineConfig):
     """Settings of `build_zoo`."""
 
     design: str = base.setting(
@@ -65,7 +66,12 @@ class ZooConfig(base.Config):
     zoo_dir: str = base.setting(
         "zoo", "Folder of the zoo; if it holds one, it is continued.", required=True
     )
-    workers: int = base.setting(0, "Number of processes; 0 is one per core.", minimum=0)
+    workers: int = base.setting(
+        0,
+        "Number of processes; 0 is one per core, and with --engine=ray as many as the "
+        "nodes have room for.",
+        minimum=0,
+    )
     # Sums of more threads round differently.
     threads: int = base.setting(
         1,

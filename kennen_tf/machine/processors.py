@@ -1,13 +1,46 @@
-"""How many processors there are for us, and what they are fast at."""
+"""How many processors there are for us, of which kind, and what they are fast at."""
 
+import dataclasses
 import math
 import os
 import pathlib
+import platform
 
 # Inside a container, its own.
 _CONTROL_GROUPS = pathlib.Path("/sys/fs/cgroup")
 _CPU_INFO = pathlib.Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+# Convolutions are computed in another way where there are these, and round otherwise.
+_TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Processor:
+    """The kind of a machine's processor.
+
+    Attributes:
+        kind: Its name and what instructions it has; of equal kinds, results are equal
+            to the last bit.
+        fast_dtype: See `fast_compute_dtype`.
+    """
+
+    kind: str
+    fast_dtype: str
+
+
+def describe() -> Processor:
+    """Describes the processor of this machine."""
+    name, flags = platform.processor() or platform.machine(), set()
+    if _CPU_INFO.exists():
+        lines = dict(
+            (part.strip() for part in line.split(":", 1))
+            for line in reversed(_CPU_INFO.read_text().splitlines())
+            if ":" in line
+        )
+        name = lines.get("model name", name)
+        flags = set(lines.get("flags", "").split())
+    kind = " ".join([name, *(flag for flag in _TELLING_FLAGS if flag in flags)])
+    return Processor(kind=kind, fast_dtype=fast_compute_dtype())
 
 
 def fast_compute_dtype() -> str:

@@ -3,14 +3,14 @@
 import collections
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import TextIO
 
 import tqdm
 
+from kennen_tf.machine.engines.engine import Worker
 from kennen_tf.zoo import store
-from kennen_tf.zoo.workers import Running
 
 # A log should not be filled by a bar.
 _SECONDS_ON_TERMINAL, _SECONDS_IN_LOG = 0.5, 30.0
@@ -36,7 +36,7 @@ class BuildBar:
     def __init__(self, total: int, there: Iterable[str], file: TextIO | None = None):
         counts = collections.Counter(there)
         self._counts = {store.ACCEPTED: 0, store.REJECTED: 0, **counts}
-        self._running: Mapping[int, Running | None] = {}
+        self._crew: Mapping[Hashable, Worker] = {}
         file = file or sys.stderr
         self._wait = _SECONDS_ON_TERMINAL if file.isatty() else _SECONDS_IN_LOG
         self._shown = 0.0
@@ -61,7 +61,7 @@ class BuildBar:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._running = {}
+        self._crew = {}
         self._draw()
         self._bar.close()
 
@@ -69,20 +69,25 @@ class BuildBar:
         """Counts a classifier that is done."""
         self._counts[status] = self._counts.get(status, 0) + 1
 
-    def show(self, running: Mapping[int, Running | None]) -> None:
-        """Shows what workers do, unless the bar was drawn just now."""
-        self._running = running
+    def show(self, crew: Mapping[Hashable, Worker]) -> None:
+        """Shows what workers do, unless the bar was drawn just now.
+
+        Args:
+            crew: Who is at work; their progress is a `training_tasks.Running`.
+        """
+        self._crew = crew
         if time.monotonic() - self._shown >= self._wait:
             self._draw()
 
     def _draw(self) -> None:
         self._shown = time.monotonic()
         num_done = sum(self._counts.values())
-        parts = [r.epoch / r.epochs for r in self._running.values() if r]
+        running = [w.progress for w in self._crew.values() if w.progress]
+        parts = [r.epoch / r.epochs for r in running]
         self._bar.n = num_done + sum(parts)
         self._bar.set_description_str(_title(num_done, self._bar.total), refresh=False)
         states = [f"{name}={count}" for name, count in self._counts.items()]
-        text = ", ".join([*states, *_describe(self._running)])
+        text = ", ".join([*states, *_describe(self._crew)])
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.refresh()
 
@@ -91,15 +96,22 @@ def _title(num_done: int, total: int) -> str:
     return f"build_zoo {num_done}/{total}"
 
 
-def _describe(running: Mapping[int, Running | None]) -> list[str]:
-    """Says in words what workers do."""
-    if not running:
+def _describe(crew: Mapping[Hashable, Worker]) -> list[str]:
+    """Says in words what workers do, and on how many machines."""
+    if not crew:
         return []
-    trained = [r for r in running.values() if r]
-    words = [f"{len(running)} worker{'s' if len(running) > 1 else ''}"]
-    if not trained:
+    words = [_count(len(crew), "worker")]
+    nodes = {worker.node for worker in crew.values() if worker.node}
+    if nodes:
+        words = [f"{words[0]} on {_count(len(nodes), 'node')}"]
+    running = [worker.progress for worker in crew.values() if worker.progress]
+    if not running:
         return [*words, "starting"]
-    epochs = sorted({min(r.epoch + 1, r.epochs) for r in trained})
-    most = max(r.epochs for r in trained)
+    epochs = sorted({min(r.epoch + 1, r.epochs) for r in running})
+    most = max(r.epochs for r in running)
     span = f"{epochs[0]}-{epochs[-1]}" if len(epochs) > 1 else f"{epochs[0]}"
     return [*words, f"epoch {span} of {most}"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"

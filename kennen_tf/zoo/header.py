@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.importing import ImportConfig
@@ -30,12 +31,16 @@ class ZooHeader:
 
     Attributes:
         config, attributes, image_shape, num_classes: As those of `Zoo`.
+        processors: The kinds that its classifiers were trained on, sorted; empty if it
+            was imported, or built before zoos said so. Weights differ in the last bits
+            from one kind to another.
     """
 
     config: ZooConfig | ImportConfig
     attributes: AttributeTable
     image_shape: tuple[int, ...]
     num_classes: int
+    processors: tuple[str, ...] = ()
 
     def write(self, folder: artifacts.Path) -> None:
         """Writes both files."""
@@ -48,6 +53,7 @@ class ZooHeader:
             "imported": isinstance(self.config, ImportConfig),
             "image_shape": list(self.image_shape),
             "num_classes": self.num_classes,
+            "processors": list(self.processors),
             "provenance": artifacts.provenance(),
         }
         artifacts.write_json(path / CONFIG_NAME, document)
@@ -67,6 +73,7 @@ def read_header(zoo_dir: artifacts.Path) -> ZooHeader:
         attributes=AttributeTable.from_json(table, table_path),
         image_shape=tuple(shapes["image_shape"]),
         num_classes=shapes["num_classes"],
+        processors=tuple(stored.get("processors", ())),
     )
 
 
@@ -84,7 +91,9 @@ def prepare(header: ZooHeader) -> None:
     config = header.config
     folder = pathlib.Path(config.zoo_dir)
     if (folder / CONFIG_NAME).exists():
-        _check_same(folder, read_header(folder), header)
+        before = read_header(folder)
+        _check_same(folder, before, header)
+        header = dataclasses.replace(header, processors=before.processors)
     elif (folder / MANIFEST_NAME).exists():
         raise UserError(
             f"{folder} holds a manifest without its {CONFIG_NAME}. Choose another "
@@ -96,6 +105,14 @@ def prepare(header: ZooHeader) -> None:
         artifacts.remove_incomplete(place)
     artifacts.mend_json_lines(folder / MANIFEST_NAME)
     header.write(folder)
+
+
+def add_processors(zoo_dir: artifacts.Path, kinds: Iterable[str]) -> None:
+    """Notes the kinds of processors that classifiers of a zoo are trained on."""
+    header = read_header(zoo_dir)
+    both = tuple(sorted({*header.processors, *kinds}))
+    if both != header.processors:
+        dataclasses.replace(header, processors=both).write(zoo_dir)
 
 
 def _check_same(folder: pathlib.Path, stored: ZooHeader, header: ZooHeader) -> None:

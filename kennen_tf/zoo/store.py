@@ -23,6 +23,7 @@ from kennen_tf.zoo.header import (
     ATTRIBUTES_NAME,
     CONFIG_NAME,
     ZooHeader,
+    add_processors,
     prepare,
     read_header,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "ClassifierRecord",
     "Zoo",
     "ZooHeader",
+    "add_processors",
     "add_record",
     "classifier_path",
     "fingerprint_of",

@@ -9,7 +9,7 @@ initial values back: those of a model that is made anew, all of its state includ
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -35,13 +35,13 @@ class Training:
         epochs: Passes over the training data that were made.
         loss: Mean cross-entropy over the last steps; may be infinite or NaN.
         diverged: Whether it ended no better than guessing, or early because of that.
-        accuracy: On the validation images, in [0, 1].
+        accuracy: On the validation images, in [0, 1]; 0 before they were looked at.
     """
 
     epochs: int
     loss: float
     diverged: bool
-    accuracy: float
+    accuracy: float = 0.0
 
 
 class Trainer:
@@ -125,24 +125,28 @@ class Trainer:
 
         return lambda positions: step(positions, images, labels)
 
-    def train(
-        self,
-        spec: ClassifierSpec,
-        root_seed: int,
-        epochs: int = 0,
-        on_epoch: Callable[[int], None] = lambda epoch: None,
-    ) -> Training:
+    def train(self, spec: ClassifierSpec, root_seed: int, epochs: int = 0) -> Training:
+        """Trains one classifier to its end; see `train_by_epochs`."""
+        *_, result = self.train_by_epochs(spec, root_seed, epochs)
+        return result
+
+    def train_by_epochs(
+        self, spec: ClassifierSpec, root_seed: int, epochs: int = 0
+    ) -> Iterator[Training]:
         """Trains one classifier from its initial weights and validates it.
 
         The result depends on nothing but the arguments, the design, the images, the
-        number format and the number of threads.
+        number format, the number of threads and the kind of processor.
 
         Args:
             spec: What to train; of this trainer's shape and optimizer.
             root_seed: Root seed of the zoo.
             epochs: Passes over its training data; 0: the design's. A run that sits at
                 chance after one of them ends there, unless the design is patient.
-            on_epoch: Called after each of them, with how many there were.
+
+        Yields:
+            How it goes, after each epoch and once more at its end: only then it is
+            validated and `classifier` holds it.
         """
         if step_key(self._design, spec) != self._key:
             raise ValueError(f"`spec` must have key {self._key}. Received: {spec}.")
@@ -165,20 +169,16 @@ class Trainer:
             losses = [self._step(batch) for batch in batches][-_LAST_STEPS:]
             loss = float(np.mean([float(value) for value in losses]))
             diverged = not loss < guessing
+            state = Training(epochs=epoch + 1, loss=loss, diverged=diverged)
             if diverged and (design.gives_up or not math.isfinite(loss)):
                 break
-            on_epoch(epoch + 1)
+            yield state
         # Not the states of generators: classifiers have those of `no_seed`.
         for ours, trained in zip(
             self.classifier.weights, self._model.weights, strict=True
         ):
             ours.assign(trained)
-        return Training(
-            epochs=epoch + 1,
-            loss=loss,
-            diverged=diverged,
-            accuracy=self._validate(),
-        )
+        yield dataclasses.replace(state, accuracy=self._validate())
 
     def _reset(self, spec: ClassifierSpec, root_seed: int) -> None:
         """Puts back all that training changes: to what a fresh model has."""

@@ -11,7 +11,7 @@ import pytest
 from design_fakes import check_reset, make_spec, small_images
 
 from kennen_tf.designs.design import load_design
-from kennen_tf.machine import worker_pool
+from kennen_tf.machine.engines import making
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.zoo import store
 
@@ -40,7 +40,7 @@ def built(tmp_path_factory):
     for line in others:
         commands.parse(line)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker_pool, "run_tasks", commands.run_tasks_here)
+        patch.setattr(making, "make_engine", commands.EngineHere)
         commands.run(folder, build, *SMALL)
     return folder, build, query
 

@@ -5,9 +5,9 @@ import json
 import commands
 import pytest
 
-from kennen_tf.machine import worker_pool
+from kennen_tf.machine.engines import making
 from kennen_tf.vocabulary.errors import UserError
-from kennen_tf.zoo import store, workers
+from kennen_tf.zoo import store, training_tasks
 from kennen_tf.zoo.specs import ClassifierSpec
 
 # `build` fails for one number of layers and `optimizer` for one name, unless mended.
@@ -88,7 +88,7 @@ def read(folder):
 def test_failures_are_recorded_and_tried_again_only_if_asked(
     folder, caplog, monkeypatch
 ):
-    monkeypatch.setattr(worker_pool, "run_tasks", commands.run_tasks_here)
+    monkeypatch.setattr(making, "make_engine", commands.EngineHere)
     # More than are allowed end the build.
     message = "--max_failures=1 .*RuntimeError: no such optimizer"
     with pytest.raises(UserError, match=message):
@@ -131,7 +131,9 @@ def test_a_model_with_other_classes_ends_the_build(folder):
 
 def test_the_reason_of_a_failure_is_one_line():
     spec = ClassifierSpec(3, 4, {"depth": 1})
-    record = workers._describe_failure(spec, ValueError("first\nsecond"), 1.23456)
+    record = training_tasks._describe_failure(
+        spec, ValueError("first\nsecond"), 1.23456
+    )
     assert (record.status, record.reason) == (store.FAILED, "ValueError: first")
     assert record.seconds == 1.235
-    assert workers._describe_failure(spec, KeyError(), 0).reason == "KeyError: "
+    assert training_tasks._describe_failure(spec, KeyError(), 0).reason == "KeyError: "

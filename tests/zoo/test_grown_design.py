@@ -5,7 +5,7 @@ import json
 import commands
 import pytest
 
-from kennen_tf.machine import worker_pool
+from kennen_tf.machine.engines import making
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
@@ -53,7 +53,7 @@ def write(folder, attributes, specs):
 def test_an_appended_attribute_has_its_first_value_in_what_was_there(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(worker_pool, "run_tasks", commands.run_tasks_here)
+    monkeypatch.setattr(making, "make_engine", commands.EngineHere)
     old = [{"bs": bs, "seed": 1} for bs in (4, 8)]
     write(tmp_path, FIRST, old)
     commands.run(tmp_path, BUILD)

@@ -1,4 +1,4 @@
-"""Trains the small families in worker processes and records each classifier.
+"""Has the small families trained and records each classifier.
 
     output_dir/
       config.json      settings, versions, command; written first
@@ -11,13 +11,15 @@ A classifier is whole once its line is there and its file is as the line says.
 
 import dataclasses
 import functools
+import hashlib
 import pathlib
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kennen_tf.configs.families import FamiliesConfig
-from kennen_tf.machine import processors, worker_pool
+from kennen_tf.machine.engines import engine
 from kennen_tf.vocabulary import artifacts
 
 if TYPE_CHECKING:
@@ -72,54 +74,56 @@ def train_all(
     classifiers: "Sequence[SmallClassifier]",
     images: "SmallImages",
     config: FamiliesConfig,
+    workers: engine.Engine,
 ) -> Iterator[Trained]:
-    """Trains classifiers, saves and records each; yields the records as they come.
+    """Has classifiers trained, saves and records each; yields records as they come.
 
     Raises:
-        UserError: If a worker was killed, or its disk is full.
+        UserError: If workers die of one again and again, or a disk is full.
         RuntimeError: If training failed; names the classifier.
     """
-    num_cores = processors.available_cores()
-    num_workers = min(config.workers or num_cores, len(classifiers))
-    for _, record in worker_pool.run_tasks(
-        classifiers,
+    for result in workers.run(
+        [[classifier] for classifier in classifiers],
         # No class of a module that loads TensorFlow: the worker would load it when it
         # starts, before its messages are silenced.
         functools.partial(_make_work, vars(images), config),
-        num_workers=num_workers,
-        # One thread each, if there is no core to spare: small nets do not fill two.
-        threads=max(1, num_cores // max(1, num_workers)),
-        again="give the same command again with --resume",
+        lambda classifier: classifier.name,
     ):
-        if record is not None:
-            path = pathlib.Path(config.output_dir) / TRAINING_NAME
-            artifacts.append_json_line(path, dataclasses.asdict(record))
+        if result is not None:
+            record, content = result
+            path = classifier_path(config.output_dir, record.name)
+            with artifacts.atomic_path(path) as temporary:
+                temporary.write_bytes(content)
+            artifacts.append_json_line(
+                path.with_name(TRAINING_NAME), dataclasses.asdict(record)
+            )
             yield record
 
 
-def _make_work(arrays: Mapping[str, Any], config: FamiliesConfig) -> worker_pool.Work:
-    """Runs in a worker: returns what trains a classifier and sends its record."""
+def _make_work(arrays: Mapping[str, Any], config: FamiliesConfig) -> engine.Work:
+    """Runs in a worker: returns what trains classifiers, for records and files."""
     from kennen_tf.imagenet.classifiers.small_families import SmallImages
 
     images = SmallImages(**arrays)
 
-    def train_classifier(classifier: "SmallClassifier", send: worker_pool.Send) -> None:
-        try:
-            send(_train_one(classifier, images, config))
-        except OSError:
-            raise
-        except Exception as error:  # It is raised again in the parent.
-            raise RuntimeError(
-                f"While training {classifier.name}: {error!r}"
-            ) from error
+    def train(task: "Sequence[SmallClassifier]") -> Iterator[tuple[Trained, bytes]]:
+        for classifier in task:
+            try:
+                yield _train_one(classifier, images, config)
+            except OSError:
+                raise
+            except Exception as error:  # It is raised again where results go.
+                raise RuntimeError(
+                    f"While training {classifier.name}: {error!r}"
+                ) from error
 
-    return train_classifier
+    return train
 
 
 def _train_one(
     classifier: "SmallClassifier", images: "SmallImages", config: FamiliesConfig
-) -> Trained:
-    """Trains, validates and saves one classifier."""
+) -> tuple[Trained, bytes]:
+    """Trains and validates one classifier; returns its file's bytes, too."""
     from kennen_tf.imagenet.classifiers import batches, small_families
     from kennen_tf.keras_models.pixel_models import PixelModel
 
@@ -136,14 +140,16 @@ def _train_one(
     )
     accuracy = float((logits.argmax(axis=1) == images.test_labels).mean())
     seconds = time.perf_counter() - start
-    path = classifier_path(config.output_dir, classifier.name)
-    with artifacts.atomic_path(path) as temporary:
-        model.save(temporary)
-    return Trained(
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / f"{classifier.name}.keras"
+        model.save(path)
+        content = path.read_bytes()
+    record = Trained(
         family=classifier.family,
         name=classifier.name,
         num_params=model.count_params(),
         accuracy=accuracy,
         seconds=round(seconds, 3),
-        sha256=artifacts.sha256_of_file(path),
+        sha256=hashlib.sha256(content).hexdigest(),
     )
+    return record, content
