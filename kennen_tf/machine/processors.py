@@ -30,15 +30,12 @@ class Processor:
 
 def describe() -> Processor:
     """Describes the processor of this machine."""
-    name, flags = platform.processor() or platform.machine(), set()
-    if _CPU_INFO.exists():
-        lines = dict(
-            (part.strip() for part in line.split(":", 1))
-            for line in reversed(_CPU_INFO.read_text().splitlines())
-            if ":" in line
-        )
-        name = lines.get("model name", name)
-        flags = set(lines.get("flags", "").split())
+    text = _CPU_INFO.read_text() if _CPU_INFO.exists() else ""
+    pairs = (line.partition(":") for line in text.splitlines())
+    # Those of the last core; all are alike.
+    said = {name.strip(): value.strip() for name, _, value in pairs}
+    name = said.get("model name") or platform.processor() or platform.machine()
+    flags = said.get("flags", "").split()
     kind = " ".join([name, *(flag for flag in _TELLING_FLAGS if flag in flags)])
     return Processor(kind=kind, fast_dtype=fast_compute_dtype())
 

@@ -45,13 +45,12 @@ class Worker:
 
 
 class Engine(Protocol):
-    """Has workers do tasks.
+    """Has workers do tasks."""
 
-    Attributes:
-        crew: Who is at work now, by number.
-    """
-
-    crew: Mapping[Hashable, Worker]
+    @property
+    def crew(self) -> Mapping[Hashable, Worker]:
+        """Who is at work now, each by a key of its own."""
+        ...
 
     @property
     def num_workers(self) -> int:
