@@ -6,6 +6,7 @@ retries, since it would begin a task anew: what is left of it is sent again.
 
 import contextlib
 import dataclasses
+import functools
 import math
 import platform
 import time
@@ -32,7 +33,7 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
     """An `Engine` on a Ray cluster; see there. It is left as a context manager.
 
     Attributes:
-        most_workers: As given.
+        most_workers, again: As given.
         resources: What a task takes of its node, as Ray names it.
 
     Args:
@@ -65,7 +66,7 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
             "memory": memory_mb * 1_000_000,
             "max_calls": tasks_per_worker,
         }
-        self._again = again
+        self.again = again
         self._stack = contextlib.ExitStack()
         self._connected: Any = None
         self._processors: dict[str, Processor] = {}
@@ -114,19 +115,20 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
         name_of: Callable[[Any], str] = str,
     ) -> Iterator[Any]:
         ray = self._ray()
-        agenda = engine.Agenda(tasks, name_of, self._again)
+        agenda = engine.Agenda(tasks, name_of, self.again)
         # All nodes can do it, or it is said before anything is begun.
         _ = self.processors, self.num_workers
         flight = _Flight(self, ray, make_work)
-        head = ray_cluster.HeadWatch(ray, self._again)
+        head = ray_cluster.HeadWatch(ray, self.again)
         try:
             while agenda or flight.tasks:
+                if head.answers():
+                    flight.look_around()
                 flight.fill(agenda)
                 for stream in flight.find_ready():
                     result = flight.receive(stream, agenda)
                     if result is not None:
                         yield result
-                head.look()
                 yield None
         finally:
             self.crew.clear()
@@ -147,13 +149,16 @@ class _Flight:
         self._looked = -math.inf
         self._num_workers = 0
 
-    def fill(self, agenda: engine.Agenda) -> None:
-        """Sends tasks, for the nodes that there are now."""
+    def look_around(self) -> None:
+        """Counts, now and then, for how many workers there is room."""
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self._looked = time.monotonic()
             # All may be gone; others may come.
             with contextlib.suppress(UserError):
                 self._num_workers = self._engine.num_workers
+
+    def fill(self, agenda: engine.Agenda) -> None:
+        """Sends tasks, for the nodes that there are."""
         num_workers = self._num_workers
         seconds = max(
             worker.SECONDS_BETWEEN_PROGRESS, num_workers / _PROGRESS_PER_SECOND
@@ -163,7 +168,12 @@ class _Flight:
         while agenda and len(self.tasks) < most:
             task = agenda.take()
             threads = self._engine.resources["num_cpus"]
-            stream = self._remote.remote(self._box, threads, seconds, [*task.items])
+            stream = self._remote.remote(
+                self._box,
+                functools.partial(worker.set_up_tensorflow, threads=threads),
+                seconds,
+                [*task.items],
+            )
             self.tasks[stream] = task
 
     def find_ready(self) -> list[Any]:
@@ -188,6 +198,12 @@ class _Flight:
         except (errors.RuntimeEnvSetupError, errors.TaskUnschedulableError) as error:
             text = ray_cluster.explain_failure(self._where(stream), error)
             raise UserError(text) from error
+        except errors.LocalRayletDiedError as error:
+            raise UserError(
+                "Ray must run on this machine. Received: it has ended (`ray stop`, or "
+                "killed). What is recorded is kept: start the cluster and "
+                f"{self._engine.again}."
+            ) from error
         except errors.RayError as error:
             task = self._forget(stream)
             agenda.take_back(task, _say(error))
@@ -230,13 +246,16 @@ class _Hello:
 
 
 def _do(
-    box: Sequence[Any], threads: int, seconds: float, items: Sequence[Any]
+    box: Sequence[Any],
+    set_up: Callable[[int], None],
+    seconds: float,
+    items: Sequence[Any],
 ) -> Iterator[Any]:
     """Runs in a worker of the cluster: does one task.
 
     Args:
         box: Reference to what makes the work.
-        threads: Of this worker.
+        set_up: Sets up TensorFlow; it is given which GPU to take.
         seconds: Between two `Progress`.
         items: Of the task.
     """
@@ -251,7 +270,7 @@ def _do(
         versions=ray_cluster.versions(),
     )
     try:
-        work = _find_work(box[0], threads)
+        work = _find_work(box[0], set_up)
         yield from worker.thin(work(items), seconds)
     except Exception as error:  # It is raised again in the driver.
         raise worker.portable(error) from None
@@ -263,14 +282,14 @@ def _do(
 _works: dict[str, engine.Work] = {}
 
 
-def _find_work(reference: Any, threads: int) -> engine.Work:
+def _find_work(reference: Any, set_up: Callable[[int], None]) -> engine.Work:
     import ray
 
     key = reference.hex()
     if key not in _works:
         if not _works:
             # Ray shows a worker its own GPU and no other.
-            worker.set_up_tensorflow(0, threads)
+            set_up(0)
         _works.clear()
         _works[key] = ray.get(reference)()
     return _works[key]

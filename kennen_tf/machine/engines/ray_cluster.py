@@ -5,6 +5,7 @@ Nothing here is needed unless `--engine=ray` is asked for: Ray is an extra.
 
 import contextlib
 import importlib.metadata
+import math
 import os
 import socket
 import time
@@ -29,6 +30,7 @@ _OWN_CLUSTER = {
 _SKIPPED = "A worker died or was killed|Raylet is terminated|The node with node id"
 
 _CONNECT_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 # How long the head may be silent: it may be started again.
 _HEAD_SECONDS = 30.0
 _PROBE_SECONDS = 120.0
@@ -106,21 +108,19 @@ def _check_address(address: str) -> None:
 def _explain(address: str, error: Exception) -> str:
     """Says why there is no connection, and what to do."""
     text = " ".join(str(error).split())
-    where = f"at {address}" if address else "on this machine"
     if "ersion mismatch" in text:
         advice = "Install the cluster's versions here, or ours there."
-    elif "oken" in text or "uthenticat" in text:
-        advice = (
-            "It wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
-            "RAY_AUTH_TOKEN_PATH, as they are on its head."
-        )
     elif address:
-        advice = "Is it running, and is this machine one of its nodes (ray start)?"
+        advice = (
+            "Is it Ray, is this machine one of its nodes (`ray start`), and does it "
+            "want a token (RAY_AUTH_MODE=token, with RAY_AUTH_TOKEN or "
+            "RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token, as its head has it)?"
+        )
     else:
         advice = "Is there memory and room in /tmp?"
     return (
-        f"Ray must be reached {where}. Received: {type(error).__name__}: "
-        f"{text[:400]}. {advice}"
+        f"Ray must be reached {f'at {address}' if address else 'on this machine'}. "
+        f"Received: {type(error).__name__}: {text[:400].rstrip('.')}. {advice}"
     )
 
 
@@ -222,7 +222,7 @@ def explain_failure(node: str, error: Exception) -> str:
 
 
 class HeadWatch:
-    """Watches over the head of a cluster, which Ray waits for in silence.
+    """Watches over the head of a cluster: without it, Ray waits in silence.
 
     Args:
         ray: The module.
@@ -233,20 +233,28 @@ class HeadWatch:
         host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         self._address = (host.strip("[]"), int(port))
         self._again = again
-        self._seen = self._looked = time.monotonic()
+        self._seen = time.monotonic()
+        self._looked = -math.inf
+        self._answers = True
 
-    def look(self) -> None:
-        """Looks, now and then. Raises `UserError` if the head has long been silent."""
-        if time.monotonic() - self._looked < _CONNECT_SECONDS:
-            return
-        self._looked = time.monotonic()
+    def answers(self) -> bool:
+        """Says whether it did when it was last looked for.
+
+        Raises:
+            UserError: If it has long been silent.
+        """
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return self._answers
         try:
             socket.create_connection(self._address, _CONNECT_SECONDS).close()
-            self._seen = time.monotonic()
+            self._seen, self._answers = time.monotonic(), True
         except OSError as error:
+            self._answers = False
             if time.monotonic() - self._seen > _HEAD_SECONDS:
                 raise UserError(
                     f"The head of the Ray cluster must answer at {self._address[0]}:"
                     f"{self._address[1]}. Received: {error}. What is recorded is kept: "
                     f"start the cluster and {self._again}."
                 ) from error
+        self._looked = time.monotonic()
+        return self._answers
