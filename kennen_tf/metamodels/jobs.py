@@ -39,21 +39,6 @@ class QueryOutputs(Protocol):
         """See `pipelines.query_outputs`."""
         ...
 
-    def make_dataset(
-        self,
-        info: QueryOutputsInfo,
-        entry_ids: Sequence[str],
-        query_indices: Sequence[int],
-        representation: str | None,
-        top_k: int = 0,
-        *,
-        batch_size: int,
-        shuffle_seed: int,
-        first_epoch: int,
-    ) -> tf.data.Dataset:
-        """See `pipelines.query_outputs`."""
-        ...
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trained:

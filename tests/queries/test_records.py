@@ -435,6 +435,11 @@ def test_arrays_are_sorted_by_id_and_hold_the_queries_asked_for(info, made):
         ]
 
 
+def make_dataset(info, ids, query_indices, representation, **order):
+    arrays = pipeline.load_arrays(info, ids, query_indices, representation)
+    return pipeline.make_array_dataset(*arrays, **order)
+
+
 def collect(batches):
     batches = list(batches)
     features = np.concatenate([features for features, _ in batches])
@@ -449,7 +454,7 @@ def collect(batches):
 def test_an_epoch_goes_through_the_arrays(info, made, representation):
     ids = [entry.id for entry in made[1]]
     wanted = pipeline.load_arrays(info, ids, [0, 1], representation)
-    dataset = pipeline.make_dataset(
+    dataset = make_dataset(
         info,
         ids,
         [0, 1],
@@ -471,7 +476,7 @@ def test_an_epoch_goes_through_the_arrays(info, made, representation):
 
 
 def epochs_of(info, made, first_epoch, num_epochs):
-    dataset = pipeline.make_dataset(
+    dataset = make_dataset(
         info,
         [entry.id for entry in made[1]],
         range(NUM_QUERIES),
@@ -499,7 +504,7 @@ def test_a_resumed_training_sees_the_epochs_that_it_would_have_seen(info, made):
 def test_records_are_read_once(copy, made):
     info = QueryOutputsInfo.open(copy)
     ids = [entry.id for entry in made[1]]
-    dataset = pipeline.make_dataset(
+    dataset = make_dataset(
         info,
         ids,
         [0],
@@ -521,7 +526,7 @@ def test_records_are_read_once(copy, made):
 def test_replicas_share_a_batch(info, made, two_logical_cpus):
     strategy = tf.distribute.MirroredStrategy(two_logical_cpus)
     ids = [entry.id for entry in made[1]]
-    dataset = pipeline.make_dataset(
+    dataset = make_dataset(
         info,
         ids,
         [0],
