@@ -123,11 +123,12 @@ def draw(folder: pathlib.Path, num_models: int) -> str:
 
 def append(folder: pathlib.Path, num_models: int) -> str:
     """Appends records, each flushed to disk."""
+    del num_models
     from kennen_tf.zoo import store
 
     path = folder / "appended"
     path.mkdir(exist_ok=True)
-    for _, record in zip(range(_NUM_APPENDED), _make_records(num_models), strict=False):
+    for record in _make_records(_NUM_APPENDED):
         store.add_record(path, record)
     return ""
 
@@ -286,9 +287,11 @@ def _run_inside(stage: str, num_models: int) -> None:
     folder = pathlib.Path(_FOLDER.value) / str(num_models)
     start = time.perf_counter()
     made = STAGES[stage](folder, num_models)
+    used = resource.getrusage(resource.RUSAGE_SELF)
     row = {
         "seconds": time.perf_counter() - start,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "core_seconds": used.ru_utime + used.ru_stime,
+        "megabytes": used.ru_maxrss / 1024,
         "disk": _count_bytes(folder / made) / 1e6 if made else 0.0,
     }
     print(json.dumps(row))
@@ -306,7 +309,10 @@ def main(argv: list[str]) -> None:
         _run_inside(_INSIDE.value, int(_SIZES.value[0]))
         return
     table = rich.table.Table(title="Zoos by their number of classifiers")
-    for name in ("classifiers", "stage", "seconds", "memory, MB", "on disk, MB"):
+    for name in (
+        *("classifiers", "stage", "seconds", "core-seconds"),
+        *("memory, MB", "on disk, MB"),
+    ):
         table.add_column(name, justify="right")
     for size in _SIZES.value:
         for stage in _STAGES.value or STAGES:
@@ -322,6 +328,7 @@ def main(argv: list[str]) -> None:
             disk = f"{row['disk']:,.0f}" if row["disk"] else ""
             table.add_row(
                 *(f"{int(size):,}", stage, f"{row['seconds']:,.1f}"),
+                f"{row['core_seconds']:,.1f}",
                 *(f"{row['megabytes']:,.0f}", disk),
             )
     rich.console.Console().print(table)
