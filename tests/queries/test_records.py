@@ -1,5 +1,6 @@
 """Records and query outputs: round trips, both readers, damage, overwriting."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -65,6 +66,13 @@ def test_a_record_is_parsed_as_it_was_encoded():
         entry.values
     )
     np.testing.assert_array_equal(parsed["probabilities"][0], answers_of(entry))
+
+
+def test_the_bytes_of_a_record_are_the_same_for_ever():
+    entry = fakes.make_entries(3)[2]
+    serialized = records.encode(fakes.TABLE, entry, answers_of(entry))
+    digest = "49373f5943fafc5a0cb4cc2b1f6a48f5f47aef2983667e42dd03236cdb62c881"
+    assert hashlib.sha256(serialized).hexdigest() == digest
 
 
 def test_every_attribute_and_nothing_unknown_is_in_the_schema():
@@ -543,6 +551,19 @@ def test_replicas_share_a_batch(info, made, two_logical_cpus):
         parts = strategy.experimental_local_results(features)
         assert [len(part) for part in parts] == [len(batch) // 2] * 2
         np.testing.assert_array_equal(np.concatenate(parts), batch)
+
+
+def test_records_that_are_not_those_of_the_entries_are_refused(info, made):
+    fewer = dataclasses.replace(info, shard_paths=info.shard_paths[1:])
+    with pytest.raises(
+        UserError, match=f"must be those of its entries. .*{NUM_ENTRIES}"
+    ):
+        pipeline.load_arrays(fewer, [entry.id for entry in made[1]], [0], None)
+
+
+def test_entries_that_are_alike_share_their_values(info):
+    alike = {tuple(entry.values.items()) for entry in info.records}
+    assert len({id(entry.values) for entry in info.records}) == len(alike)
 
 
 def test_unknown_entries_and_queries_are_refused(info, made):
