@@ -94,9 +94,7 @@ class ClassifierRecord:
         shared = shared or SharedValues()
         spec = values["spec"]
         if spec is not None:
-            spec = ClassifierSpec.from_record(values["id"], spec)
-            combination = shared.find(spec.combination)
-            spec = dataclasses.replace(spec, combination=combination)
+            spec = ClassifierSpec.from_record(values["id"], spec, shared)
         fields = {k: v for k, v in values.items() if k not in ("id", "spec")}
         if fields.get("values"):
             fields["values"] = shared.find(fields["values"])

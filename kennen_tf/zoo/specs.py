@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kennen_tf.attributes import AttributeTable, Value, Values
+from kennen_tf.attributes import AttributeTable, SharedValues, Value, Values
 from kennen_tf.designs.design import Design
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.vocabulary.seeds import derive_seed
@@ -61,11 +61,13 @@ class ClassifierSpec:
         return {**self.combination, "seed": self.seed}
 
     @classmethod
-    def from_record(cls, name: str, values: Mapping[str, Any]) -> "ClassifierSpec":
+    def from_record(
+        cls, name: str, values: Mapping[str, Any], shared: SharedValues
+    ) -> "ClassifierSpec":
         """Makes a spec from its `id` and what `to_json` gave, without a table."""
         index, _, seed = name.partition("-")
         combination = {key: value for key, value in values.items() if key != "seed"}
-        return cls(int(index[1:]), int(seed[1:]), combination)
+        return cls(int(index[1:]), int(seed[1:]), shared.find(combination))
 
 
 def make_spec(
