@@ -27,6 +27,17 @@ TABLE_SCHEMA_VERSION = 1
 MISSING = -1
 
 
+class SharedValues:
+    """Values that many have alike, once: a million classifiers have few thousand."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[tuple[str, Value | None], ...], Values] = {}
+
+    def find(self, values: Values) -> Values:
+        """Returns the first values found that are these, which nobody may change."""
+        return self._found.setdefault(tuple(values.items()), values)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Facts:
     """What derived attributes are computed from.

@@ -21,7 +21,6 @@ from kennen_tf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
     from kennen_tf.queries.query_inputs import QueryInputs
-    from kennen_tf.zoo.entries import QueriedEntry
     from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
 
@@ -75,6 +74,7 @@ def _query(
     from absl import logging
 
     from kennen_tf.queries import writing
+    from kennen_tf.queries.answer_file import AnswerFile
     from kennen_tf.zoo import ensembles, querying
 
     entries = ensembles.list_entries(zoo, members)
@@ -82,30 +82,26 @@ def _query(
         "Sending %d queries to %d classifiers of %s; %d entries with ensembles.",
         *(len(queries), len(members), config.zoo_dir, len(entries)),
     )
-    # In files, not in memory; there ensembles find what their members answered.
-    answers = work / "answers"
-    answers.mkdir()
-    with tqdm.tqdm(total=len(members), desc="query_zoo", unit="classifier") as bar:
+    shape = (len(queries), zoo.num_classes)
+    # In a file, not in memory; there ensembles find what their members answered.
+    with AnswerFile(work / "answers", (r.id for r in members), shape) as answers:
+        with tqdm.tqdm(total=len(members), desc="query_zoo", unit="classifier") as bar:
 
-        def keep(record: "ClassifierRecord", probabilities: np.ndarray) -> None:
-            np.save(answers / f"{record.id}.npy", probabilities)
-            bar.update()
+            def keep(record: "ClassifierRecord", probabilities: np.ndarray) -> None:
+                answers.keep(record.id, probabilities)
+                bar.update()
 
-        querying.query_classifiers(zoo, members, queries.pixels, keep)
-
-    def mean_answer(entry: "QueriedEntry") -> np.ndarray:
-        return np.mean([np.load(answers / f"{m}.npy") for m in entry.members], axis=0)
-
-    writing.write(
-        work,
-        config,
-        queries,
-        zoo.attributes if zoo.design is None else zoo.design.attributes,
-        zoo.num_classes,
-        entries,
-        mean_answer,
-        zoo.fingerprint,
-    )
+            querying.query_classifiers(zoo, members, queries.pixels, keep)
+        writing.write(
+            work,
+            config,
+            queries,
+            zoo.attributes if zoo.design is None else zoo.design.attributes,
+            zoo.num_classes,
+            entries,
+            lambda entry: answers.mean(entry.members),
+            zoo.fingerprint,
+        )
     print(
         f"{config.query_dir}: {len(entries)} entries ({len(members)} classifiers, "
         f"{len(entries) - len(members)} ensembles), {len(queries)} queries."

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from kennen_tf.queries import representations
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -44,23 +43,3 @@ class OutputsInMemory:
                 features, representation, top_k
             ).numpy()
         return features, {n: own[places] for n, own in self._labels.items()}
-
-    def make_dataset(
-        self,
-        info: QueryOutputsInfo,
-        entry_ids: Sequence[str],
-        query_indices: Sequence[int],
-        representation: str | None,
-        top_k: int = 0,
-        *,
-        batch_size: int,
-        shuffle_seed: int,
-        first_epoch: int,
-    ) -> tf.data.Dataset:
-        """See `query_outputs.make_dataset`; endless, and in the order of a seed."""
-        return query_outputs.make_array_dataset(
-            *self.load_arrays(info, entry_ids, query_indices, representation, top_k),
-            batch_size=batch_size,
-            shuffle_seed=shuffle_seed,
-            first_epoch=first_epoch,
-        )

@@ -186,7 +186,8 @@ def make_split(
             )
         return _leave_one_out(entries, attribute, seed)
     groups: dict[str, tuple[list[Entry], list[Entry]]] = {}
-    for entry in _in_seed_order(entries, seed):
+    ordered = _in_seed_order(entries, seed)
+    for entry in ordered:
         train, test = groups.setdefault(entry.combination_id, ([], []))
         sides = [rule.sides(entry) for rule in rules]
         if all(suits for suits, _ in sides):
@@ -212,7 +213,8 @@ def make_split(
                 train_side += train
     _check_numbers(split, len(train_side), len(test_side), num_train, num_test)
     # Groups for both sides come last in `train_side`; cut off evenly instead.
-    train_side = _in_seed_order(train_side, seed)
+    place_of = {entry.id: place for place, entry in enumerate(ordered)}
+    train_side.sort(key=lambda entry: place_of[entry.id])
     chosen_train = train_side[: num_train or None]
     chosen_test = test_side[: num_test or None]
     return Split(
@@ -274,14 +276,18 @@ def _in_seed_order(entries: Iterable[Entry], seed: int) -> list[Entry]:
     keeps most of its split.
     """
 
-    def order(entry: Entry) -> tuple[int, str, int, str]:
-        combination, name = entry.combination_id, entry.id
-        return (
-            *(derive_seed(seed, "split", combination), combination),
-            *(derive_seed(seed, "split", name), name),
-        )
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.combination_id, []).append(entry)
 
-    return sorted(entries, key=order)
+    def order(name: str) -> tuple[int, str]:
+        return derive_seed(seed, "split", name), name
+
+    return [
+        entry
+        for group in sorted(groups, key=order)
+        for entry in sorted(groups[group], key=lambda entry: order(entry.id))
+    ]
 
 
 def _check_numbers(

@@ -15,14 +15,18 @@ from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.evaluation import splits
 from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.splits import Split
+from kennen_tf.machine import memory
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import kennen_i, kennen_s
 from kennen_tf.metamodels.limiting import Limited
 from kennen_tf.metamodels.metrics import Side
-from kennen_tf.metamodels.recipes import fitting
+from kennen_tf.metamodels.recipes import fitting, solving
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from pipelines import query_outputs
+
+# Of the training entries' features, while a training and that of its limits go on.
+_COPIES = 4
 
 
 class QueryOutputs(Protocol):
@@ -36,21 +40,6 @@ class QueryOutputs(Protocol):
         representation: str | None,
         top_k: int = 0,
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """See `pipelines.query_outputs`."""
-        ...
-
-    def make_dataset(
-        self,
-        info: QueryOutputsInfo,
-        entry_ids: Sequence[str],
-        query_indices: Sequence[int],
-        representation: str | None,
-        top_k: int = 0,
-        *,
-        batch_size: int,
-        shuffle_seed: int,
-        first_epoch: int,
-    ) -> tf.data.Dataset:
         """See `pipelines.query_outputs`."""
         ...
 
@@ -199,13 +188,28 @@ class Job:
         return pathlib.Path(self.config.metamodel_dir)
 
 
+def _check_memory(job: Job) -> None:
+    """Raises `UserError` if training would not fit, before anything is read."""
+    config, train_ids, test_ids = job.config, job.split.train_ids, job.split.test_ids
+    if config.is_solved and config.method != "linear":
+        solving.check_size(config.recipe, len(train_ids))
+    entry_bytes = 4 * config.num_queries * job.info.num_classes
+    memory.check_memory(
+        entry_bytes * (_COPIES * len(train_ids) + len(test_ids)),
+        f"Training on {len(train_ids):,} entries and {config.num_queries} queries",
+        "Take fewer with --num_train, or fewer queries with --num_queries.",
+    )
+
+
 def load_sides(job: Job) -> tuple[Side, Side]:
     """Reads what a metamodel of stored queries trains on, and what it is tested on.
 
     Raises:
-        UserError: If a side has too few entries, or there are too few queries.
+        UserError: If a side has too few entries, there are too few queries, or memory
+            has no room for them.
     """
     config = job.config
+    _check_memory(job)
     reading = (job.choose_queries(), config.representation, config.top_k)
     load = job.outputs.load_arrays
     return (

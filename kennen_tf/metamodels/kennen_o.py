@@ -25,6 +25,7 @@ from kennen_tf.metamodels.recipes import (
     solving,
 )
 from kennen_tf.vocabulary.seeds import derive_seed
+from pipelines import query_outputs
 
 # Between checkpoints of a training that keeps no curves; most end before the first.
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
@@ -54,12 +55,9 @@ def train(job: Job) -> Trained:
     )
 
     def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
-        return job.outputs.make_dataset(
-            job.info,
-            job.split.train_ids,
-            job.choose_queries(),
-            config.representation,
-            config.top_k,
+        return query_outputs.make_array_dataset(
+            train.features,
+            train.labels,
             batch_size=batch_size,
             shuffle_seed=derive_seed(config.seed, "order of training"),
             first_epoch=first_epoch,

@@ -27,6 +27,9 @@ from kennen_tf.metamodels.recipes import fitting, heads, solving
 from kennen_tf.vocabulary.seeds import derive_seed
 from pipelines import query_outputs
 
+# How strange answers are is measured in float64, in several copies and ten times over;
+# more entries would take gigabytes and hours, and move no quantile.
+_MOST_FOR_NOVELTY = 30_000
 # Never written: what takes as long as the training itself starts anew.
 _NO_CHECKPOINT = pathlib.Path("none.npz")
 
@@ -240,9 +243,27 @@ def _learn(
         name: conformal.find_thresholds(own, side.labels[name], combination_ids)
         for name, own in left_out.items()
     }
+    chosen = _choose_some(combination_ids)
     return Limits(
         resolution=resolution,
         floor=floor,
         thresholds={n: tuple(map(float, own)) for n, own in thresholds.items()},
-        novelty=Novelty.fit(side.features.astype(np.float64), combination_ids),
+        novelty=Novelty.fit(
+            side.features[chosen].astype(np.float64),
+            [combination_ids[place] for place in chosen],
+        ),
     )
+
+
+def _choose_some(combination_ids: Sequence[str]) -> npt.NDArray[np.integer]:
+    """Returns the places of all entries, or of whole combinations drawn at random."""
+    if len(combination_ids) <= _MOST_FOR_NOVELTY:
+        return np.arange(len(combination_ids))
+    ids, own, counts = np.unique(
+        np.asarray(combination_ids), return_inverse=True, return_counts=True
+    )
+    order = np.random.default_rng(0).permutation(len(ids))
+    is_chosen = np.zeros(len(ids), bool)
+    num_before = np.cumsum(counts[order]) - counts[order]
+    is_chosen[order[num_before < _MOST_FOR_NOVELTY]] = True
+    return np.flatnonzero(is_chosen[own])

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf.attributes import AttributeTable
+from kennen_tf.attributes import AttributeTable, SharedValues
 from kennen_tf.configs.importing import ImportOutputsConfig
 from kennen_tf.configs.queries import FamilyQueryConfig, QueryConfig
 from kennen_tf.queries import query_inputs
@@ -96,10 +96,16 @@ class QueryOutputsInfo:
 
         They are `attributes.MISSING` where an entry has no value.
         """
-        rows = [self.attributes.labels(entry.values) for entry in entries]
         return {
-            name: np.array([row[name] for row in rows], np.int32)
-            for name in self.attributes.names
+            attribute.name: np.fromiter(
+                (
+                    attribute.label(entry.values.get(attribute.name))
+                    for entry in entries
+                ),
+                np.int32,
+                len(entries),
+            )
+            for attribute in self.attributes
         }
 
     @functools.cached_property
@@ -124,7 +130,8 @@ class QueryOutputsInfo:
         table = artifacts.read_json(
             folder / ATTRIBUTES_NAME, wanted=KIND, make_with=_MAKE_WITH
         )
-        rows = artifacts.read_json_lines(folder / ENTRIES_NAME)
+        rows = artifacts.iterate_json_lines(folder / ENTRIES_NAME)
+        shared = SharedValues()
         # Of before there were families, only those imported say how they were made.
         before = "import_outputs" if stored.get("imported") else "query_zoo"
         kind = CONFIGS[stored.get("made_by", before)]
@@ -134,7 +141,7 @@ class QueryOutputsInfo:
             attributes=AttributeTable.from_json(table, folder / ATTRIBUTES_NAME),
             # Of before there were other zoos, all were of digits.
             num_classes=stored.get("num_classes", 10),
-            records=tuple(QueriedEntry.from_json(row) for row in rows),
+            records=tuple(QueriedEntry.from_json(row, shared) for row in rows),
             query_inputs=QueryInputs.load(folder / query_inputs.FILE_NAME),
             shard_paths=tuple(folder / name for name in stored["shards"]),
             zoo_fingerprint=stored["zoo_fingerprint"],

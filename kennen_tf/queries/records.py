@@ -5,6 +5,7 @@ parser and, in `tfds_metadata.py`, the features of TensorFlow Datasets.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class Field:
     values: tuple[Value, ...] | None = None
 
 
+@functools.lru_cache(maxsize=8)
 def fields(
     table: AttributeTable, num_queries: int, num_classes: int
 ) -> dict[str, Field]:
@@ -129,8 +131,11 @@ def _encode_field(name: str, field: Field, content: Any) -> tf.train.Feature:
             f"{field.shape}. Received: {array.dtype} of shape {array.shape}."
         )
     if field.dtype == tf.float32:
-        return tf.train.Feature(float_list=tf.train.FloatList(value=array.ravel()))
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=array.ravel()))
+        # From a list, eight times as fast as from an array.
+        values = array.ravel().tolist()
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    values = array.ravel().tolist()
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
 def parse(

@@ -70,8 +70,9 @@ def write(
     )
     artifacts.write_json(new / ATTRIBUTES_NAME, table.to_json())
     queries.save(new / query_inputs.FILE_NAME)
-    lines = [artifacts.canonical_json(entry.to_json()) + "\n" for entry in ordered]
-    (new / ENTRIES_NAME).write_text("".join(lines))
+    with open(new / ENTRIES_NAME, "w", encoding="utf-8") as file:
+        for entry in ordered:
+            file.write(artifacts.canonical_json(entry.to_json()) + "\n")
 
     files = {path.name: _describe(path) for path in sorted(new.iterdir())}
     header = {

@@ -24,6 +24,7 @@ from kennen_tf.vocabulary.errors import UserError
 Path = str | os.PathLike[str]
 
 TEMPORARY_MARK = ".incomplete-"
+_BLOCK = 1 << 20
 _LIBRARIES = ("kennen_tf", "tensorflow", "keras", "numpy", "scikit-learn")
 
 
@@ -147,23 +148,32 @@ def append_json_line(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Reads a JSON-lines file, without a last line that a kill cut off.
+    """Reads a JSON-lines file as a whole; see `iterate_json_lines`."""
+    return list(iterate_json_lines(path))
+
+
+def iterate_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Reads a JSON-lines file line by line, without a last one that a kill cut off.
+
+    Of a file that is not there, there are none.
 
     Raises:
         UserError: If any other line is not JSON.
     """
     path = pathlib.Path(path)
     if not path.exists():
-        return []
-    # Whole lines end in a newline, so what follows the last one is torn or empty.
-    lines = path.read_bytes().split(b"\n")
-    rows = []
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:  # UnicodeDecodeError is one, too.
-            raise UserError(f"{path}, line {number}, is damaged: {error}.") from error
-    return rows
+        return
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                row = json.loads(line)
+            except ValueError as error:  # UnicodeDecodeError is one, too.
+                raise UserError(
+                    f"{path}, line {number}, is damaged: {error}."
+                ) from error
+            yield row
 
 
 def mend_json_lines(path: Path) -> None:
@@ -171,17 +181,25 @@ def mend_json_lines(path: Path) -> None:
     path = pathlib.Path(path)
     if not path.exists():
         return
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        with open(path, "rb+") as file:
-            file.truncate(content.rfind(b"\n") + 1)
+    with open(path, "rb+") as file:
+        end = size = file.seek(0, os.SEEK_END)
+        # From the end, as the file may be large.
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            if found := file.read(end - start).rfind(b"\n") + 1:
+                end = start + found
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
 
 
 def sha256_of_file(path: Path) -> str:
     """Returns the SHA-256 of a file, as hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
 

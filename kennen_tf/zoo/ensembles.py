@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from kennen_tf.attributes import SharedValues
 from kennen_tf.zoo.entries import QueriedEntry
 from kennen_tf.zoo.store import ClassifierRecord, Zoo
 
@@ -30,26 +31,32 @@ def list_entries(zoo: Zoo, records: Iterable[ClassifierRecord]) -> list[QueriedE
     combinations: dict[str, list[ClassifierRecord]] = {}
     for record in sorted(records, key=lambda record: record.id):
         combinations.setdefault(record.combination_id, []).append(record)
-    entries = []
+    entries: list[QueriedEntry] = []
+    shared = SharedValues()
     for members in combinations.values():
-        entries += [make_entry(zoo, [record]) for record in members]
+        entries += [make_entry(zoo, [record], shared) for record in members]
         if zoo.design is not None and zoo.design.ensembles:
             ensembles = itertools.chain.from_iterable(
                 itertools.combinations(members, size) for size in ENSEMBLE_SIZES
             )
             for chosen in itertools.islice(ensembles, MAX_ENSEMBLES):
-                entries.append(make_entry(zoo, chosen))
+                entries.append(make_entry(zoo, chosen, shared))
     return sorted(entries, key=lambda entry: entry.id)
 
 
-def make_entry(zoo: Zoo, members: Sequence[ClassifierRecord]) -> QueriedEntry:
+def make_entry(
+    zoo: Zoo, members: Sequence[ClassifierRecord], shared: SharedValues
+) -> QueriedEntry:
     """Makes what a metamodel sees as one black box, of one classifier or several."""
     [first, *others] = members
+    ids = tuple(record.id for record in members)
     seeds = [f"s{record.spec.seed:03d}" for record in others if record.spec]
     return QueriedEntry(
-        id="+".join([first.id, *seeds]),
+        id="+".join([ids[0], *seeds]),
         combination_id=first.combination_id,
-        members=tuple(record.id for record in members),
-        accuracy=float(np.mean([record.accuracy for record in members])),
-        values=zoo.values_of(members),
+        members=ids,
+        accuracy=float(
+            np.mean([r.accuracy for r in members]) if others else first.accuracy
+        ),
+        values=shared.find(zoo.values_of(members)),
     )

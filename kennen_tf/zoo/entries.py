@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kennen_tf.attributes import Values
+from kennen_tf.attributes import SharedValues, Values
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class QueriedEntry:
     """A zoo entry as records describe it: all but its outputs.
 
@@ -30,5 +30,14 @@ class QueriedEntry:
         return {**dataclasses.asdict(self), "members": list(self.members)}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "QueriedEntry":
-        return cls(**{**values, "members": tuple(values["members"])})
+    def from_json(
+        cls, values: Mapping[str, Any], shared: SharedValues | None = None
+    ) -> "QueriedEntry":
+        """Makes an entry of what `to_json` returned.
+
+        Args:
+            values: What was read.
+            shared: Of entries that were read before, for those that have the same.
+        """
+        own = (shared or SharedValues()).find(values["values"])
+        return cls(**{**values, "members": tuple(values["members"]), "values": own})

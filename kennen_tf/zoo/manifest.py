@@ -6,9 +6,10 @@ temporary name, renamed, and only then recorded.
 
 import dataclasses
 import pathlib
+import sys
 from typing import Any
 
-from kennen_tf.attributes import Values
+from kennen_tf.attributes import SharedValues, Values
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.zoo.specs import ClassifierSpec
 
@@ -20,7 +21,7 @@ ACCEPTED, REJECTED, FAILED = "accepted", "rejected", "failed"
 _IMPORTED_FIELDS = ("name", "group", "file", "pixels", "outputs", "image_size")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ClassifierRecord:
     """One line of the manifest.
 
@@ -81,11 +82,24 @@ class ClassifierRecord:
         return {**values, "id": self.id}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "ClassifierRecord":
+    def from_json(
+        cls, values: dict[str, Any], shared: SharedValues | None = None
+    ) -> "ClassifierRecord":
+        """Makes a record of what `to_json` returned.
+
+        Args:
+            values: What was read.
+            shared: Of records that were read before, for those that have the same.
+        """
+        shared = shared or SharedValues()
         spec = values["spec"]
         if spec is not None:
-            spec = ClassifierSpec.from_record(values["id"], spec)
+            spec = ClassifierSpec.from_record(values["id"], spec, shared)
         fields = {k: v for k, v in values.items() if k not in ("id", "spec")}
+        if fields.get("values"):
+            fields["values"] = shared.find(fields["values"])
+        for name in ("status", "reason"):
+            fields[name] = sys.intern(fields[name])
         return cls(spec=spec, **fields)
 
 
@@ -109,8 +123,9 @@ def fingerprint_of(path: pathlib.Path) -> str:
 
 def read_manifest(zoo_dir: artifacts.Path) -> list[ClassifierRecord]:
     """Reads the manifest, sorted by id; of two lines for one id the later counts."""
-    rows = artifacts.read_json_lines(pathlib.Path(zoo_dir) / MANIFEST_NAME)
-    records = {row["id"]: ClassifierRecord.from_json(row) for row in rows}
+    rows = artifacts.iterate_json_lines(pathlib.Path(zoo_dir) / MANIFEST_NAME)
+    shared = SharedValues()
+    records = {row["id"]: ClassifierRecord.from_json(row, shared) for row in rows}
     return [records[key] for key in sorted(records)]
 
 

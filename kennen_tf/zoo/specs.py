@@ -6,6 +6,7 @@ are 18,144 combinations).
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kennen_tf.attributes import AttributeTable, Value, Values
+from kennen_tf.attributes import AttributeTable, SharedValues, Value, Values
 from kennen_tf.designs.design import Design
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.vocabulary.seeds import derive_seed
@@ -23,9 +24,11 @@ NUM_SEEDS = 1000
 _MOST_IN_ORDER = 1_000_000
 # Draws in a row that bring nothing new, before it is said that there is no more.
 _MOST_IN_VAIN = 10_000
+# Combinations whose values are kept for specs to come: bounds memory, to 40 MB.
+_MOST_SHARED = 1 << 16
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ClassifierSpec:
     """A combination of attribute values and a seed.
 
@@ -58,11 +61,13 @@ class ClassifierSpec:
         return {**self.combination, "seed": self.seed}
 
     @classmethod
-    def from_record(cls, name: str, values: Mapping[str, Any]) -> "ClassifierSpec":
+    def from_record(
+        cls, name: str, values: Mapping[str, Any], shared: SharedValues
+    ) -> "ClassifierSpec":
         """Makes a spec from its `id` and what `to_json` gave, without a table."""
         index, _, seed = name.partition("-")
         combination = {key: value for key, value in values.items() if key != "seed"}
-        return cls(int(index[1:]), int(seed[1:]), combination)
+        return cls(int(index[1:]), int(seed[1:]), shared.find(combination))
 
 
 def make_spec(
@@ -72,6 +77,12 @@ def make_spec(
 
     Numbers that differ in attributes that do not apply give the same spec.
     """
+    index, values = _combine(table, combination_index)
+    return ClassifierSpec(index, seed, values)
+
+
+def _combine(table: AttributeTable, combination_index: int) -> tuple[int, Values]:
+    """Returns the number and the values of a combination."""
     values: dict[str, Value | None] = {}
     index, radix, rest = 0, 1, combination_index
     for attribute in table.chosen:
@@ -82,7 +93,7 @@ def make_spec(
             values[attribute.name] = None
         index += radix * max(attribute.label(values[attribute.name]), 0)
         radix *= len(attribute.values)
-    return ClassifierSpec(index, seed, values)
+    return index, values
 
 
 def read_spec(table: AttributeTable, values: Any) -> ClassifierSpec:
@@ -158,13 +169,18 @@ def _draw(design: Design, replicas: int, root_seed: int) -> Iterator[ClassifierS
         yield from _draw_with_seeds(design, random)
         return
     for index in _draw_combinations(design, random):
+        own, values = _combine(design.attributes, index)
         for seed in random.choice(NUM_SEEDS, replicas, replace=False):
-            yield make_spec(design.attributes, index, int(seed))
+            yield ClassifierSpec(own, int(seed), values)
 
 
 def _draw_with_seeds(
     design: Design, random: np.random.Generator
 ) -> Iterator[ClassifierSpec]:
+    # Specs of one combination share its values.
+    combine = functools.lru_cache(_MOST_SHARED)(
+        functools.partial(_combine, design.attributes)
+    )
     seen: set[ClassifierSpec] = set()
     in_vain = 0
     while in_vain < _MOST_IN_VAIN:
@@ -173,7 +189,9 @@ def _draw_with_seeds(
             spec = read_spec(design.attributes, {**design.draw(random), "seed": seed})
         else:
             number = int(random.integers(design.num_combinations * NUM_SEEDS))
-            spec = make_spec(design.attributes, *divmod(number, NUM_SEEDS))
+            combination_index, seed = divmod(number, NUM_SEEDS)
+            index, values = combine(combination_index)
+            spec = ClassifierSpec(index, seed, values)
         if spec in seen:
             in_vain += 1
             continue

@@ -10,6 +10,7 @@ import pytest
 from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.evaluation import splits
+from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 
 
@@ -258,3 +259,18 @@ def test_entries_without_the_splitting_value_are_on_neither_side():
     assert made.train_ids and made.test_ids
     # Nobody's family is known on one side only.
     assert made.split_attributes == ("depth",)
+
+
+@pytest.mark.parametrize(
+    ("split", "numbers", "fingerprint"),
+    [
+        ("R", (0, 0), "11bf04b91fd04589"),
+        ("R", (50, 20), "7bd4efec31d623c4"),
+        ("group", (0, 0), "01caaffa341e51e0"),
+        ("E-alg", (0, 0), "b12f19b5891ba65e"),
+        ("ens:no>yes", (0, 0), "f1e289e3a34c776f"),
+    ],
+)
+def test_splits_are_the_same_for_ever(split, numbers, fingerprint):
+    made = splits.make_split(ZOO, split, TABLE, 1, *numbers)
+    assert artifacts.fingerprint(made.to_json()) == fingerprint

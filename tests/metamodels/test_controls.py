@@ -16,7 +16,6 @@ from kennen_tf.evaluation.scores import class_balanced_accuracy
 from kennen_tf.metamodels import jobs, making, metrics
 from kennen_tf.metamodels.recipes import linear, solving
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
-from pipelines import query_outputs
 from pipelines.outputs_in_memory import OutputsInMemory
 
 # Recipes of kennen-o, and the yardstick.
@@ -85,10 +84,6 @@ class RandomOutputs:
         read, places = np.unique(sources, return_inverse=True)
         features, _ = self._outputs.load_arrays(info, read, *reading)
         return features[places], labels
-
-    def make_dataset(self, info, entry_ids, *reading, **order):
-        features, labels = self.load_arrays(info, entry_ids, *reading)
-        return query_outputs.make_array_dataset(features, labels, **order)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Records and query outputs: round trips, both readers, damage, overwriting."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -65,6 +66,13 @@ def test_a_record_is_parsed_as_it_was_encoded():
         entry.values
     )
     np.testing.assert_array_equal(parsed["probabilities"][0], answers_of(entry))
+
+
+def test_the_bytes_of_a_record_are_the_same_for_ever():
+    entry = fakes.make_entries(3)[2]
+    serialized = records.encode(fakes.TABLE, entry, answers_of(entry))
+    digest = "49373f5943fafc5a0cb4cc2b1f6a48f5f47aef2983667e42dd03236cdb62c881"
+    assert hashlib.sha256(serialized).hexdigest() == digest
 
 
 def test_every_attribute_and_nothing_unknown_is_in_the_schema():
@@ -435,6 +443,11 @@ def test_arrays_are_sorted_by_id_and_hold_the_queries_asked_for(info, made):
         ]
 
 
+def make_dataset(info, ids, query_indices, representation, **order):
+    arrays = pipeline.load_arrays(info, ids, query_indices, representation)
+    return pipeline.make_array_dataset(*arrays, **order)
+
+
 def collect(batches):
     batches = list(batches)
     features = np.concatenate([features for features, _ in batches])
@@ -449,7 +462,7 @@ def collect(batches):
 def test_an_epoch_goes_through_the_arrays(info, made, representation):
     ids = [entry.id for entry in made[1]]
     wanted = pipeline.load_arrays(info, ids, [0, 1], representation)
-    dataset = pipeline.make_dataset(
+    dataset = make_dataset(
         info,
         ids,
         [0, 1],
@@ -471,7 +484,7 @@ def test_an_epoch_goes_through_the_arrays(info, made, representation):
 
 
 def epochs_of(info, made, first_epoch, num_epochs):
-    dataset = pipeline.make_dataset(
+    dataset = make_dataset(
         info,
         [entry.id for entry in made[1]],
         range(NUM_QUERIES),
@@ -499,7 +512,7 @@ def test_a_resumed_training_sees_the_epochs_that_it_would_have_seen(info, made):
 def test_records_are_read_once(copy, made):
     info = QueryOutputsInfo.open(copy)
     ids = [entry.id for entry in made[1]]
-    dataset = pipeline.make_dataset(
+    dataset = make_dataset(
         info,
         ids,
         [0],
@@ -521,7 +534,7 @@ def test_records_are_read_once(copy, made):
 def test_replicas_share_a_batch(info, made, two_logical_cpus):
     strategy = tf.distribute.MirroredStrategy(two_logical_cpus)
     ids = [entry.id for entry in made[1]]
-    dataset = pipeline.make_dataset(
+    dataset = make_dataset(
         info,
         ids,
         [0],
@@ -538,6 +551,19 @@ def test_replicas_share_a_batch(info, made, two_logical_cpus):
         parts = strategy.experimental_local_results(features)
         assert [len(part) for part in parts] == [len(batch) // 2] * 2
         np.testing.assert_array_equal(np.concatenate(parts), batch)
+
+
+def test_records_that_are_not_those_of_the_entries_are_refused(info, made):
+    fewer = dataclasses.replace(info, shard_paths=info.shard_paths[1:])
+    with pytest.raises(
+        UserError, match=f"must be those of its entries. .*{NUM_ENTRIES}"
+    ):
+        pipeline.load_arrays(fewer, [entry.id for entry in made[1]], [0], None)
+
+
+def test_entries_that_are_alike_share_their_values(info):
+    alike = {tuple(entry.values.items()) for entry in info.records}
+    assert len({id(entry.values) for entry in info.records}) == len(alike)
 
 
 def test_unknown_entries_and_queries_are_refused(info, made):

@@ -147,6 +147,16 @@ def test_a_torn_last_line_is_left_out_and_mended(tmp_path):
     artifacts.mend_json_lines(tmp_path / "missing.jsonl")
 
 
+@pytest.mark.parametrize("cut", [0, 9, 10, 11, 29, 30, 31])
+def test_a_torn_line_is_found_from_the_end(tmp_path, monkeypatch, cut):
+    monkeypatch.setattr(artifacts, "_BLOCK", 4)
+    path = tmp_path / "manifest.jsonl"
+    whole = b'{"id": 1}\n{"name": "two threes"}'
+    path.write_bytes(whole[:cut])
+    artifacts.mend_json_lines(path)
+    assert path.read_bytes() == (whole[:10] if cut >= 10 else b"")
+
+
 @pytest.mark.parametrize("line", [b"nonsense", b"", b"\xff\xfe", b"\0\0"])
 def test_a_damaged_line_is_named(tmp_path, line):
     path = tmp_path / "manifest.jsonl"

@@ -8,8 +8,10 @@ import re
 import fakes
 import pytest
 
+from kennen_tf.designs import digits_net
 from kennen_tf.designs.mnist_net import DESIGN
 from kennen_tf.designs.mnist_table import TABLE
+from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import specs
 
@@ -87,6 +89,26 @@ def test_draws_differ_and_are_repeatable(replicas):
     assert len(set(drawn)) == 3000
     assert drawn == specs.sample_specs(DESIGN, 3000, replicas, root_seed=5)
     assert drawn != specs.sample_specs(DESIGN, 3000, replicas, root_seed=6)
+
+
+@pytest.mark.parametrize(
+    ("design", "replicas", "fingerprint"),
+    [
+        (DESIGN, 1, "8da87054dda622cd"),
+        (DESIGN, 3, "4a8133a3dc34395f"),
+        (digits_net.DESIGN, 1, "a4fccfe4b07e2568"),
+        (digits_net.DESIGN, 3, "91fca86393098043"),
+    ],
+)
+def test_what_a_seed_draws_is_the_same_for_ever(design, replicas, fingerprint):
+    drawn = specs.sample_specs(design, 500, replicas, root_seed=0)
+    assert artifacts.fingerprint([spec.to_json() for spec in drawn]) == fingerprint
+
+
+def test_specs_of_one_combination_share_its_values():
+    drawn = specs.sample_specs(digits_net.DESIGN, 20_000, 1, root_seed=0)
+    combinations = {spec.combination_index for spec in drawn}
+    assert len({id(spec.combination) for spec in drawn}) == len(combinations)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

@@ -8,7 +8,7 @@ import fakes
 import numpy as np
 import pytest
 
-from kennen_tf.attributes import Attribute, AttributeTable
+from kennen_tf.attributes import Attribute, AttributeTable, SharedValues
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.keras_models import saving
 from kennen_tf.vocabulary import artifacts
@@ -66,6 +66,17 @@ def test_torn_last_line_is_mended_and_the_rest_kept(zoo):
     store.prepare(fakes.make_header(zoo.config))
     fakes.add_classifier(zoo.zoo_dir, fakes.spec_at(13, 0))
     assert len(store.read_manifest(zoo.zoo_dir)) == 4
+
+
+def test_records_that_are_alike_share_their_values(zoo):
+    row = artifacts.canonical_json(zoo.records[0].to_json())
+    shared = SharedValues()
+    first, again = (
+        store.ClassifierRecord.from_json(json.loads(row), shared) for _ in range(2)
+    )
+    assert first == again == zoo.records[0]
+    assert first.values is again.values
+    assert first.spec.combination is again.spec.combination
 
 
 def test_leftovers_of_a_killed_run_are_removed(zoo):

@@ -11,6 +11,7 @@ from kennen_tf.imagenet.attacks.objectives import JointLoss, Objective
 from kennen_tf.imagenet.classifiers import batches
 from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.keras_models.pixel_models import PixelModel
+from kennen_tf.machine import memory
 
 # Classifiers that no set at hand needs are closed when the open ones have more
 # parameters than this: 2 GB, of which Keras Applications' VGG16 has a quarter.
@@ -56,7 +57,7 @@ class GeneratorPool:
         if tf.config.list_physical_devices("GPU"):
             return _MAX_BATCH_SIZES["GPU"]
         per_image = sum(batches.image_bytes(c.model) for c in self.open(generators))
-        allowed = batches.available_memory() * _MEMORY_SHARE
+        allowed = memory.available_memory() * _MEMORY_SHARE
         size = int(allowed / (_GRADIENT_FACTOR * per_image))
         return max(1, min(_MAX_BATCH_SIZES["CPU"], size))
 

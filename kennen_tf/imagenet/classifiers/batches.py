@@ -2,7 +2,6 @@
 
 import functools
 import math
-import pathlib
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from absl import logging
+
+from kennen_tf.machine import memory
 
 if TYPE_CHECKING:
     from kennen_tf.keras_models.pixel_models import PixelModel
@@ -28,8 +29,6 @@ _FEWEST = 8
 # The rest is for the weights, for what kernels need, and for everybody else.
 _MEMORY_SHARE = 0.25
 _FLOAT_BYTES = 4
-_MEMORY_INFO = pathlib.Path("/proc/meminfo")
-_CONTAINER = pathlib.Path("/sys/fs/cgroup")
 
 # A compiled function lives as long as its classifier.
 _compiled: "weakref.WeakKeyDictionary[PixelModel, Callable[[tf.Tensor], tf.Tensor]]" = (
@@ -120,7 +119,7 @@ def choose_batch_size(model: keras.Model) -> int:
     if tf.config.list_physical_devices("GPU"):
         return _MAX_GPU_BATCH_SIZE
     one = image_bytes(model)
-    allowed = int(available_memory() * _MEMORY_SHARE / one)
+    allowed = int(memory.available_memory() * _MEMORY_SHARE / one)
     useful = min(max(_MAX_BYTES // one, _FEWEST), _MAX_BATCH_SIZE)
     return max(1, min(allowed, useful))
 
@@ -138,23 +137,3 @@ def image_bytes(model: keras.Model) -> int:
         for tensor in tf.nest.flatten(layer.output):
             total += _FLOAT_BYTES * math.prod(side or 1 for side in tensor.shape[1:])
     return max(total, 1)
-
-
-def available_memory() -> int:
-    """Returns the bytes of main memory that are free, for this container at least."""
-    amounts = []
-    for line in _lines(_MEMORY_INFO):
-        if line.startswith("MemAvailable:"):
-            amounts.append(1024 * int(line.split()[1]))
-    limit, used = (_lines(_CONTAINER / f"memory.{n}") for n in ("max", "current"))
-    if limit and used and limit[0] != "max":
-        amounts.append(int(limit[0]) - int(used[0]))
-    # Elsewhere than on Linux: little enough for any machine.
-    return max(min(amounts, default=2 << 30), 0)
-
-
-def _lines(path: pathlib.Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []

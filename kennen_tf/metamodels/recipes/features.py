@@ -96,7 +96,7 @@ def add_features(
     """
     if divides:
         inputs = divide(inputs)
-        train_features = np.asarray(divide(train_features))
+        train_features = _divide_in_parts(train_features)
     x = relate(inputs, **how)
     x = keras.layers.Flatten(name=f"flatten{suffix}")(x)
     if standardize:
@@ -127,7 +127,7 @@ def add_centering(
     """
     if divides:
         inputs = divide(inputs)
-        train_features = np.asarray(divide(train_features))
+        train_features = _divide_in_parts(train_features)
     mean, variance = _moments(train_features)
     x = keras.layers.Flatten(name="flatten")(inputs)
     return _add_normalization(x, mean, np.ones_like(variance), "center")
@@ -181,6 +181,19 @@ def call(
     """
     parts = np.array_split(outputs, math.ceil(len(outputs) / _BATCH))
     return np.concatenate([np.asarray(model(part, training=False)) for part in parts])
+
+
+def _divide_in_parts(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Returns what `divide` does, some entries at a time: it copies them five times."""
+    divided = np.empty_like(outputs)
+    num_parts = math.ceil(len(outputs) / _BATCH)
+    for part, own in zip(
+        np.array_split(outputs, num_parts),
+        np.array_split(divided, num_parts),
+        strict=True,
+    ):
+        own[...] = np.asarray(divide(part))
+    return divided
 
 
 def _moments(

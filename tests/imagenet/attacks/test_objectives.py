@@ -15,6 +15,7 @@ from kennen_tf.imagenet.attacks.objectives import JointLoss, MeanLoss, combine
 from kennen_tf.imagenet.classifiers import batches
 from kennen_tf.imagenet.classifiers.family_classifier import FamilyClassifier
 from kennen_tf.keras_models.pixel_models import PixelModel
+from kennen_tf.machine import memory
 
 LABELS = np.array([0, 1, 2, 3], np.int32)
 
@@ -252,10 +253,10 @@ def test_the_batch_size_is_bounded_by_memory(classifiers, monkeypatch):
     pool = GeneratorPool(make_attack(), "losses")
     monkeypatch.setattr(batches, "image_bytes", lambda model: 1 << 20)
     # A quarter of 64 MB, for 2 classifiers of 1 MB an image, and as much for gradients.
-    monkeypatch.setattr(batches, "available_memory", lambda: 64 << 20)
+    monkeypatch.setattr(memory, "available_memory", lambda: 64 << 20)
     assert pool.batch_size(classifiers[:2]) == 4
     assert pool.batch_size(classifiers) == 2
-    monkeypatch.setattr(batches, "available_memory", lambda: 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
     assert pool.batch_size(classifiers) == 1
-    monkeypatch.setattr(batches, "available_memory", lambda: 1 << 50)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1 << 50)
     assert pool.batch_size(classifiers[:1]) == 20

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kennen_tf.imagenet.classifiers import batches
 from kennen_tf.keras_models.pixel_models import PixelModel
+from kennen_tf.machine import memory
 
 SIZE, NUM_CLASSES, NUM_IMAGES = 8, 5, 13
 
@@ -141,25 +142,9 @@ def test_an_images_bytes_are_those_of_all_layers_outputs():
 
 def test_the_batch_size_is_bounded_by_memory(classifier, monkeypatch):
     monkeypatch.setattr(batches, "image_bytes", lambda model: 1 << 20)
-    monkeypatch.setattr(batches, "available_memory", lambda: 16 << 20)
+    monkeypatch.setattr(memory, "available_memory", lambda: 16 << 20)
     assert batches.choose_batch_size(classifier.model) == 4
-    monkeypatch.setattr(batches, "available_memory", lambda: 0)
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
     assert batches.choose_batch_size(classifier.model) == 1
-    monkeypatch.setattr(batches, "available_memory", lambda: 1 << 40)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1 << 40)
     assert batches.choose_batch_size(classifier.model) == 128
-
-
-def test_free_memory_is_that_of_the_container_too(tmp_path, monkeypatch):
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable:    4000 kB\n")
-    monkeypatch.setattr(batches, "_MEMORY_INFO", meminfo)
-    monkeypatch.setattr(batches, "_CONTAINER", tmp_path)
-    assert batches.available_memory() == 4000 * 1024
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("1000\n")
-    assert batches.available_memory() == 4000 * 1024
-    (tmp_path / "memory.max").write_text("3000\n")
-    assert batches.available_memory() == 2000
-    meminfo.unlink()
-    (tmp_path / "memory.max").unlink()
-    assert batches.available_memory() > 0

@@ -1,0 +1,78 @@
+"""Too many entries: said before anything is read, with numbers and a way out."""
+
+import fakes
+import numpy as np
+import pytest
+from absl import logging
+
+from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.machine import memory
+from kennen_tf.metamodels import jobs, limiting
+from kennen_tf.metamodels.recipes import solving
+from kennen_tf.vocabulary.errors import UserError
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """Returns what sets how much memory is free, in bytes."""
+    return lambda amount: monkeypatch.setattr(
+        memory, "_find_available", lambda: int(amount)
+    )
+
+
+@pytest.mark.parametrize("recipe", ["kernel", "svm", "ridge"])
+def test_the_square_of_the_entries_must_fit(free, recipe):
+    free(16e9)
+    solving.check_size(recipe, 15_000)
+    wanted = f"--recipe={recipe} with 100,000 .* 640.0 GB .* 16.0 GB .*=15811"
+    with pytest.raises(UserError, match=wanted):
+        solving.check_size(recipe, 100_000)
+
+
+def test_hours_are_said_before_they_begin(free, monkeypatch):
+    free(1e15)
+    said = []
+    monkeypatch.setattr(
+        logging, "warning", lambda text, *values: said.append(text % values)
+    )
+    solving.check_size("kernel", 5000)
+    assert not said
+    solving.check_size("kernel", 20_000)
+    [text] = said
+    assert "14.8 hours" in text
+    assert "25.6 GB" in text
+    assert "--recipe=mlp" in text
+
+
+@pytest.mark.parametrize(
+    ("recipe", "amount", "wanted"),
+    [("kernel", 0.4e6, "=79"), ("mlp", 1e4, "Training on 96 entries and 10 queries")],
+)
+def test_what_does_not_fit_is_refused_before_it_is_read(
+    make_job, free, tmp_path, recipe, amount, wanted
+):
+    fakes.write_query_outputs(tmp_path / "queries", 120, 24, planted=True)
+    job = make_job(
+        MetamodelConfig(
+            query_dir=str(tmp_path / "queries"),
+            metamodel_dir=str(tmp_path / "run"),
+            recipe=recipe,
+            num_queries=10,
+            num_train=96,
+        )
+    )
+    free(amount)
+    for path in job.info.shard_paths:
+        path.unlink()
+    with pytest.raises(UserError, match=wanted):
+        jobs.load_sides(job)
+
+
+def test_of_many_entries_whole_combinations_are_looked_at_for_novelty(monkeypatch):
+    ids = [f"c{place // 3}" for place in range(90)]
+    np.testing.assert_array_equal(limiting._choose_some(ids), np.arange(90))
+    monkeypatch.setattr(limiting, "_MOST_FOR_NOVELTY", 30)
+    chosen = limiting._choose_some(ids)
+    assert len(chosen) == 30
+    assert len({ids[place] for place in chosen}) == 10
+    assert len(limiting._choose_some(["c0"] * 90)) == 90
