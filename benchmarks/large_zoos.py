@@ -113,11 +113,11 @@ def draw(folder: pathlib.Path, num_models: int) -> str:
     """Draws, checks and groups specs."""
     del folder
     from kennen_tf.designs.mnist_net import DESIGN
-    from kennen_tf.zoo import specs, workers
+    from kennen_tf.zoo import specs, training_tasks
 
     drawn = specs.sample_specs(DESIGN, num_models, 1, 0)
     specs.check_batches(DESIGN, drawn, 60_000)
-    workers.group_specs(DESIGN, drawn)
+    training_tasks.group_specs(DESIGN, drawn)
     return ""
 
 

@@ -6,7 +6,8 @@ Draws validation images, sends them to each accepted classifier, averages the an
 of ensembles' members, and writes the query outputs to queries/: sharded TFRecords with
 the images and the attribute table beside them. Read them with pipelines.query_outputs,
 or with tfds.builder_from_directory("queries"). If they are there already, nothing is
-done; killed at any moment, it leaves no half-written outputs.
+done; killed at any moment, it leaves no half-written outputs. --engine=ray sends
+classifiers to the nodes of a Ray cluster; what they answer is written here.
 """
 
 import pathlib
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flags import common
+from kennen_tf.configs.engines import LOCAL
 from kennen_tf.configs.queries import QueryConfig
 from kennen_tf.vocabulary.errors import UserError
 
@@ -73,9 +75,10 @@ def _query(
     import tqdm
     from absl import logging
 
+    from kennen_tf.machine.engines import making
     from kennen_tf.queries import writing
     from kennen_tf.queries.answer_file import AnswerFile
-    from kennen_tf.zoo import ensembles, querying
+    from kennen_tf.zoo import ensembles, query_tasks, querying
 
     entries = ensembles.list_entries(zoo, members)
     logging.info(
@@ -91,7 +94,11 @@ def _query(
                 answers.keep(record.id, probabilities)
                 bar.update()
 
-            querying.query_classifiers(zoo, members, queries.pixels, keep)
+            if config.engine == LOCAL:
+                querying.query_classifiers(zoo, members, queries.pixels, keep)
+            else:
+                with making.make_engine(**config.engine_settings()) as workers:
+                    query_tasks.query_all(zoo, members, queries.pixels, keep, workers)
         writing.write(
             work,
             config,

@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from kennen_tf.configs import base
+from kennen_tf.configs.engines import EngineConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class QueryConfig(base.Config):
+class QueryConfig(EngineConfig):
     """Settings of `query_zoo`."""
 
     zoo_dir: str = base.setting(

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from kennen_tf.machine import processors
+from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import classifier_files, imported
 from kennen_tf.zoo.classifier_files import ClassifierFile
@@ -73,6 +74,38 @@ class _Queriers:
 _queriers = _Queriers()
 
 
+def make_batches(pixels: np.ndarray) -> list[tf.Tensor]:
+    """Cuts queries, float32 `(num_queries, ...)`, into batches."""
+    starts = range(0, len(pixels), BATCH_SIZE)
+    return [tf.constant(pixels[start : start + BATCH_SIZE]) for start in starts]
+
+
+def query_file(
+    path: artifacts.Path, batches: Sequence[tf.Tensor], name: str
+) -> np.ndarray:
+    """Sends queries to the classifier of a file.
+
+    Args:
+        path: Of the file.
+        batches: What `make_batches` returned.
+        name: What the file is called, in errors.
+
+    Returns:
+        Its probabilities, float32 `(num_queries, classes)`.
+
+    Raises:
+        UserError: If the file cannot be opened, or the classifier answers NaN.
+    """
+    file = classifier_files.read(path)
+    probabilities = _queriers.find(file).query(file, batches)
+    if not np.isfinite(probabilities).all():
+        raise UserError(
+            f"{name} must return probabilities. Received: NaN. Reject it: build the "
+            "zoo again without it."
+        )
+    return probabilities
+
+
 def query_classifiers(
     zoo: Zoo,
     records: Sequence[ClassifierRecord],
@@ -95,10 +128,7 @@ def query_classifiers(
         UserError: If a classifier's file is missing or is not the one recorded, or it
             answers NaN.
     """
-    batches = [
-        tf.constant(pixels[start : start + BATCH_SIZE])
-        for start in range(0, len(pixels), BATCH_SIZE)
-    ]
+    batches = make_batches(pixels)
     stop = threading.Event()
 
     def query_some(some: Sequence[ClassifierRecord]) -> None:
@@ -112,14 +142,7 @@ def query_classifiers(
             keep(record, imported.ask_imported(zoo, record, pixels))
             return
         path = zoo.check_classifier(record)
-        file = classifier_files.read(path)
-        probabilities = _queriers.find(file).query(file, batches)
-        if not np.isfinite(probabilities).all():
-            raise UserError(
-                f"{path} must return probabilities. Received: NaN. Reject it: build "
-                "the zoo again without it."
-            )
-        keep(record, probabilities)
+        keep(record, query_file(path, batches, str(path)))
 
     num_threads = num_threads or min(processors.available_cores(), MAX_THREADS)
     # Classifiers of one shape, which wait for each other, often stand in a row.

@@ -3,13 +3,17 @@
 import dataclasses
 import json
 import pathlib
+import pickle
+import shutil
 
+import commands
 import fakes
 import keras
 import numpy as np
 import pytest
 
 from kennen_tf.configs.queries import QueryConfig
+from kennen_tf.machine.engines import making
 from kennen_tf.queries import output_folder
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
@@ -274,3 +278,35 @@ def test_two_runs_do_not_write_to_one_folder(changeable):
     with output_folder.work_folder(config.query_dir):
         with pytest.raises(UserError, match="Another process is querying a zoo"):
             query_zoo(config)
+
+
+def test_workers_answer_what_threads_do_and_refuse_a_changed_file(
+    queried, tmp_path, monkeypatch
+):
+    zoo, config = queried
+    monkeypatch.setattr(making, "make_engine", SendingEngine)
+    again = dataclasses.replace(config, query_dir=str(tmp_path / "q"), engine="ray")
+    query_zoo(again)
+    ours, theirs = map(QueryOutputsInfo.open, (again.query_dir, config.query_dir))
+    assert ours.fingerprint == theirs.fingerprint
+
+    shutil.copytree(zoo.zoo_dir, tmp_path / "zoo")
+    path = next((tmp_path / "zoo" / "classifiers").iterdir())
+    path.write_bytes(path.read_bytes()[:-1])
+    changed = dataclasses.replace(
+        again, zoo_dir=str(tmp_path / "zoo"), query_dir=str(tmp_path / "other")
+    )
+    message = f"{path.name} must be the file that the manifest records"
+    with pytest.raises(UserError, match=message):
+        query_zoo(changed)
+    path.unlink()
+    with pytest.raises(UserError, match=message):
+        query_zoo(changed)
+    assert not (tmp_path / "other" / "config.json").exists()
+
+
+class SendingEngine(commands.EngineHere):
+    """An engine that works here, on what a worker elsewhere would get."""
+
+    def run(self, tasks, make_work, name_of=str):
+        yield from super().run(pickle.loads(pickle.dumps(tasks)), make_work)

@@ -60,7 +60,7 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
         self.crew: dict[Hashable, engine.Worker] = {}
         self._address = address
         self.most_workers = num_workers
-        self.resources = {
+        self.resources: dict[str, Any] = {
             "num_cpus": threads,
             "num_gpus": gpus,
             "memory": memory_mb * 1_000_000,
