@@ -12,6 +12,7 @@ Presets: --flagfile=flags/presets/laptop.flags
 """
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from kennen_tf.machine.engines import engine
     from kennen_tf.vocabulary.labeled_images import LabeledImages
     from kennen_tf.zoo.specs import ClassifierSpec
+    from kennen_tf.zoo.store import ClassifierRecord
 
 
 def build_zoo(config: ZooConfig) -> None:
@@ -50,16 +52,21 @@ def build_zoo(config: ZooConfig) -> None:
     images = datasets.load_zoo_images(config.design, config.dataset)
     specs.check_batches(design, wanted, len(images.train_labels))
 
+    make_engine = functools.partial(
+        making.make_engine,
+        **config.engine_settings(),
+        num_workers=config.workers,
+        threads=config.threads,
+        tasks_per_worker=training_tasks.TRACES_PER_WORKER,
+    )
+    if config.estimate:
+        with make_engine() as workers:
+            config = _settle_dtype(config, design, workers)
+            _print_estimate(config, wanted, images, workers)
+        return
+
     folder = artifacts.make_folder(config.zoo_dir)
-    with (
-        artifacts.folder_lock(folder, "building a zoo"),
-        making.make_engine(
-            **config.engine_settings(),
-            num_workers=config.workers,
-            threads=config.threads,
-            tasks_per_worker=training_tasks.TRACES_PER_WORKER,
-        ) as workers,
-    ):
+    with artifacts.folder_lock(folder, "building a zoo"), make_engine() as workers:
         config = _settle_dtype(config, design, workers)
         store.prepare(
             store.ZooHeader(
@@ -145,12 +152,7 @@ def _train_missing(
     from kennen_tf.zoo.build_bar import BuildBar
 
     folder = pathlib.Path(config.zoo_dir)
-    done = {
-        record.spec: record
-        for record in store.read_manifest(folder)
-        if store.is_whole(folder, record)
-        and not (config.retry_failed and record.status == store.FAILED)
-    }
+    done = _find_done(config)
     missing = [spec for spec in wanted if spec not in done]
     logging.info(
         "Building a zoo in %s: %d classifiers, %d of them already there; %s.",
@@ -176,6 +178,47 @@ def _train_missing(
                     f"{record.reason}. What is recorded is kept; mend the design, or "
                     "allow more failures."
                 )
+
+
+def _find_done(config: ZooConfig) -> "dict[ClassifierSpec | None, ClassifierRecord]":
+    """Returns the records of what need not be trained, by spec."""
+    from kennen_tf.zoo import store
+
+    return {
+        record.spec: record
+        for record in store.read_manifest(config.zoo_dir)
+        if store.is_whole(config.zoo_dir, record)
+        and not (config.retry_failed and record.status == store.FAILED)
+    }
+
+
+def _print_estimate(
+    config: ZooConfig,
+    wanted: "Sequence[ClassifierSpec]",
+    images: "LabeledImages",
+    workers: "engine.Engine",
+) -> None:
+    """Trains a few of what is missing, and prints how long all of it takes."""
+    import tqdm
+
+    from kennen_tf.evaluation import printing
+    from kennen_tf.machine import startup
+
+    startup.import_tensorflow()
+    from kennen_tf.zoo import estimating
+
+    done = _find_done(config)
+    missing = [spec for spec in wanted if spec not in done]
+    if not missing:
+        print(f"{config.zoo_dir}: all {len(wanted)} classifiers are there.")
+        return
+    found = None
+    with tqdm.tqdm(desc="estimate", unit="classifier") as bar:
+        for found in estimating.estimate(missing, config, images, workers):
+            if isinstance(found, estimating.Sample):
+                bar.update()
+    if isinstance(found, estimating.Estimate):
+        printing.print_table(*estimating.make_table(found, config))
 
 
 def _note_processors(

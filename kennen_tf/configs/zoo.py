@@ -1,6 +1,7 @@
 """Settings of `build_zoo`."""
 
 import dataclasses
+from typing import Any
 
 from kennen_tf.configs import base
 from kennen_tf.configs.engines import EngineConfig
@@ -85,6 +86,14 @@ class ZooConfig(EngineConfig):
         minimum=0,
     )
     retry_failed: bool = base.setting(False, "Train again what failed before.")
+    estimate: bool = base.setting(
+        False,
+        "Train a few classifiers only, keep none, and say how long the zoo would take "
+        "here and on more machines like this.",
+    )
+
+    def to_json(self) -> dict[str, Any]:
+        return {k: v for k, v in super().to_json().items() if k != "estimate"}
 
     def __post_init__(self) -> None:
         super().__post_init__()

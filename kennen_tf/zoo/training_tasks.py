@@ -140,11 +140,11 @@ def _train_one(
         epochs=result.epochs,
         seconds=round(time.perf_counter() - start, 3),
     )
-    content = b"" if reason else _read_model(trainer.classifier)
+    content = b"" if reason else read_model(trainer.classifier)
     yield Trained(record=record, content=content)
 
 
-def _read_model(model: Any) -> bytes:
+def read_model(model: Any) -> bytes:
     """Returns what a model's file holds."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "classifier.keras"
