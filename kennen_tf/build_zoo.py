@@ -12,7 +12,6 @@ Presets: --flagfile=flags/presets/laptop.flags
 """
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,8 +38,7 @@ def build_zoo(config: ZooConfig) -> None:
     from kennen_tf.designs import design as designs
     from kennen_tf.images import datasets
     from kennen_tf.machine.engines import making
-    from kennen_tf.vocabulary import artifacts
-    from kennen_tf.zoo import specs, store, training_tasks
+    from kennen_tf.zoo import specs, training_tasks
 
     design = designs.load_design(config.design)
     config = _settle(config, design)
@@ -52,22 +50,33 @@ def build_zoo(config: ZooConfig) -> None:
     images = datasets.load_zoo_images(config.design, config.dataset)
     specs.check_batches(design, wanted, len(images.train_labels))
 
-    make_engine = functools.partial(
-        making.make_engine,
+    with making.make_engine(
         **config.engine_settings(),
         num_workers=config.workers,
         threads=config.threads,
         tasks_per_worker=training_tasks.TRACES_PER_WORKER,
-    )
-    if config.estimate:
-        with make_engine() as workers:
-            config = _settle_dtype(config, design, workers)
+    ) as workers:
+        workers.check()
+        config = _settle_dtype(config, design, workers)
+        if config.estimate:
             _print_estimate(config, wanted, images, workers)
-        return
+        else:
+            _build(config, design, wanted, images, workers)
+
+
+def _build(
+    config: ZooConfig,
+    design: "Design",
+    wanted: "Sequence[ClassifierSpec]",
+    images: "LabeledImages",
+    workers: "engine.Engine",
+) -> None:
+    """Builds what is missing, and says what there is."""
+    from kennen_tf.vocabulary import artifacts
+    from kennen_tf.zoo import store
 
     folder = artifacts.make_folder(config.zoo_dir)
-    with artifacts.folder_lock(folder, "building a zoo"), make_engine() as workers:
-        config = _settle_dtype(config, design, workers)
+    with artifacts.folder_lock(folder, "building a zoo"):
         store.prepare(
             store.ZooHeader(
                 config=config,

@@ -75,6 +75,9 @@ class EngineHere(contextlib.AbstractContextManager):
     def __exit__(self, *error):
         pass
 
+    def check(self):
+        pass
+
     def run(self, tasks, make_work, name_of=str):
         work = make_work()
         for task in tasks:

@@ -62,6 +62,10 @@ class Engine(Protocol):
         """The processors that were seen so far, by the name of their machine."""
         ...
 
+    def check(self) -> None:
+        """Raises `UserError` if it cannot work at all, before anything is begun."""
+        ...
+
     def run(
         self,
         tasks: Iterable[Sequence[Any]],

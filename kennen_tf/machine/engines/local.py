@@ -60,6 +60,9 @@ class LocalEngine(contextlib.AbstractContextManager["LocalEngine"]):
     def __exit__(self, *error: object) -> None:
         """There is nothing to leave."""
 
+    def check(self) -> None:
+        """There is always this machine."""
+
     @functools.cached_property
     def processors(self) -> Mapping[str, Processor]:
         return {platform.node(): processors.describe()}

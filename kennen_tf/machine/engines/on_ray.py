@@ -99,6 +99,9 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
             self._processors = ray_cluster.find_processors(self._ray())
         return self._processors
 
+    def check(self) -> None:
+        _ = self.processors, self.num_workers
+
     def meet(self, hello: "_Hello") -> None:
         """Notes the node of a task that begins.
 
@@ -116,8 +119,7 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
     ) -> Iterator[Any]:
         ray = self._ray()
         agenda = engine.Agenda(tasks, name_of, self.again)
-        # All nodes can do it, or it is said before anything is begun.
-        _ = self.processors, self.num_workers
+        self.check()
         flight = _Flight(self, ray, make_work)
         head = ray_cluster.HeadWatch(ray, self.again)
         try:

@@ -176,7 +176,7 @@ def num_workers(ray: Any, cores: float, gpus: float, memory: float) -> int:
 
 
 def find_processors(ray: Any) -> dict[str, Processor]:
-    """Returns the processor of each node, by its name.
+    """Returns the processor of each node that has cores for workers, by its name.
 
     Raises:
         UserError: If a node lacks this package, or has another version of it.
@@ -186,7 +186,7 @@ def find_processors(ray: Any) -> dict[str, Processor]:
     probe = ray.remote(num_cpus=0, max_retries=0)(_probe)
     answers = {}
     for node in ray.nodes():
-        if node["Alive"]:
+        if node["Alive"] and node["Resources"].get("CPU"):
             where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             answers[node_name(node)] = probe.options(scheduling_strategy=where).remote()
     found = {}
