@@ -102,9 +102,15 @@ class Cluster:
 
 def _listen(address: str) -> contextlib.AbstractContextManager[socket.socket]:
     """Listens at the port of an address, on all interfaces, as TensorFlow does."""
-    _, port = _split(address)
+    own = ("", _split(address)[1])
     try:
-        return contextlib.closing(socket.create_server(("", port), backlog=128))
+        if socket.has_dualstack_ipv6():
+            server = socket.create_server(
+                own, family=socket.AF_INET6, dualstack_ipv6=True
+            )
+        else:
+            server = socket.create_server(own)
+        return contextlib.closing(server)
     except OSError as error:
         raise UserError(
             f"The port of {address}, which is this task's in TF_CONFIG, must be free "

@@ -65,6 +65,15 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
+def first_replica(strategy: tf.distribute.Strategy) -> int:
+    """Returns the number of this process's first replica, among all processes'."""
+    if not is_multi_worker(strategy):
+        return 0
+    cluster = Cluster.from_environment()
+    place = list(cluster.addresses).index(cluster.own)
+    return place * len(strategy.extended.worker_devices)
+
+
 def names(strategy: tf.distribute.Strategy) -> tuple[str, str]:
     """Returns the names of this process and of the chief, e.g. "worker 1 of 2"."""
     resolver = strategy.cluster_resolver

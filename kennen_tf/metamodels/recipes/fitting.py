@@ -220,16 +220,15 @@ def _separate_noise(model: keras.Model, strategy: tf.distribute.Strategy) -> Non
 
     The first one's generators, which checkpoints hold, stay as they are.
     """
-    layers = [layer for layer in model.layers if hasattr(layer, "seed_generator")]
-
-    def shift() -> None:
-        number = tf.distribute.get_replica_context().replica_id_in_sync_group
-        for layer in layers:
-            state = layer.seed_generator.state
-            by = tf.stack([number * _SEEDS_BETWEEN_REPLICAS, 0])
-            state.assign(state.value + tf.cast(by, state.value.dtype))
-
-    tf.function(lambda: strategy.run(shift))()
+    first = distribution.first_replica(strategy)
+    for layer in model.layers:
+        if hasattr(layer, "seed_generator"):
+            states = strategy.experimental_local_results(
+                layer.seed_generator.state.value
+            )
+            for number, state in enumerate(states, start=first):
+                by = [number * _SEEDS_BETWEEN_REPLICAS, 0]
+                state.assign_add(tf.constant(by, state.dtype))
 
 
 class _MultiWorkerModel(keras.Model):
