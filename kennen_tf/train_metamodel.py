@@ -54,10 +54,11 @@ def train_metamodel(config: MetamodelConfig) -> None:
     with distribution.naming_lost_workers(config.strategy):
         strategy = distribution.make_strategy(config.strategy)
         job = Job(config=config, info=info, strategy=strategy)
-        if config.is_solved and not config.is_crafted and config.strategy == "mirrored":
+        num_devices = strategy.num_replicas_in_sync
+        if config.is_solved and not config.is_crafted and num_devices > 1:
             logging.info(
-                "%s is solved for at once, on one device, whatever the --strategy.",
-                config.method,
+                "%s is solved for at once, on one of the %d devices.",
+                *(config.method, num_devices),
             )
         trained = making.make(job)
     if trained is None:
