@@ -107,8 +107,7 @@ def check_same(strategy: tf.distribute.Strategy, value: object, wanted: str) -> 
 
     if len(set(gather().numpy().tolist())) > 1:
         raise UserError(
-            f"All workers must have the same {wanted}. Received: others here than "
-            "elsewhere."
+            f"All workers must have the same {wanted}. Received: different ones."
         )
 
 
@@ -134,11 +133,12 @@ def naming_lost_workers(name: str) -> Iterator[None]:
         if name != "multi_worker":
             raise
         own = Cluster.from_environment().own
-        reason = str(error.message).partition("} ")[2] or str(error.message)
+        # What stands before tells where, at length.
+        reason = str(error.message).rpartition("aborted by: ")[2].partition("\n")[0]
         raise UserError(
             f"This is {own}: another worker has ended before the training had. See "
             "what it says, and start all of them again, with --resume. TensorFlow "
-            f"says: {' '.join(reason.split())[:300]}"
+            f"says: {reason.strip()[:300]}"
         ) from error
 
 

@@ -289,10 +289,8 @@ def test_workers_wait_for_each_other(monkeypatch):
 
 def test_a_lost_worker_is_a_sentence_and_other_errors_are_not(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", make_cluster(["a:1", "b:1"], 1))
-    lost = tf.errors.UnavailableError(None, None, "{{node x}} Collective ops is\nno")
-    with pytest.raises(
-        UserError, match="This is worker 1: .*says: Collective ops is no"
-    ):
+    lost = tf.errors.UnavailableError(None, None, "{{x}} aborted by: y gone\nz")
+    with pytest.raises(UserError, match="This is worker 1: .*says: y gone$"):
         with distribution.naming_lost_workers("multi_worker"):
             raise lost
     with pytest.raises(tf.errors.UnavailableError):
@@ -325,9 +323,7 @@ def test_what_is_solved_for_is_refused_to_workers_before_they_meet(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "solved", [{"recipe": "kernel"}, {"recipe": "svm"}, {"method": "linear"}]
-)
+@pytest.mark.parametrize("solved", [{"recipe": "kernel"}, {"method": "linear"}])
 def test_what_is_solved_for_is_so_once_whatever_the_devices(
     solved, query_dir, two_logical_cpus, tmp_path
 ):
