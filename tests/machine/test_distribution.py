@@ -163,8 +163,9 @@ def test_a_worker_that_is_left_alone_says_so(killed, query_dir, tmp_path):
     finally:
         for worker in workers:
             worker.kill()
-    last = read_logs(tmp_path)[1 - killed].splitlines()[-1]
-    assert last.startswith(f"error: This is worker {1 - killed}: another worker has")
+    said = read_logs(tmp_path)[1 - killed]
+    assert f"\nerror: This is worker {1 - killed}: another worker has ended" in said
+    assert "Traceback" not in said
 
 
 def make_config(query_dir, folder, **settings):
