@@ -65,6 +65,7 @@ def train_metamodel(config: MetamodelConfig) -> None:
         print(f"{job.folder}: finished before, nothing to do.")
     elif distribution.is_chief(strategy):
         print(f"{job.folder}: {config.method} trained; {metrics.say(trained.last)}.")
+        distribution.see_off(strategy)
     else:
         own, chief = distribution.names(strategy)
         print(

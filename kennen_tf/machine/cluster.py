@@ -18,6 +18,8 @@ from kennen_tf.vocabulary.errors import UserError
 
 # Schedulers may start one host minutes after another.
 MEETING_SECONDS = 600.0
+# Before TensorFlow's part of the chief misses those who have ended.
+PARTING_SECONDS = 5.0
 _TICK_SECONDS = 0.5
 _SECONDS_BETWEEN_WORDS = 30.0
 _JOBS = ("chief", "worker")
@@ -98,6 +100,20 @@ class Cluster:
                     logging.info("This is %s. Waiting for %s.", self.own, waited)
                     said = now
                 time.sleep(_TICK_SECONDS)
+
+    def see_off(self, seconds: float = PARTING_SECONDS) -> None:
+        """Waits until no other process listens any more, or for so long.
+
+        TensorFlow's part of a process that outlives the chief's complains of it.
+        """
+        left = [a for name, a in self.addresses.items() if name != self.own]
+        deadline = time.monotonic() + seconds
+        while left and time.monotonic() < deadline:
+            try:
+                with socket.create_connection(_split(left[0]), _TICK_SECONDS):
+                    time.sleep(_TICK_SECONDS)
+            except OSError:
+                del left[0]
 
 
 def _listen(address: str) -> contextlib.AbstractContextManager[socket.socket]:

@@ -111,6 +111,12 @@ def check_same(strategy: tf.distribute.Strategy, value: object, wanted: str) -> 
         )
 
 
+def see_off(strategy: tf.distribute.Strategy) -> None:
+    """Has the chief end after the others, if there are any."""
+    if is_multi_worker(strategy):
+        Cluster.from_environment().see_off()
+
+
 @contextlib.contextmanager
 def naming_lost_workers(name: str) -> Iterator[None]:
     """Turns what TensorFlow raises when a process is gone into a `UserError`.
