@@ -30,11 +30,12 @@ def train_metamodel(config: MetamodelConfig) -> None:
 
     Raises:
         UserError: If there are no query outputs or too few, or the folder holds
-            something else.
+            something else, or the strategy is not for this, or has lost a worker.
     """
     from kennen_tf.machine import startup
 
-    startup.import_tensorflow()
+    config.check_strategy()
+    startup.import_tensorflow(config.logical_cpus)
 
     from kennen_tf.machine import distribution
     from kennen_tf.metamodels import making, metrics
@@ -48,19 +49,29 @@ def train_metamodel(config: MetamodelConfig) -> None:
             "epochs.",
             config.method,
         )
-    strategy = distribution.make_strategy(config.strategy)
-    job = Job(
-        config=config,
-        info=QueryOutputsInfo.open(config.query_dir),
-        strategy=strategy,
-    )
-    trained = making.make(job)
-    if not distribution.is_chief(strategy):
-        return
+    # Before others are waited for.
+    info = QueryOutputsInfo.open(config.query_dir)
+    with distribution.naming_lost_workers(config.strategy):
+        strategy = distribution.make_strategy(config.strategy)
+        job = Job(config=config, info=info, strategy=strategy)
+        num_devices = strategy.num_replicas_in_sync
+        if config.is_solved and not config.is_crafted and num_devices > 1:
+            logging.info(
+                "%s is solved for at once, on one of the %d devices.",
+                *(config.method, num_devices),
+            )
+        trained = making.make(job)
     if trained is None:
         print(f"{job.folder}: finished before, nothing to do.")
-    else:
+    elif distribution.is_chief(strategy):
         print(f"{job.folder}: {config.method} trained; {metrics.say(trained.last)}.")
+        distribution.see_off(strategy)
+    else:
+        own, chief = distribution.names(strategy)
+        print(
+            f"{job.folder}: {config.method} trained by {own} and the others; {chief} "
+            "has written it."
+        )
 
 
 def main() -> None:

@@ -143,6 +143,12 @@ class MetamodelConfig(base.Config):
         "multi_worker takes its cluster from TF_CONFIG.",
         choices=STRATEGIES,
     )
+    logical_cpus: int = base.setting(
+        1,
+        "Number of devices that the CPU is divided into, for --strategy=mirrored on a "
+        "machine without a GPU: to try what several GPUs would do. It is no faster.",
+        minimum=1,
+    )
     max_memory_mb: int = base.setting(
         4096,
         "Bound, in MB, on what crafting keeps of the zoo's classifiers in memory; what "
@@ -168,6 +174,12 @@ class MetamodelConfig(base.Config):
                 f"--strategy of {self.method} must be one of one_device, mirrored, "
                 f"auto. Received: strategy={self.strategy!r}."
             )
+        if self.logical_cpus > 1 and self.strategy != "mirrored":
+            raise UserError(
+                "--logical_cpus is for --strategy=mirrored; others take one CPU. "
+                f"Received: logical_cpus={self.logical_cpus}, "
+                f"strategy={self.strategy!r}."
+            )
         if self.method == "kennen-i":
             if self.representation not in ("probabilities", "top-1"):
                 raise UserError(
@@ -175,6 +187,19 @@ class MetamodelConfig(base.Config):
                     f"Received: representation={self.representation!r}."
                 )
             object.__setattr__(self, "representation", "top-1")
+
+    def check_strategy(self) -> None:
+        """Raises `UserError` if there is nothing that the strategy could share.
+
+        Metamodels of before may say that they were made so, each process for itself.
+        """
+        if self.strategy == "multi_worker" and self.is_solved:
+            what = "linear" if self.method == "linear" else f"--recipe={self.recipe}"
+            raise UserError(
+                "--strategy=multi_worker is for what is trained step by step: kennen-o "
+                f"with --recipe=mlp or paper. Received: {what}, which is solved for at "
+                "once, by one process; take --strategy=auto."
+            )
 
     @property
     def is_crafted(self) -> bool:

@@ -27,6 +27,7 @@ _PER_RUN = (
     "checkpoint_every",
     "evaluate_every",
     "strategy",
+    "logical_cpus",
 )
 _NOT_OF_LINEAR = ("recipe", "epochs", "image_epochs", "batch_size")
 

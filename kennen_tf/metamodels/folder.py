@@ -59,6 +59,7 @@ _FREE_FIELDS = (
     "resume",
     "checkpoint_every",
     "max_memory_mb",
+    "logical_cpus",
 )
 # What recipes do that do not say so: those of before had no choice, and are the same.
 _RECIPE_DEFAULTS = {"divide": False}

@@ -97,6 +97,7 @@ class _Training:
                 self._train,
                 ids,
                 run.config.seed,
+                run.strategy,
                 is_honest=is_honest if is_honest.any() else None,
             )
         return limiting.limit_solved(

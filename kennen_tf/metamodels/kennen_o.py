@@ -4,7 +4,8 @@ kennen-s is trained alike, on queries that were chosen (`kennen_s.py`), and so i
 yardstick, "linear".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -53,6 +54,9 @@ def train(job: Job) -> Trained:
         checkpoint_path=checkpoint_path,
         compiled=job.compiled,
     )
+    distribution.check_same(
+        job.strategy, trainer.first_epoch, "checkpoint, in a --metamodel_dir they share"
+    )
 
     def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
         return query_outputs.make_array_dataset(
@@ -66,13 +70,37 @@ def train(job: Job) -> Trained:
     def save(epoch: int) -> None:
         checkpoints.save(checkpoint_path, trainer.model, epoch)
 
-    if not distribution.is_chief(job.strategy):
-        trainer.fit(make_stream, [])
-        return Trained(model=trainer.answering)
     if not job.keeps_curves:
         by_clock = callbacks.EveryFewSeconds(save, _SECONDS_BETWEEN_CHECKPOINTS)
         trainer.fit(make_stream, [by_clock])
         return Trained(model=trainer.answering)
+    last = {}
+    if distribution.is_chief(job.strategy):
+        last = _fit_with_curves(job, trainer, make_stream, save, train, test)
+    else:
+        trainer.fit(make_stream, [])
+    limited = limiting.limit_trained(
+        recipe,
+        job.table,
+        trainer.answering,
+        train,
+        job.train_combination_ids,
+        config.seed,
+        job.strategy,
+    )
+    return Trained.of(limited, last=last)
+
+
+def _fit_with_curves(
+    job: Job,
+    trainer: fitting.Trainer,
+    make_stream: fitting.MakeStream,
+    save: Callable[[int], None],
+    train: Side,
+    test: Side,
+) -> dict[str, Any]:
+    """Trains, with metrics and checkpoints; returns the metrics' last row."""
+    config = job.config
     log = _open_log(job, trainer.first_epoch)
     bar = callbacks.ProgressBar(trainer.first_epoch, trainer.num_epochs, config.method)
 
@@ -91,14 +119,7 @@ def train(job: Job) -> Trained:
         ],
     )
     log.end(trainer.num_epochs, trainer.predict_logits, test)
-    if distribution.is_multi_worker(job.strategy):
-        # The second training would have to be that of all processes.
-        return Trained(model=trainer.answering, last=log.rows[-1])
-    ids = job.train_combination_ids
-    limited = limiting.limit_trained(
-        recipe, job.table, trainer.answering, train, ids, config.seed
-    )
-    return Trained.of(limited, last=log.rows[-1])
+    return log.rows[-1]
 
 
 def _solve(job: Job, recipe: SolvedRecipe) -> Trained:
@@ -107,7 +128,7 @@ def _solve(job: Job, recipe: SolvedRecipe) -> Trained:
     left_out: heads.LeftOut = {}
     models = solving.fit(recipe, job.table, train.features, train.labels, ids, left_out)
     trained = _end_fit(job, fitting.PairedModels(job.table, *models), train, test)
-    if not _keeps(job):
+    if not job.keeps_curves:
         return trained
     reads_all = job.config.representation == "probabilities"
     limited = limiting.limit_solved(
@@ -127,7 +148,7 @@ def _fit_linear(job: Job) -> Trained:
         divides=recipe.divide,
     )
     trained = _end_fit(job, fitting.PairedModels(job.table, *models), train, test)
-    if not _keeps(job):
+    if not job.keeps_curves:
         return trained
 
     def refit(side: Side, combination_ids: Sequence[str]) -> keras.Model:
@@ -152,16 +173,11 @@ def _fit_linear(job: Job) -> Trained:
     return Trained.of(limited, last=trained.last)
 
 
-def _keeps(job: Job) -> bool:
-    """Says whether this process writes curves, and finds limits."""
-    return job.keeps_curves and distribution.is_chief(job.strategy)
-
-
 def _end_fit(
     job: Job, fitted: fitting.PairedModels, train: Side, test: Side
 ) -> Trained:
-    """Writes the metrics of what was fitted at once, under whatever strategy."""
-    if not _keeps(job):
+    """Writes the metrics of what was fitted at once."""
+    if not job.keeps_curves:
         return Trained(model=fitted.answering)
     log = _open_log(job, 0)
     log.evaluate(1, fitted.predict_logits, train, test)

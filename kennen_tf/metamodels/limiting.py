@@ -133,9 +133,12 @@ def limit_trained(
     side: Side,
     combination_ids: Sequence[str],
     seed: int,
+    strategy: tf.distribute.Strategy,
     is_honest: npt.NDArray[np.bool_] | None = None,
 ) -> Limited:
     """Finds the limits of an MLP, by training another; see `leave_out`.
+
+    All processes of a strategy call this.
 
     Args:
         recipe: How it was trained; its groups are those of the table.
@@ -144,6 +147,7 @@ def limit_trained(
         side: Its training entries.
         combination_ids: Theirs.
         seed: Root seed of the training.
+        strategy: Under which to train.
         is_honest: Which entries had no part in the making of the queries,
             `(entries,)`; None: all.
     """
@@ -157,7 +161,7 @@ def limit_trained(
             others.features,
             others.labels,
             seed=seed,
-            strategy=tf.distribute.get_strategy(),
+            strategy=strategy,
             checkpoint_path=_NO_CHECKPOINT,
         )
 

@@ -16,22 +16,33 @@ from kennen_tf.vocabulary import artifacts
 def make(job: Job) -> Trained | None:
     """Trains a metamodel in its folder, or goes on training it.
 
+    Of several processes of a strategy, the chief writes, and the others wait for it.
+
     Returns:
-        What was trained; None if the folder holds it finished, or if another process
-        of the strategy is the one that writes.
+        What was trained; None if the folder holds it finished.
 
     Raises:
         UserError: If there are too few queries or entries, or the folder holds
-            something else.
+            something else, or not the same for all processes.
     """
     config, folder = job.config, job.folder
     is_chief = distribution.is_chief(job.strategy)
     split, query_indices = job.split, job.choose_queries()
-    if folder_lib.state(folder, job.description, True) == folder_lib.FINISHED:
+    state = folder_lib.state(folder, job.description, config.resume)
+    distribution.check_same(
+        job.strategy,
+        [folder_lib.deciding(job.description), split.train_ids],
+        "settings and query outputs",
+    )
+    # Only now: the chief is not to write before the others have looked.
+    is_finished = state == folder_lib.FINISHED
+    distribution.check_same(
+        job.strategy, is_finished, "metamodel, in a --metamodel_dir they share"
+    )
+    if is_finished:
         return None
     with contextlib.ExitStack() as stack:
         if is_chief:
-            folder_lib.state(folder, job.description, config.resume)
             artifacts.make_folder(folder)
             stack.enter_context(artifacts.folder_lock(folder, "training a metamodel"))
             artifacts.remove_incomplete(folder)
@@ -59,10 +70,8 @@ def make(job: Job) -> Trained | None:
             "kennen-i": _train_crafted,
             "kennen-io": _train_crafted,
         }[config.method](job)
-        if not is_chief:
-            return None
         # Without curves, the caller scores the model in memory and keeps the scores.
-        if job.keeps_curves or config.is_crafted:
+        if is_chief and (job.keeps_curves or config.is_crafted):
             summary = {"last": trained.last, "seconds": time.monotonic() - started}
             folder_lib.finish(
                 folder,
@@ -72,6 +81,7 @@ def make(job: Job) -> Trained | None:
                 trained.coarse,
                 trained.limits,
             )
+        distribution.check_same(job.strategy, "the end", "end")
         return trained
 
 

@@ -41,6 +41,22 @@ def encode(labels):
     return joint_loss.encode_targets(TABLE, labels, tf.constant(make_targets(labels)))
 
 
+@pytest.mark.parametrize("num_rows", [5, 6, 17])
+def test_rows_that_fill_a_batch_count_for_nothing(num_rows):
+    features, labels = make_arrays(5)
+    targets = encode(labels)
+    more, filled = joint_loss.fill(tf.constant(features), targets, num_rows)
+    assert len(more) == len(filled) == num_rows
+    np.testing.assert_array_equal(more, features[np.arange(num_rows) % 5])
+    np.testing.assert_array_equal(filled[:5], targets)
+    loss = joint_loss.JointCrossEntropy(TABLE, 5)
+    logits = np.random.default_rng(0).normal(size=(num_rows, 1, SUM_OF_VALUES))
+    logits = tf.constant(logits, tf.float32)
+    assert float(loss(filled, logits)) == pytest.approx(
+        float(loss(targets, logits[:5])), rel=1e-6
+    )
+
+
 def test_the_loss_is_the_sum_of_twelve_cross_entropies():
     _, labels = make_arrays(30)
     logits = np.random.default_rng(0).normal(0, 20, (30, SUM_OF_VALUES))

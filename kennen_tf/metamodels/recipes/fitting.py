@@ -21,6 +21,8 @@ from kennen_tf.metamodels.recipes import features as features_lib
 _LEAST_STEPS_FOR_XLA = 150
 _MOST_COMPILED = 4  # Bounds memory. Experiments run what shares a step in a row.
 
+_SEEDS_BETWEEN_REPLICAS = 7919
+
 # Makes an endless dataset of (features, {attribute: labels}) from a batch size and the
 # epoch it starts at. The order in an epoch depends on the epoch's number only.
 MakeStream = Callable[[int, int], tf.data.Dataset]
@@ -134,11 +136,9 @@ class Trainer(PairedModels):
             compiled: Models of earlier trainings, to be trained again.
 
         Raises:
-            UserError: If there are too few entries for the devices, or the checkpoint
-                is damaged.
+            UserError: If the checkpoint is damaged.
         """
         batch_size = min(recipe.batch_size, len(features))
-        distribution.check_batch_size(batch_size, strategy)
         steps = math.ceil(len(features) / batch_size)
         with strategy.scope():
             answering, model = mlp.build(recipe, table, features, seed)
@@ -163,6 +163,8 @@ class Trainer(PairedModels):
                 key = (recipe, table, features.shape[1:], batch_size, steps)
                 answering, model = compiled.share(key, answering, model)
             first_epoch = checkpoints.restore(checkpoint_path, model)
+            if not is_one_device:
+                _separate_noise(model, strategy)
         return cls(
             table=table,
             answering=answering,
@@ -194,6 +196,13 @@ class Trainer(PairedModels):
                 joint_loss.encode_targets(table, labels, targets),
             )
         )
+        replicas = self.strategy.num_replicas_in_sync
+        if replicas > 1:
+            # Keras wants equal shares of a batch, and every replica some of each.
+            num_rows = replicas * math.ceil(self.batch_size / replicas)
+            stream = stream.map(
+                lambda features, encoded: joint_loss.fill(features, encoded, num_rows)
+            )
         with self.strategy.scope():
             self.model.fit(
                 stream.prefetch(8),
@@ -204,6 +213,22 @@ class Trainer(PairedModels):
                 verbose=0,
                 callbacks=between_epochs,
             )
+
+
+def _separate_noise(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    """Has each replica draw noise and dropout of its own, not all of them the same.
+
+    The first one's generators, which checkpoints hold, stay as they are.
+    """
+    first = distribution.first_replica(strategy)
+    for layer in model.layers:
+        if hasattr(layer, "seed_generator"):
+            states = strategy.experimental_local_results(
+                layer.seed_generator.state.value
+            )
+            for number, state in enumerate(states, start=first):
+                by = [number * _SEEDS_BETWEEN_REPLICAS, 0]
+                state.assign_add(tf.constant(by, state.dtype))
 
 
 class _MultiWorkerModel(keras.Model):

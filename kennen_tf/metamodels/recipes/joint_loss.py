@@ -88,11 +88,31 @@ def encode_targets(
     return tf.where((stacked >= 0)[..., tf.newaxis], found, 0.0)
 
 
+def fill(
+    features: tf.Tensor, targets: tf.Tensor, num_rows: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Fills a batch with rows that count for nothing; for use in a tf.data map.
+
+    Args:
+        features: `(batch, num_queries, classes)`; at least one row.
+        targets: `(batch, attributes, m)`, from `encode_targets`.
+        num_rows: How many there are to be; at least as many as there are.
+
+    Returns:
+        Both with `num_rows` rows: features of the batch's own again, targets all 0.
+    """
+    rows = tf.shape(features)[0]
+    again = tf.gather(features, tf.range(num_rows) % rows)
+    nothing = tf.pad(targets, [[0, num_rows - rows], [0, 0], [0, 0]])
+    return again, tf.ensure_shape(nothing, (num_rows, *targets.shape[1:]))
+
+
 class JointCrossEntropy(keras.losses.Loss):
     """`joint_cross_entropy`, summed over a batch, divided by its *nominal* size.
 
     So every entry counts alike, in the smaller last batch of an epoch too, and the
-    gradients that replicas add up are those of one device, however a batch is divided.
+    gradients that replicas add up are those of one device, however a batch is divided
+    and whatever `fill` adds to it.
     """
 
     def __init__(self, table: AttributeTable, batch_size: int):
