@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kennen_tf.machine import memory
 from kennen_tf.queries import representations
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from pipelines import query_outputs
@@ -20,7 +21,16 @@ class OutputsInMemory:
 
         Args:
             info: The query outputs; those of all later calls are these.
+
+        Raises:
+            UserError: If memory has no room for them.
         """
+        memory.check_memory(
+            4 * len(info.entries) * info.num_queries * info.num_classes,
+            f"Keeping what {len(info.entries):,} entries answered to "
+            f"{info.num_queries} queries",
+            "Query the zoo with fewer --num_queries, or less of it (--min_accuracy).",
+        )
         ids = [entry.id for entry in info.entries]
         self._probabilities, self._labels = query_outputs.load_arrays(
             info, ids, range(info.num_queries), None

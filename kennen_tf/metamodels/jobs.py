@@ -26,7 +26,7 @@ from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from pipelines import query_outputs
 
 # Of the training entries' features, while a training and that of its limits go on.
-_COPIES = 4
+_COPIES = 5
 
 
 class QueryOutputs(Protocol):

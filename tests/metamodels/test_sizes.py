@@ -9,7 +9,9 @@ from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.machine import memory
 from kennen_tf.metamodels import jobs, limiting
 from kennen_tf.metamodels.recipes import solving
+from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.vocabulary.errors import UserError
+from pipelines.outputs_in_memory import OutputsInMemory
 
 
 @pytest.fixture
@@ -66,6 +68,14 @@ def test_what_does_not_fit_is_refused_before_it_is_read(
         path.unlink()
     with pytest.raises(UserError, match=wanted):
         jobs.load_sides(job)
+
+
+def test_outputs_that_do_not_fit_are_not_kept_in_memory(free, tmp_path):
+    fakes.write_query_outputs(tmp_path, 40, 24, planted=True)
+    info = QueryOutputsInfo.open(tmp_path)
+    free(4 * len(info.entries) * 24 * 10 - 1)
+    with pytest.raises(UserError, match="24 queries needs about .* --num_queries"):
+        OutputsInMemory(info)
 
 
 def test_of_many_entries_whole_combinations_are_looked_at_for_novelty(monkeypatch):
