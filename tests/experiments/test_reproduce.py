@@ -134,11 +134,6 @@ def read_result(report_dir, name):
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    return fakes.make_betraying_zoo(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module")
 def report(planted, tmp_path_factory):
     """The report of all experiments."""
     folder = tmp_path_factory.mktemp("report")
