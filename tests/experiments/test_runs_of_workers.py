@@ -304,10 +304,13 @@ def test_runs_are_grouped_by_their_step():
         make_job("e", recipe="mlp", query_seed=7),
     ]
     others = [["solved"], ["more queries"], ["more steps"], ["too"], ["linear"]]
-    assert names(jobs, 2) == [["a", "b", "c", "d"], *others, ["e"]]
+    assert names(jobs, 2) == [["a", "b", "c", "d", "e"], *others]
     # With more workers, each has something to do.
-    assert names(jobs, 5)[0] == ["a", "b"]
+    assert names(jobs, 3) == [["a", "b", "c", "d"], *others, ["e"]]
     assert names(jobs[:3:2], 2) == [["a"], ["b"]]
+    # With many runs, the last task is not waited for.
+    many = [make_job(f"{seed}", recipe="mlp", seed=seed) for seed in range(20)]
+    assert list(map(len, names(many, 2))) == [8, 8, 4]
 
 
 def test_the_bar_says_who_works_at_what():

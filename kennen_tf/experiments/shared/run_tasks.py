@@ -31,8 +31,9 @@ from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 from pipelines.outputs_in_memory import OutputsInMemory
 
-# Of runs that share a compiled step: fewer tasks trace more often, more wait longer.
-_MOST_PER_TASK = 4
+# Of runs that share a compiled step. Between tasks memory is freed, after which the
+# step takes seconds to begin; at the end, others wait for the last task.
+_MOST_PER_TASK = 8
 
 Group = list[MetamodelConfig]
 
