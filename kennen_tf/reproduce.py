@@ -10,6 +10,9 @@ beside it; report/index.html and report/README.md have a section for every exper
 that was run so far. Each metamodel is a run in report/runs, and is trained once,
 whichever experiments use it. Killed at any moment, the same command goes on; with
 larger numbers, it adds what is missing.
+
+With --engine=ray, workers train the runs, and this process alone writes. Those of
+kennen-i and kennen-io, which read the zoo's files, it trains itself, after the others.
 """
 
 from flags import common

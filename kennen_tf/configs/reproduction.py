@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 
 from kennen_tf.configs import base
+from kennen_tf.configs.engines import EngineConfig
 from kennen_tf.configs.metamodels import CRAFTED, MADE
 from kennen_tf.vocabulary.errors import UserError
 
@@ -29,7 +30,7 @@ _FREE_FIELDS = ("experiment", "zoo_dir", "query_dir", "report_dir", "max_memory_
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReproductionConfig(base.Config):
+class ReproductionConfig(EngineConfig):
     """Settings of `reproduce`."""
 
     experiment: str = base.setting(

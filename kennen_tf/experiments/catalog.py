@@ -1,12 +1,16 @@
 """The experiments by name, and how they are run one after the other."""
 
+import contextlib
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import tensorflow as tf
 from absl import logging
 
 from kennen_tf.configs import crafting
+from kennen_tf.configs.engines import LOCAL
 from kennen_tf.configs.recipes import RECIPES
 from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.experiments import (
@@ -26,6 +30,8 @@ from kennen_tf.experiments.shared import report
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
 from kennen_tf.experiments.shared.sections import Section
+from kennen_tf.machine.engines import making
+from kennen_tf.machine.engines.engine import Engine
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.zoo import store
@@ -60,14 +66,17 @@ def run(config: ReproductionConfig) -> list[pathlib.Path]:
 
     Raises:
         UserError: If the zoo or its query outputs are missing or do not belong
-            together.
+            together, or there are no workers where they are asked for.
     """
     info = QueryOutputsInfo.open(config.query_dir)
     zoo = Zoo.open(config.zoo_dir)
     info.check_zoo(zoo)
     folder = artifacts.make_folder(config.report_dir)
-    with artifacts.folder_lock(folder, "running experiments"):
-        runs = Runs(config, info, zoo)
+    with (
+        artifacts.folder_lock(folder, "running experiments"),
+        _open_workers(config) as workers,
+    ):
+        runs = Runs(config, info, zoo, workers)
         made_from = _made_from(config, info)
         for name in config.experiments:
             experiment = BY_NAME[name]
@@ -92,6 +101,19 @@ def run(config: ReproductionConfig) -> list[pathlib.Path]:
             paths = _write_pages(folder)
             logging.info("%s: %s", name, folder / name)
     return paths
+
+
+@contextlib.contextmanager
+def _open_workers(config: ReproductionConfig) -> Iterator[Engine | None]:
+    """Opens who trains runs, once for all experiments; None: this process does."""
+    if config.engine == LOCAL:
+        yield None
+        return
+    # Workers may be on this machine: this process is not to take all of its GPUs.
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    with making.make_engine(**config.engine_settings()) as workers:
+        yield workers
 
 
 def _write_pages(folder: pathlib.Path) -> list[pathlib.Path]:

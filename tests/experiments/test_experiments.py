@@ -81,6 +81,14 @@ def test_the_command_has_what_is_no_default():
     )
 
 
+def test_who_does_the_work_decides_nothing():
+    config = ReproductionConfig(engine="ray", ray_address="auto", worker_memory_mb=1)
+    assert config.deciding() == ReproductionConfig().deciding()
+    assert config.command("all") == ReproductionConfig().command("all")
+    with pytest.raises(UserError, match="--gpus_per_worker needs --engine=ray"):
+        ReproductionConfig(gpus_per_worker=1)
+
+
 @pytest.mark.parametrize("text", ["1,x", "0", "1.5", "-3"])
 def test_counts_that_are_none_are_refused(text):
     with pytest.raises(UserError, match="query_counts must be numbers of at least 1"):

@@ -28,6 +28,7 @@ from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
 from kennen_tf.designs import mnist_table
 from kennen_tf.evaluation import figures
 from kennen_tf.experiments import num_queries, num_train, readers, table2
+from kennen_tf.experiments.shared import run_tasks
 from kennen_tf.experiments.shared import runs as runs_lib
 from kennen_tf.metamodels import (
     crafted_images,
@@ -130,11 +131,6 @@ def open_runs(config):
 
 def read_result(report_dir, name):
     return json.loads((report_dir / name / "result.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    return fakes.make_betraying_zoo(tmp_path_factory.mktemp("planted"))
 
 
 @pytest.fixture(scope="module")
@@ -468,8 +464,8 @@ def test_a_run_is_the_metamodel_that_train_metamodel_makes(
     model = Metamodel.load(tmp_path / "m").keras_model
     ours = run.document["fingerprints"]["metamodel"]
     if method == "kennen-io":  # That of its file, which has a date.
-        ours = runs_lib._fingerprint(Metamodel.load(run.folder).keras_model)
-    assert ours == runs_lib._fingerprint(model)
+        ours = run_tasks.fingerprint(Metamodel.load(run.folder).keras_model)
+    assert ours == run_tasks.fingerprint(model)
 
 
 class Stopped(Exception):

@@ -5,26 +5,29 @@ and a hash of all that decides its result: settings, recipes and the fingerprint
 query outputs and zoo. So a run is trained once, whichever experiments ask for it and
 however often, and never taken for one of other query outputs. `results.json` is written
 last; without it, a run goes on from its checkpoint.
+
+Runs are trained here, one after the other, or by workers, who write nothing. kennen-i
+and kennen-io ask the zoo's classifiers, whose files are surely on this machine only,
+and go on from checkpoints: these are trained here in any case, after the others.
 """
 
 import dataclasses
-import hashlib
+import functools
 import pathlib
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import keras
 import tqdm
 
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.reproduction import ReproductionConfig
 from kennen_tf.evaluation.results import RESULTS_NAME, read_results
+from kennen_tf.experiments.shared import run_tasks
 from kennen_tf.machine import distribution
+from kennen_tf.machine.engines import engine
 from kennen_tf.metamodels import folder as folder_lib
-from kennen_tf.metamodels import jobs, making, scoring
-from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.metamodels import jobs
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import fitting
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -76,6 +79,9 @@ class Refused:
 class Runs:
     """All runs on one zoo.
 
+    Args:
+        workers: Who trains them; None: this process.
+
     Attributes:
         config: Settings of the experiments.
         info: The query outputs.
@@ -89,6 +95,7 @@ class Runs:
         config: ReproductionConfig,
         info: QueryOutputsInfo,
         zoo: Zoo,
+        workers: engine.Engine | None = None,
     ):
         self.config = config
         self.info = info
@@ -98,6 +105,9 @@ class Runs:
         self._folder = pathlib.Path(config.report_dir) / FOLDER_NAME
         self._strategy = distribution.make_strategy("auto")
         self._compiled = fitting.CompiledModels()
+        self._workers = workers
+        # One for all calls, so that outputs are sent once.
+        self._make_work = functools.partial(run_tasks.make_work, info, self.outputs)
 
     def make_config(self, method: str, seed: int, **settings: Any) -> MetamodelConfig:
         """Returns the settings of a run, in the folder that is its own."""
@@ -120,9 +130,8 @@ class Runs:
             }
         )
         job = self._make_job(config)
-        deciding = folder_lib.deciding(job.description)
-        name = f"{_say(job.config)}-{artifacts.fingerprint(deciding)[:8]}"
-        return dataclasses.replace(job.config, metamodel_dir=str(self._folder / name))
+        folder = self._folder / run_tasks.name(job)
+        return dataclasses.replace(job.config, metamodel_dir=str(folder))
 
     def train(
         self, experiment: str, configs: Sequence[MetamodelConfig]
@@ -132,14 +141,20 @@ class Runs:
         Args:
             experiment: Name of the experiment, for the bar.
             configs: What `make_config` returned.
+
+        Returns:
+            What became of them, in their order.
+
+        Raises:
+            UserError: If a training did, or workers die of one again and again.
         """
-        results: list[Run | Refused] = []
-        with tqdm.tqdm(total=len(configs), desc=experiment, unit="run") as bar:
-            for config in configs:
-                bar.set_postfix_str(_say(config))
-                results.append(self._get(config))
+        wanted = {config.metamodel_dir: config for config in configs}
+        results: dict[str, Run | Refused] = {}
+        with tqdm.tqdm(total=len(wanted), desc=experiment, unit="run") as bar:
+            for result in self._settle(list(wanted.values()), bar):
+                results[result.config.metamodel_dir] = result
                 bar.update()
-        return results
+        return [results[config.metamodel_dir] for config in configs]
 
     def query_indices(self, config: MetamodelConfig) -> list[int]:
         """Returns which of the stored queries a run reads."""
@@ -168,67 +183,86 @@ class Runs:
             compiled=self._compiled,
         )
 
-    def _get(self, config: MetamodelConfig) -> Run | Refused:
-        document = read_results(config.metamodel_dir)
-        if document is None:
-            job = self._make_job(config)
-            try:
-                # What the zoo does not allow, it says here; later errors are others.
-                _ = job.split, job.choose_queries()
-            except UserError as error:
-                return Refused(config=config, reason=str(error))
-            document = self._make(job)
-            self.num_trained += 1
-        return Run(config=config, document=document)
+    def _settle(
+        self, configs: Sequence[MetamodelConfig], bar: tqdm.tqdm
+    ) -> Iterator[Run | Refused]:
+        """Yields what became of each run, as soon as it is known."""
+        later = []
+        for config in configs:
+            bar.set_postfix_str(run_tasks.say(config))
+            found = self._find(config)
+            if not isinstance(found, jobs.Job):
+                yield found
+            elif self._workers is None:
+                yield self._make(found)
+            else:
+                later.append(found)
+        if self._workers is None:
+            return
+        shared = [job for job in later if not job.config.is_crafted]
+        if shared:
+            yield from self._have_made(self._workers, shared, bar)
+        for job in later:
+            if job.config.is_crafted:
+                bar.set_postfix_str(run_tasks.say(job.config))
+                yield self._make(job)
 
-    def _make(self, job: jobs.Job) -> dict[str, Any]:
-        started = time.monotonic()
-        trained = making.make(job)
-        if job.config.is_crafted:
-            metamodel = Metamodel.load(job.folder)
-        else:
-            if trained is None:
-                raise ValueError(f"{job.folder} holds a metamodel without results.")
-            metamodel = Metamodel(
-                config=job.config,
-                attributes=self.info.attributes,
-                split=job.split,
-                query_indices=tuple(job.choose_queries()),
-                query_inputs=self.info.query_inputs.take(job.choose_queries()),
-                fingerprints={
-                    **job.description["fingerprints"],
-                    "metamodel": _fingerprint(trained.model),
-                },
-                keras_model=trained.model,
-            )
-        document = scoring.score(metamodel, self.info, outputs=self.outputs)
-        document["seconds"] = time.monotonic() - started
+    def _find(self, config: MetamodelConfig) -> Run | Refused | jobs.Job:
+        """Returns a run that is there, why there is none, or what is to be made."""
+        document = read_results(config.metamodel_dir)
+        if document is not None:
+            return Run(config=config, document=document)
+        job = self._make_job(config)
+        try:
+            # What the zoo does not allow, it says here; later errors are others.
+            _ = job.split
+            if config.method == "kennen-i":
+                job.choose_queries()
+            else:  # To choose those that tell most takes minutes, where it is made.
+                folder_lib.draw_queries(
+                    self.info, config.num_queries, config.seed_of_queries
+                )
+        except UserError as error:
+            return Refused(config=config, reason=str(error))
+        return job
+
+    def _make(self, job: jobs.Job) -> Run:
+        return self._end(job, run_tasks.make(job))
+
+    def _have_made(
+        self, workers: engine.Engine, shared: Sequence[jobs.Job], bar: tqdm.tqdm
+    ) -> Iterator[Run]:
+        """Yields runs as workers have made them; writes their folders."""
+        job_of = {job.config.metamodel_dir: job for job in shared}
+        bar.set_postfix_str("workers start")
+        groups = run_tasks.group(shared, workers.num_workers)
+        for made in workers.run(groups, self._make_work, run_tasks.say):
+            if made is not None:
+                yield self._write(job_of[made.config.metamodel_dir], made)
+            words = run_tasks.say_crew(workers.crew)
+            # Twice a second nothing is new, which a log should not be filled with.
+            if words not in ("", bar.postfix):
+                bar.set_postfix_str(words)
+
+    def _write(self, job: jobs.Job, made: run_tasks.Made) -> Run:
+        """Writes the folder of a run, as if it had been trained there."""
+        folder_lib.write_description(
+            artifacts.make_folder(job.folder),
+            job.description,
+            job.table,
+            job.split,
+            list(made.query_indices),
+            self.info.query_inputs,
+        )
+        # The worker's versions; the command and the commit are this process's.
+        ours = artifacts.provenance()
+        asked = {key: ours[key] for key in ("command", "commit")}
+        provenance = {**made.document["provenance"], **asked}
+        return self._end(job, {**made.document, "provenance": provenance})
+
+    def _end(self, job: jobs.Job, document: dict[str, Any]) -> Run:
+        """Writes that a run is there."""
         artifacts.write_json(job.folder / RESULTS_NAME, document)
         shutil.rmtree(job.folder / folder_lib.CHECKPOINTS_NAME, ignore_errors=True)
-        return document
-
-
-def _say(config: MetamodelConfig) -> str:
-    """Returns what distinguishes a run, in a few words that suit a folder's name."""
-    representation = config.representation
-    if representation == "top-k":
-        representation = f"top-{config.top_k}"
-    parts = [
-        config.method,
-        config.recipe if config.recipe != MetamodelConfig.recipe else "",
-        representation,
-        f"{config.num_queries}q",
-        config.split,
-        f"{config.num_train}t" if config.num_train else "",
-        f"seed{config.seed}",
-        f"draw{config.query_seed}" if config.query_seed >= 0 else "",
-    ]
-    return "-".join(filter(None, parts))
-
-
-def _fingerprint(model: keras.Model) -> str:
-    """Returns 16 hexadecimal digits that name a model's weights."""
-    digest = hashlib.sha256()
-    for weights in model.get_weights():
-        digest.update(weights.tobytes())
-    return digest.hexdigest()[:16]
+        self.num_trained += 1
+        return Run(config=job.config, document=document)

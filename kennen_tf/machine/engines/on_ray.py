@@ -70,9 +70,10 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
         self._stack = contextlib.ExitStack()
         self._connected: Any = None
         self._processors: dict[str, Processor] = {}
+        self._sent: tuple[engine.MakeWork, list[Any]] | None = None
 
     def __exit__(self, *error: object) -> None:
-        self._connected = None
+        self._connected = self._sent = None
         self._stack.close()
 
     def _ray(self) -> Any:
@@ -101,6 +102,16 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
 
     def check(self) -> None:
         _ = self.processors, self.num_workers
+
+    def send(self, make_work: engine.MakeWork) -> list[Any]:
+        """Returns a list with a reference to what makes the work.
+
+        It is sent once to each node, and not again for further runs with the same one:
+        workers go on with the work that they have.
+        """
+        if self._sent is None or self._sent[0] is not make_work:
+            self._sent = make_work, [self._ray().put(make_work)]
+        return self._sent[1]
 
     def meet(self, hello: "_Hello") -> None:
         """Notes the node of a task that begins.
@@ -143,8 +154,7 @@ class _Flight:
         self.tasks: dict[Any, engine.Task] = {}
         self._engine = own
         self._ray = ray
-        # Sent once to each node.
-        self._box = [ray.put(make_work)]
+        self._box = own.send(make_work)
         self._remote = ray.remote(
             num_returns="streaming", max_retries=0, **own.resources
         )(_do)
