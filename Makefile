@@ -1,4 +1,5 @@
-# make demo            the whole chain at small size, from nothing to a named black box
+# make demo            the whole chain at small size, from nothing to a named black box;
+#                      ENGINE=ray has a Ray cluster of this machine do the work
 # make laptop          the paper's experiments on a thousand classifiers: hours; goes on if killed
 # make demo-imagenet   families and AIPs, on small versions of the paper's ImageNet families
 # make check           format, lint, types and the fast tests: for daily work
@@ -82,14 +83,17 @@ test-servers: .venv/requirements $(SERVERS:%=build/servers/%/requirements)
 	$(BIN)/python -m pytest --quiet --run_servers $(PYTEST_FLAGS) tests/servers
 
 DEMO := --flagfile=flags/presets/demo.flags
+# local, or ray (which needs `pip install ray`).
+ENGINE ?= local
 # A single classifier (not an ensemble) that the metamodel has not been trained on.
 HELD_OUT = $$($(BIN)/python -c 'import json; \
     ids = json.load(open("demo/runs/kennen-o/split.json"))["test"]; \
     print(min(i for i in ids if "+" not in i))')
 
 demo: .venv/requirements
-	$(BIN)/python -m kennen_tf.build_zoo $(DEMO) --zoo_dir=demo/zoo
-	$(BIN)/python -m kennen_tf.query_zoo $(DEMO) --zoo_dir=demo/zoo --query_dir=demo/queries
+	$(BIN)/python -m kennen_tf.build_zoo $(DEMO) --zoo_dir=demo/zoo --engine=$(ENGINE)
+	$(BIN)/python -m kennen_tf.query_zoo $(DEMO) --zoo_dir=demo/zoo --query_dir=demo/queries \
+	    --engine=$(ENGINE)
 	$(BIN)/python -m kennen_tf.train_metamodel $(DEMO) --method=kennen-o \
 	    --query_dir=demo/queries --metamodel_dir=demo/runs/kennen-o
 	$(BIN)/python -m kennen_tf.train_metamodel $(DEMO) --method=linear \
@@ -114,7 +118,7 @@ FAMILIES := demo/imagenet/families
 BLACK_BOX := $(FAMILIES)/vgg13_small.keras
 
 demo-imagenet: .venv/requirements
-	$(BIN)/python -m kennen_tf.train_families $(DEMO) --output_dir=$(FAMILIES)
+	$(BIN)/python -m kennen_tf.train_families $(DEMO) --output_dir=$(FAMILIES) --engine=$(ENGINE)
 	$(BIN)/python -m kennen_tf.predict_family $(DEMO) \
 	    --classifiers=$(FAMILIES)/manifest.json --output_dir=demo/imagenet/family
 	$(BIN)/python -m kennen_tf.generate_aips $(DEMO) --generators=families \

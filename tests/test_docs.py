@@ -31,6 +31,8 @@ ELSEWHERE = {
     "--classifiers=paper": "imagenet/classifiers/test_keras_applications.py",
     "kennen-build-zoo --design=my_resnets:DESIGN": "designs/test_documented_design.py",
     "resnet": "designs/test_documented_design.py",
+    "--engine=ray": "zoo/test_build_on_ray.py",
+    "--estimate": "zoo/test_estimating.py",
     "make ": "the Makefile itself",
     "tensorboard ": "TensorBoard itself",
     "source ": "the shell itself",

@@ -18,6 +18,7 @@ LAYERS = (
     "kennen_tf.vocabulary",
     "kennen_tf.attributes",
     "kennen_tf.machine",
+    "kennen_tf.machine.engines",
     "kennen_tf.configs",
     "kennen_tf.designs",
     "kennen_tf.images",

@@ -27,8 +27,8 @@ from kennen_tf.zoo import training_tasks
 from kennen_tf.zoo.specs import ClassifierSpec, step_key
 
 # How many are trained, on how many images; and of how many the layers are looked at.
-_NUM_TRAINED = 16
-_NUM_IMAGES = 6000
+NUM_TRAINED = 16
+NUM_IMAGES = 6000
 _NUM_LOOKED_AT = 300
 # Of what is there, for those who think of more.
 _MACHINES = (1, 2, 4, 8, 16, 64)
@@ -101,13 +101,13 @@ def estimate(
         UserError: If none of the few could be trained.
     """
     design = load_design(config.design)
-    loads = _Loads(design, specs)
+    loads = Loads(design, specs)
     few = LabeledImages(
-        images.train_images[:_NUM_IMAGES],
-        images.train_labels[:_NUM_IMAGES],
+        images.train_images[:NUM_IMAGES],
+        images.train_labels[:NUM_IMAGES],
         *images[2:],
     )
-    chosen = loads.choose(_NUM_TRAINED)
+    chosen = loads.choose(NUM_TRAINED)
     start, samples = 0.0, []
     begun = time.monotonic()
     for sample in workers.run(
@@ -160,7 +160,7 @@ def _say_time(seconds: float) -> str:
     return f"{seconds / 86400:,.1f} days"
 
 
-class _Loads:
+class Loads:
     """What the layers of classifiers compute, for those that share a compiled step.
 
     Args:
@@ -186,10 +186,10 @@ class _Loads:
         return [ordered[int(place)] for place in places][::-1]
 
     def _guess(self, spec: ClassifierSpec) -> float:
-        products, outputs, _ = self._load(spec)
+        products, outputs, _ = self.load(spec)
         return products + _WORK_OF_OUTPUT * outputs
 
-    def _load(self, spec: ClassifierSpec) -> tuple[float, float, float]:
+    def load(self, spec: ClassifierSpec) -> tuple[float, float, float]:
         """Returns multiplications and outputs for an image, and parameters."""
         from kennen_tf.designs import building
 
@@ -209,7 +209,7 @@ class _Loads:
 
     def _costs(self, spec: ClassifierSpec) -> npt.NDArray[np.float64]:
         """Returns what an image may cost: in products, outputs, updates and steps."""
-        products, outputs, num_params = self._load(spec)
+        products, outputs, num_params = self.load(spec)
         batch_size = self._design.batch_size(spec.combination)
         return np.array([products, outputs, num_params / batch_size, 1 / batch_size])
 
@@ -229,7 +229,7 @@ class _Loads:
         costs = np.array([self._costs(sample.spec) for sample in samples])
         measured = np.array(
             [
-                s.epoch / self._num_images(s.spec, min(_NUM_IMAGES, available))
+                s.epoch / self._num_images(s.spec, min(NUM_IMAGES, available))
                 for s in samples
             ]
         )
