@@ -33,6 +33,7 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
 
     Attributes:
         most_workers: As given.
+        again: As given.
         resources: What a task takes of its node, as Ray names it.
 
     Args:
@@ -65,7 +66,7 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
             "memory": memory_mb * 1_000_000,
             "max_calls": tasks_per_worker,
         }
-        self._again = again
+        self.again = again
         self._stack = contextlib.ExitStack()
         self._connected: Any = None
         self._processors: dict[str, Processor] = {}
@@ -125,11 +126,11 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
         name_of: Callable[[Any], str] = str,
     ) -> Iterator[Any]:
         ray = self._ray()
-        agenda = engine.Agenda(tasks, name_of, self._again)
+        agenda = engine.Agenda(tasks, name_of, self.again)
         # All nodes can do it, or it is said before anything is begun.
         _ = self.processors, self.num_workers
         flight = _Flight(self, ray, make_work)
-        head = ray_cluster.HeadWatch(ray, self._again)
+        head = ray_cluster.HeadWatch(ray, self.again)
         try:
             while agenda or flight.tasks:
                 flight.fill(agenda)
@@ -198,6 +199,12 @@ class _Flight:
         except (errors.RuntimeEnvSetupError, errors.TaskUnschedulableError) as error:
             text = ray_cluster.explain_failure(self._where(stream), error)
             raise UserError(text) from error
+        except errors.LocalRayletDiedError as error:
+            # Ray is about to end this process, without a word.
+            raise UserError(
+                "Ray must live on this machine, from where tasks are sent. Received: "
+                f"{_say(error)}. What is recorded is kept: {self._engine.again}."
+            ) from error
         except errors.RayError as error:
             task = self._forget(stream)
             agenda.take_back(task, _say(error))
