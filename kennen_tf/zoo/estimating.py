@@ -19,7 +19,7 @@ from scipy import optimize
 
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs.design import Design, load_design
-from kennen_tf.machine.engines import engine
+from kennen_tf.machine.engines import engine, worker
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.vocabulary.labeled_images import LabeledImages
 from kennen_tf.vocabulary.seeds import derive_seed
@@ -115,7 +115,7 @@ def estimate(
         functools.partial(_make_work, config, few),
         lambda spec: spec.id,
     ):
-        if not start and any(worker.progress for worker in workers.crew.values()):
+        if not start and any(each.progress for each in workers.crew.values()):
             start = time.monotonic() - begun
         if sample is not None and math.isfinite(sample.epoch):
             samples.append(sample)
@@ -272,6 +272,7 @@ def _make_work(config: ZooConfig, images: LabeledImages) -> engine.Work:
         for spec in task:
             yield engine.Progress(spec.id)
             yield _measure(design, spec, config, images)
+        worker.free_memory()
 
     return measure
 

@@ -17,7 +17,7 @@ from kennen_tf.attributes import Facts
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.designs.design import Design, load_design
 from kennen_tf.keras_models import saving
-from kennen_tf.machine.engines import engine
+from kennen_tf.machine.engines import engine, worker
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.vocabulary.labeled_images import LabeledImages
 from kennen_tf.zoo import store
@@ -111,6 +111,8 @@ def _train_group(
         except Exception as error:  # One classifier's; others go on.
             seconds = time.perf_counter() - start
             yield Trained(record=_describe_failure(spec, error, seconds))
+    del trainer
+    worker.free_memory()
 
 
 def _train_one(

@@ -197,10 +197,8 @@ class Runs:
                 yield self._make(found)
             else:
                 later.append(found)
-        if self._workers is None:
-            return
         shared = [job for job in later if not job.config.is_crafted]
-        if shared:
+        if shared and self._workers is not None:
             yield from self._have_made(self._workers, shared, bar)
         for job in later:
             if job.config.is_crafted:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kennen_tf.configs.families import FamiliesConfig
-from kennen_tf.machine.engines import engine
+from kennen_tf.machine.engines import engine, worker
 from kennen_tf.vocabulary import artifacts
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def _make_work(arrays: Mapping[str, Any], config: FamiliesConfig) -> engine.Work
                 raise RuntimeError(
                     f"While training {classifier.name}: {error!r}"
                 ) from error
+        worker.free_memory()
 
     return train
 

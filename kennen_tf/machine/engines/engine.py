@@ -145,7 +145,7 @@ class Agenda:
             raise UserError(
                 f"{names[0]} was given up: {1 + NUM_RETRIES} workers died of it, the "
                 f"last one so: {reason}. Not done: {', '.join(names)}. What is "
-                f"recorded is kept: {self._again}, with fewer --workers if memory is "
+                f"recorded is kept: {self._again}, with fewer workers if memory is "
                 "short."
             )
         logging.warning(

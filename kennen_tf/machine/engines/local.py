@@ -135,7 +135,7 @@ class LocalEngine(contextlib.AbstractContextManager["LocalEngine"]):
             raise UserError(
                 f"Workers must live to begin. Received: {num_stillborn} that did not, "
                 f"the last one so: {reason}. What is recorded is kept: {self._again}, "
-                "with fewer --workers if memory is short."
+                "with fewer workers if memory is short."
             )
 
 
@@ -211,7 +211,6 @@ def _work(
         while (items := parent.recv()) is not None:
             for message in worker.thin(work(items)):
                 parent.send(message)
-            worker.free_memory()
             parent.send(_Ready())
     except Exception as error:  # It is raised again in the parent.
         parent.send(worker.portable(error))

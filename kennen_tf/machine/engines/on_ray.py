@@ -211,6 +211,7 @@ class _Flight:
             text = ray_cluster.explain_failure(self._where(stream), error)
             raise UserError(text) from error
         except errors.LocalRayletDiedError as error:
+            # Ray is about to end this process, without a word.
             raise UserError(
                 "Ray must run on this machine. Received: it has ended (`ray stop`, or "
                 "killed). What is recorded is kept: start the cluster and "
@@ -286,8 +287,6 @@ def _do(
         yield from worker.thin(work(items), seconds)
     except Exception as error:  # It is raised again in the driver.
         raise worker.portable(error) from None
-    finally:
-        worker.free_memory()
 
 
 # Of this worker: what the driver had made, made once.

@@ -95,7 +95,7 @@ def test_an_item_that_kills_three_workers_ends_the_run_and_is_named(quick):
     got = []
     message = (
         r"item always was given up: 3 workers died of it.*\(exit code -9\).*"
-        rf"Not done: item always, item 2\..*{AGAIN}, with fewer --workers"
+        rf"Not done: item always, item 2\..*{AGAIN}, with fewer workers"
     )
     with pytest.raises(UserError, match=message):
         for result in own.run([["always", 2], [3]], make_work, "item {}".format):
