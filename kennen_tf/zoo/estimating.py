@@ -42,7 +42,7 @@ class Sample:
 
     Attributes:
         spec: Of the classifier.
-        trace: To build it and compile its step.
+        trace: To build it, compile its step, and free what that takes.
         epoch: A pass over its part of the images; NaN if its loss was no number.
         rest: To start, validate and save it.
     """
@@ -272,7 +272,6 @@ def _make_work(config: ZooConfig, images: LabeledImages) -> engine.Work:
         for spec in task:
             yield engine.Progress(spec.id)
             yield _measure(design, spec, config, images)
-        worker.free_memory()
 
     return measure
 
@@ -291,12 +290,14 @@ def _measure(
     marks = [clock() for _ in trainer.train_by_epochs(spec, config.seed, 2)]
     training_tasks.read_model(trainer.classifier)
     end = clock()
+    del trainer
+    worker.free_memory()
     # One whose loss is no number ends early.
     epoch = marks[1] - marks[0] if marks[2:] else math.nan
-    rest = end - traced - 2 * epoch
+    rest = max(end - traced - 2 * epoch, 0.0)
     return Sample(
         spec=spec,
-        trace=max(traced - begun - rest - epoch, 0.0),
+        trace=max(traced - begun - rest - epoch, 0.0) + clock() - end,
         epoch=epoch,
-        rest=max(rest, 0.0),
+        rest=rest,
     )
