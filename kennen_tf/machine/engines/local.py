@@ -96,13 +96,12 @@ class LocalEngine(contextlib.AbstractContextManager["LocalEngine"]):
                     try:
                         message = own.receive()
                     except EOFError:
-                        reason = own.bury()
+                        message, reason = None, own.bury()
                         if own.task is None:
                             num_stillborn += 1
                             self._check_births(num_stillborn, reason)
                         else:
                             agenda.take_back(own.task, reason)
-                        message = None
                     if isinstance(message, engine.Progress):
                         self.crew[own.index] = engine.Worker(progress=message.value)
                     elif not isinstance(message, _Ready | None):
@@ -174,7 +173,9 @@ class _Worker:
     def send(self, task: engine.Task) -> None:
         self.num_tasks += 1
         self.task = task
-        self.connection.send(list(task.items))
+        # If it has died just now, that is what is received next.
+        with contextlib.suppress(ConnectionError):
+            self.connection.send(list(task.items))
 
     def end_item(self) -> None:
         if self.task is None:
@@ -190,7 +191,8 @@ class _Worker:
         )
 
     def stop(self) -> None:
-        self.connection.send(None)
+        with contextlib.suppress(ConnectionError):
+            self.connection.send(None)
         self.process.join()
 
 
