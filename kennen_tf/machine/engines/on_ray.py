@@ -7,9 +7,8 @@ retries, since it would begin a task anew: what is left of it is sent again.
 import contextlib
 import dataclasses
 import functools
-import math
 import platform
-import time
+import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -135,8 +134,7 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
         head = ray_cluster.HeadWatch(ray, self.again)
         try:
             while agenda or flight.tasks:
-                if head.answers():
-                    flight.look_around()
+                head.check()
                 flight.fill(agenda)
                 for stream in flight.find_ready():
                     result = flight.receive(stream, agenda)
@@ -144,11 +142,17 @@ class RayEngine(contextlib.AbstractContextManager["RayEngine"]):
                         yield result
                 yield None
         finally:
+            flight.landed.set()
             self.crew.clear()
 
 
 class _Flight:
-    """Tasks that were sent to the cluster, by the streams of what they yield."""
+    """Tasks that were sent to the cluster.
+
+    Attributes:
+        tasks: By the streams of what they yield.
+        landed: Set when all is over.
+    """
 
     def __init__(self, own: RayEngine, ray: Any, make_work: engine.MakeWork):
         self.tasks: dict[Any, engine.Task] = {}
@@ -158,13 +162,16 @@ class _Flight:
         self._remote = ray.remote(
             num_returns="streaming", max_retries=0, **own.resources
         )(_do)
-        self._looked = -math.inf
-        self._num_workers = 0
+        self._num_workers = own.num_workers
+        self.landed = threading.Event()
+        threading.Thread(target=self._look_around, daemon=True).start()
 
-    def look_around(self) -> None:
-        """Counts, now and then, for how many workers there is room."""
-        if time.monotonic() - self._looked > _LOOK_SECONDS:
-            self._looked = time.monotonic()
+    def _look_around(self) -> None:
+        """Counts, now and then, for how many workers there is room.
+
+        In a thread of its own: without a head, it waits until Ray ends the process.
+        """
+        while not self.landed.wait(_LOOK_SECONDS):
             # All may be gone; others may come.
             with contextlib.suppress(UserError):
                 self._num_workers = self._engine.num_workers

@@ -235,21 +235,15 @@ class HeadWatch:
         self._again = again
         self._seen = time.monotonic()
         self._looked = -math.inf
-        self._answers = True
 
-    def answers(self) -> bool:
-        """Says whether it did when it was last looked for.
-
-        Raises:
-            UserError: If it has long been silent.
-        """
+    def check(self) -> None:
+        """Looks, now and then. Raises `UserError` if it has long been silent."""
         if time.monotonic() - self._looked < _LOOK_SECONDS:
-            return self._answers
+            return
         try:
             socket.create_connection(self._address, _CONNECT_SECONDS).close()
-            self._seen, self._answers = time.monotonic(), True
+            self._seen = time.monotonic()
         except OSError as error:
-            self._answers = False
             if time.monotonic() - self._seen > _HEAD_SECONDS:
                 raise UserError(
                     f"The head of the Ray cluster must answer at {self._address[0]}:"
@@ -257,4 +251,3 @@ class HeadWatch:
                     f"start the cluster and {self._again}."
                 ) from error
         self._looked = time.monotonic()
-        return self._answers

@@ -145,15 +145,15 @@ def test_more_than_a_node_has_is_refused(own, cluster, settings, message):
 def test_a_silent_head_is_told_after_a_while(own, monkeypatch):
     assert own.num_workers
     head = ray_cluster.HeadWatch(ray, "go on")
-    assert head.answers()
+    head.check()
     monkeypatch.setattr(ray_cluster, "_LOOK_SECONDS", 0.0)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         head._address = closed.getsockname()
-        assert not head.answers()
+        head.check()
         monkeypatch.setattr(ray_cluster, "_HEAD_SECONDS", 0.0)
         with pytest.raises(UserError, match="head of the Ray cluster.*go on"):
-            head.answers()
+            head.check()
 
 
 @pytest.mark.parametrize(
