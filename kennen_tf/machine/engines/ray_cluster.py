@@ -193,6 +193,12 @@ def find_processors(ray: Any) -> dict[str, Processor]:
     for name, answer in answers.items():
         try:
             found[name], theirs = ray.get(answer, timeout=_PROBE_SECONDS)
+        except (
+            ray.exceptions.NodeDiedError,
+            ray.exceptions.TaskUnschedulableError,
+            ray.exceptions.WorkerCrashedError,
+        ):
+            continue  # It has left, and Ray does not say so yet.
         except ray.exceptions.RayError as error:
             raise UserError(explain_failure(name, error)) from error
         check_versions(name, theirs)
