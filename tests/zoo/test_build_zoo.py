@@ -1,72 +1,46 @@
 """build_zoo from the outside: killed, resumed, doubled, and with any worker count."""
 
-import json
 import pathlib
 import signal
 import subprocess
 import sys
 import time
 
+import build_fakes
 import commands
-import design_fakes
-import numpy as np
 import pytest
 
-from kennen_tf.designs import digits_net
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
 
 pytestmark = pytest.mark.long
 
-# Two classifiers for each of three compiled steps, on a half of few images each.
-SPECS = [
-    design_fakes.make_spec(digits_net.DESIGN, seed, split="half1", bs=64, **changes)
-    for changes in ({"alg": "adam"}, {"alg": "sgd", "drop": "yes"}, {"fc": 2})
-    for seed in (1, 2)
-]
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """The command for a small dataset and a file of specs."""
+    return build_fakes.write_source(tmp_path_factory.mktemp("source"))
+
+
+def line(command, zoo_dir, *flags):
+    fixed = (f"--zoo_dir={zoo_dir}", "--epochs=12", "--min_accuracy=0.93")
+    return " ".join([command, *fixed, *flags])
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """A folder with a small dataset and a file of specs."""
-    folder = tmp_path_factory.mktemp("source")
-    images = design_fakes.small_images(digits_net.DESIGN, 700, 200)
-    np.savez(folder / "digits.npz", **images._asdict())
-    lines = [json.dumps(spec.to_json()) for spec in SPECS]
-    (folder / "specs.jsonl").write_text("\n".join(lines))
-    return folder
-
-
-def line(source, zoo_dir, *flags):
-    return " ".join(
-        [
-            *("build_zoo", "--design=digits_net", f"--dataset={source}/digits.npz"),
-            *(f"--specs={source}/specs.jsonl", f"--zoo_dir={zoo_dir}", "--epochs=12"),
-            *("--min_accuracy=0.93", *flags),
-        ]
-    )
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(source, tmp_path_factory):
+def uninterrupted(command, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    printed = commands.run(folder, line(source, folder / "zoo", "--workers=1"))
+    printed = commands.run(folder, line(command, folder / "zoo", "--workers=1"))
     return folder / "zoo", printed
-
-
-def contents(zoo_dir):
-    """Returns what two equal zoos have in common: all but times."""
-    rows = [record.to_json() for record in store.read_manifest(zoo_dir)]
-    for row in rows:
-        del row["seconds"]
-    return rows
 
 
 def test_uninterrupted_run_leaves_a_whole_zoo(uninterrupted):
     folder, printed = uninterrupted
     zoo = store.Zoo.open(folder)
-    assert [r.spec for r in zoo.records] == sorted(SPECS, key=lambda spec: spec.id)
+    assert [r.spec for r in zoo.records] == sorted(
+        build_fakes.SPECS, key=lambda spec: spec.id
+    )
     assert {r.status for r in zoo.records} == {store.ACCEPTED, store.REJECTED}
     for record in zoo.accepted:
         assert zoo.classifier_path(record).stat().st_size == record.num_bytes
@@ -76,10 +50,10 @@ def test_uninterrupted_run_leaves_a_whole_zoo(uninterrupted):
     assert files == {f"{record.id}.keras" for record in zoo.accepted}
 
 
-def test_killed_run_goes_on_and_ends_in_the_same_zoo(source, uninterrupted, tmp_path):
+def test_killed_run_goes_on_and_ends_in_the_same_zoo(command, uninterrupted, tmp_path):
     zoo_dir = tmp_path / "zoo"
     manifest = zoo_dir / store.MANIFEST_NAME
-    binary, *flags = line(source, zoo_dir, "--workers=2").split()
+    binary, *flags = line(command, zoo_dir, "--workers=2").split()
     process = subprocess.Popen(
         [sys.executable, "-m", f"kennen_tf.{binary}", *flags], stderr=subprocess.PIPE
     )
@@ -89,35 +63,35 @@ def test_killed_run_goes_on_and_ends_in_the_same_zoo(source, uninterrupted, tmp_
         time.sleep(0.01)
 
     with pytest.raises(UserError, match="Another process is building a zoo"):
-        commands.run(tmp_path, line(source, zoo_dir))
+        commands.run(tmp_path, line(command, zoo_dir))
 
     process.send_signal(signal.SIGKILL)
     shown = process.communicate()[1].decode()
-    assert f"build_zoo 0/{len(SPECS)}" in shown
+    assert f"build_zoo 0/{len(build_fakes.SPECS)}" in shown
     with open(manifest, "a") as file:
         file.write('{"torn')
     before = artifacts.read_json_lines(manifest)
-    assert 2 <= len(before) < len(SPECS)
+    assert 2 <= len(before) < len(build_fakes.SPECS)
 
-    commands.run(tmp_path, line(source, zoo_dir, "--workers=2"))
+    commands.run(tmp_path, line(command, zoo_dir, "--workers=2"))
     after = artifacts.read_json_lines(manifest)
     assert after[: len(before)] == before  # Nothing recorded was trained again.
-    assert len(after) == len(SPECS)
-    assert contents(zoo_dir) == contents(uninterrupted[0])
+    assert len(after) == len(build_fakes.SPECS)
+    assert build_fakes.contents(zoo_dir) == build_fakes.contents(uninterrupted[0])
     names = [p.name for p in zoo_dir.rglob("*") if artifacts.TEMPORARY_MARK in p.name]
     assert not names
 
 
-def test_finished_zoo_trains_nothing_and_a_lost_file_again(source, uninterrupted):
+def test_finished_zoo_trains_nothing_and_a_lost_file_again(command, uninterrupted):
     folder, _ = uninterrupted
     record = store.Zoo.open(folder).accepted[0]
     path = store.classifier_path(folder, record.spec)
     content = path.read_bytes()
     path.unlink()
-    commands.run(folder, line(source, folder, "--workers=1"))
+    commands.run(folder, line(command, folder, "--workers=1"))
     assert path.read_bytes() == content
     times = {p: p.stat().st_mtime_ns for p in pathlib.Path(folder).rglob("*.keras")}
-    commands.run(folder, line(source, folder))
+    commands.run(folder, line(command, folder))
     assert times == {p: p.stat().st_mtime_ns for p in times}
 
 
@@ -131,7 +105,7 @@ def test_finished_zoo_trains_nothing_and_a_lost_file_again(source, uninterrupted
         ("--zoo_dir=/proc/zoo", "/proc/zoo"),
     ],
 )
-def test_bad_input_is_one_sentence(source, tmp_path, flag, message):
+def test_bad_input_is_one_sentence(command, tmp_path, flag, message):
     with pytest.raises((UserError, OSError), match=message):
-        commands.run(tmp_path, line(source, tmp_path / "zoo", flag))
+        commands.run(tmp_path, line(command, tmp_path / "zoo", flag))
     assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,10 @@
 """Worker processes: who does what, who takes whose place, and what is tried again."""
 
 import os
-import signal
 
+import engine_fakes
 import pytest
+from engine_fakes import make_work
 
 from kennen_tf.machine.engines import engine, worker
 from kennen_tf.machine.engines.local import LocalEngine
@@ -12,40 +13,15 @@ from kennen_tf.vocabulary.errors import UserError
 AGAIN = "type it again"
 
 
-def make_work():
-    """Runs in a worker: returns what says who does an item, and how far it is.
-
-    An item is a number, or a path: the first worker that meets it dies there, and who
-    finds "always" dies.
-    """
-
-    def work(items):
-        for item in items:
-            yield engine.Progress(f"at {item}")
-            if item == "always" or (
-                isinstance(item, os.PathLike) and not item.exists()
-            ):
-                if item != "always":
-                    item.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            yield item, os.getpid()
-
-    return work
-
-
 def make_work_of_tensorflow():
     import tensorflow as tf
 
     return lambda items: iter([tf.config.threading.get_intra_op_parallelism_threads()])
 
 
-def set_up_nothing(index, threads):
-    """Stands in for what takes seconds in each worker."""
-
-
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(worker, "set_up_tensorflow", set_up_nothing)
+    monkeypatch.setattr(worker, "set_up_tensorflow", engine_fakes.set_up_nothing)
 
 
 def make_work_of_the_dead():

@@ -7,69 +7,36 @@ import subprocess
 import sys
 import time
 
+import engine_fakes
 import pytest
+from engine_fakes import make_work
 
 from kennen_tf.machine import processors
-from kennen_tf.machine.engines import engine, on_ray, ray_cluster, worker
+from kennen_tf.machine.engines import on_ray, ray_cluster, worker
 from kennen_tf.machine.engines.on_ray import RayEngine
 from kennen_tf.vocabulary.errors import UserError
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.long
 
-# What this file sends to workers is sent whole: they do not find it.
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
-
-def set_up_nothing(index, threads):
-    """Stands in for what takes seconds in each worker."""
-
-
-def make_work():
-    """Runs in a worker: returns what says who does an item, and how far it is.
-
-    An item is what it takes, in seconds, or a path: the first worker that meets it dies
-    there. Who finds "always" dies, and "wrong" raises.
-    """
-
-    def work(items):
-        for item in items:
-            yield engine.Progress(f"at {item}")
-            if item == "always" or (
-                isinstance(item, os.PathLike) and not item.exists()
-            ):
-                if item != "always":
-                    item.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            if item == "wrong":
-                raise UserError("a wrong item")
-            time.sleep(item if isinstance(item, float) else 0.0)
-            yield item, os.getpid()
-
-    return work
+# What it has for workers is sent whole: they do not find it.
+ray.cloudpickle.register_pickle_by_value(engine_fakes)
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """A head and another node, of a core each."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # Without, Ray writes one into the home folder, and asks for it.
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        made = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 1, "memory": 10**9}
-        )
-        made.add_node(num_cpus=1, memory=10**9)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        engine_fakes.two_nodes(patch, memory=10**9) as made,
+    ):
         yield made
-        made.shutdown()
 
 
 @pytest.fixture
 def own(cluster, monkeypatch):
     """An engine on the cluster."""
-    monkeypatch.setattr(worker, "set_up_tensorflow", set_up_nothing)
+    monkeypatch.setattr(worker, "set_up_tensorflow", engine_fakes.set_up_nothing)
     monkeypatch.setattr(on_ray, "_LOOK_SECONDS", 0.5)
     with RayEngine(address=cluster.address, memory_mb=500, again="go on") as made:
         yield made
