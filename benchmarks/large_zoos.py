@@ -1,6 +1,6 @@
 """What a zoo of a million classifiers costs beside its training, stage by stage.
 
-    python -m benchmarks.large_zoos --sizes=10000,100000 --folder=/tmp/large_zoos
+    python -m benchmarks.large_zoos --sizes=10000,100000 --folder=large_zoos
 
 Makes up zoos of the paper's design, with manifests as large as real ones, files of no
 content, and answers to 100 queries at random. Runs each stage in a process of its own
@@ -28,7 +28,7 @@ from absl import app
 from absl import flags as absl_flags
 
 _SIZES = absl_flags.DEFINE_list("sizes", ["10000"], "Numbers of classifiers.")
-_FOLDER = absl_flags.DEFINE_string("folder", "/tmp/large_zoos", "For what is made.")
+_FOLDER = absl_flags.DEFINE_string("folder", "large_zoos", "For what is made.")
 _STAGES = absl_flags.DEFINE_list("stages", [], "Which; by default all but trainings.")
 _NUM_TRAIN = absl_flags.DEFINE_integer(
     "num_train", 0, "Entries that recipes train on; 0: all that the test leaves."

@@ -38,7 +38,7 @@ def build_zoo(config: ZooConfig) -> None:
     from kennen_tf.designs import design as designs
     from kennen_tf.images import datasets
     from kennen_tf.machine.engines import making
-    from kennen_tf.zoo import specs, training_tasks
+    from kennen_tf.zoo import specs, store, training_tasks
 
     design = designs.load_design(config.design)
     config = _settle(config, design)
@@ -56,7 +56,8 @@ def build_zoo(config: ZooConfig) -> None:
         threads=config.threads,
         tasks_per_worker=training_tasks.TRACES_PER_WORKER,
     ) as workers:
-        workers.check()
+        if not (pathlib.Path(config.zoo_dir) / store.CONFIG_NAME).exists():
+            workers.check()  # Before anything is made.
         config = _settle_dtype(config, design, workers)
         if config.estimate:
             _print_estimate(config, wanted, images, workers)
@@ -160,22 +161,19 @@ def _train_missing(
     from kennen_tf.zoo import growing, store
     from kennen_tf.zoo.build_bar import BuildBar
 
-    folder = pathlib.Path(config.zoo_dir)
-    done = _find_done(config)
-    missing = [spec for spec in wanted if spec not in done]
+    there, missing = _divide(wanted, config)
     logging.info(
         "Building a zoo in %s: %d classifiers, %d of them already there; %s.",
-        *(folder, len(wanted), len(wanted) - len(missing), config.compute_dtype),
+        *(config.zoo_dir, len(wanted), len(there), config.compute_dtype),
     )
     if not missing:
         return
     num_failed = 0
     noted: set[str] = set()
-    there = [done[spec].status for spec in wanted if spec in done]
-    with BuildBar(len(wanted), there) as bar:
+    with BuildBar(len(wanted), [record.status for record in there]) as bar:
         for record in growing.train_all(missing, config, images, workers, bar.show):
             _note_processors(config, workers, noted)
-            store.add_record(folder, record)
+            store.add_record(config.zoo_dir, record)
             bar.count(record.status)
             if record.status == store.FAILED:
                 logging.warning("%s failed: %s", record.id, record.reason)
@@ -189,16 +187,20 @@ def _train_missing(
                 )
 
 
-def _find_done(config: ZooConfig) -> "dict[ClassifierSpec | None, ClassifierRecord]":
-    """Returns the records of what need not be trained, by spec."""
+def _divide(
+    wanted: "Sequence[ClassifierSpec]", config: ZooConfig
+) -> "tuple[list[ClassifierRecord], list[ClassifierSpec]]":
+    """Returns the records of what is there, and the specs of what is missing."""
     from kennen_tf.zoo import store
 
-    return {
+    done = {
         record.spec: record
         for record in store.read_manifest(config.zoo_dir)
         if store.is_whole(config.zoo_dir, record)
         and not (config.retry_failed and record.status == store.FAILED)
     }
+    there = [done[spec] for spec in wanted if spec in done]
+    return there, [spec for spec in wanted if spec not in done]
 
 
 def _print_estimate(
@@ -216,11 +218,11 @@ def _print_estimate(
     startup.import_tensorflow()
     from kennen_tf.zoo import estimating
 
-    done = _find_done(config)
-    missing = [spec for spec in wanted if spec not in done]
+    _, missing = _divide(wanted, config)
     if not missing:
         print(f"{config.zoo_dir}: all {len(wanted)} classifiers are there.")
         return
+    workers.check()
     found = None
     with tqdm.tqdm(desc="estimate", unit="classifier") as bar:
         for found in estimating.estimate(missing, config, images, workers):

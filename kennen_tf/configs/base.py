@@ -24,6 +24,7 @@ class Setting:
         choices: The only values; empty if there are others.
         minimum, maximum: Bounds of a number, both included; None: no bound.
         required: Whether a text must not be empty.
+        stored: Whether `to_json` has it; not what nothing that is made depends on.
     """
 
     help: str
@@ -31,6 +32,7 @@ class Setting:
     minimum: float | None = None
     maximum: float | None = None
     required: bool = False
+    stored: bool = True
 
     def check(self, name: str, value: Any) -> None:
         """Raises `UserError` if a value is not allowed."""
@@ -49,6 +51,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     required: bool = False,
+    stored: bool = True,
 ) -> Any:
     """Makes a field with a `Setting`; arguments are those of one, and the default."""
     said = Setting(
@@ -57,6 +60,7 @@ def setting(
         minimum=minimum,
         maximum=maximum,
         required=required,
+        stored=stored,
     )
     return dataclasses.field(default=default, metadata={_KEY: said})
 
@@ -79,7 +83,12 @@ class Config:
         }
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Returns the fields that are stored, as plain values."""
+        values = dataclasses.asdict(self)
+        for name, said in self.settings().items():
+            if not said.stored:
+                del values[name]
+        return values
 
     @classmethod
     def from_json(cls: type[ConfigType], values: Mapping[str, Any]) -> ConfigType:

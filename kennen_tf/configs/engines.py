@@ -13,7 +13,7 @@ LOCAL, RAY = "local", "ray"
 class EngineConfig(base.Config):
     """Base of the configs of such binaries.
 
-    What is made does not depend on these fields, so `to_json` leaves them out.
+    What is made does not depend on these fields, so they are not stored.
     """
 
     engine: str = base.setting(
@@ -21,23 +21,27 @@ class EngineConfig(base.Config):
         "Who does the work: local (this machine) or ray (workers of a Ray cluster; "
         "pip install 'kennen_tf[ray]').",
         choices=(LOCAL, RAY),
+        stored=False,
     )
     ray_address: str = base.setting(
         "",
         "With --engine=ray: host:port of the cluster's head, or auto, on one of its "
         "machines. By default what RAY_ADDRESS says, else a cluster of its own on this "
         "machine, which ends with the command.",
+        stored=False,
     )
     gpus_per_worker: float = base.setting(
         0.0,
         "With --engine=ray: GPUs that each worker takes; may be a fraction.",
         minimum=0.0,
+        stored=False,
     )
     worker_memory_mb: int = base.setting(
         2000,
         "With --engine=ray: memory that a worker takes of its node, in MB, so that no "
         "node has more workers than it has memory for; 0 does not look at it.",
         minimum=0,
+        stored=False,
     )
 
     def __post_init__(self) -> None:
@@ -49,10 +53,6 @@ class EngineConfig(base.Config):
                     f"--{name} needs --engine=ray. Received: {name}={value}, "
                     f"engine={self.engine}."
                 )
-
-    def to_json(self) -> dict[str, Any]:
-        own = {field.name for field in dataclasses.fields(EngineConfig)}
-        return {k: v for k, v in super().to_json().items() if k not in own}
 
     def engine_settings(self) -> dict[str, Any]:
         """Returns the arguments of `engines.making.make_engine` that these are."""

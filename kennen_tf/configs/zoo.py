@@ -1,7 +1,6 @@
 """Settings of `build_zoo`."""
 
 import dataclasses
-from typing import Any
 
 from kennen_tf.configs import base
 from kennen_tf.configs.engines import EngineConfig
@@ -90,10 +89,8 @@ class ZooConfig(EngineConfig):
         False,
         "Train a few classifiers only, keep none, and say how long the zoo would take "
         "here and on more machines like this.",
+        stored=False,
     )
-
-    def to_json(self) -> dict[str, Any]:
-        return {k: v for k, v in super().to_json().items() if k != "estimate"}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -82,7 +82,9 @@ class Cluster:
             while True:
                 for name, address in list(missing.items()):
                     try:
-                        with socket.create_connection(_split(address), _TICK_SECONDS):
+                        with socket.create_connection(
+                            split_address(address), _TICK_SECONDS
+                        ):
                             del missing[name]
                     except OSError as error:
                         reasons[name] = str(error)
@@ -110,7 +112,7 @@ class Cluster:
         deadline = time.monotonic() + seconds
         while left and time.monotonic() < deadline:
             try:
-                with socket.create_connection(_split(left[0]), _TICK_SECONDS):
+                with socket.create_connection(split_address(left[0]), _TICK_SECONDS):
                     time.sleep(_TICK_SECONDS)
             except OSError:
                 del left[0]
@@ -118,7 +120,7 @@ class Cluster:
 
 def _listen(address: str) -> contextlib.AbstractContextManager[socket.socket]:
     """Listens at the port of an address, on all interfaces, as TensorFlow does."""
-    own = ("", _split(address)[1])
+    own = ("", split_address(address)[1])
     try:
         if socket.has_dualstack_ipv6():
             server = socket.create_server(
@@ -134,6 +136,7 @@ def _listen(address: str) -> contextlib.AbstractContextManager[socket.socket]:
         ) from error
 
 
-def _split(address: str) -> tuple[str, int]:
+def split_address(address: str) -> tuple[str, int]:
+    """Returns host and port. Raises `ValueError` if the port is no number."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)

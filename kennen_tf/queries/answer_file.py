@@ -1,9 +1,9 @@
 """What a zoo's classifiers answered, until it is written as query outputs."""
 
+import contextlib
 import math
 import threading
 from collections.abc import Iterable, Sequence
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from kennen_tf.vocabulary import artifacts
 _FLOAT = np.dtype(np.float32)
 
 
-class AnswerFile:
+class AnswerFile(contextlib.AbstractContextManager["AnswerFile"]):
     """One file that many threads write answers to, and that they are read from.
 
     A file for each of a million classifiers takes longer to make, and to remove, than
@@ -34,15 +34,7 @@ class AnswerFile:
         self._lock = threading.Lock()
         self._file = open(path, "wb+")
 
-    def __enter__(self) -> "AnswerFile":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def keep(self, own_id: str, answers: npt.NDArray[np.float32]) -> None:

@@ -139,6 +139,12 @@ def check_schema(config: Any, version: int, where: Path) -> None:
         )
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def append_json_line(path: Path, value: Mapping[str, Any]) -> None:
     """Appends one object to a JSON-lines file and flushes it to disk."""
     with open(path, "a", encoding="utf-8") as file:

@@ -1,10 +1,10 @@
 """The bar of a build: it lives before there is a result, and knows parts of results."""
 
 import collections
+import contextlib
 import sys
 import time
 from collections.abc import Hashable, Iterable, Mapping
-from types import TracebackType
 from typing import TextIO
 
 import tqdm
@@ -21,7 +21,7 @@ _FORMAT = (
 )
 
 
-class BuildBar:
+class BuildBar(contextlib.AbstractContextManager["BuildBar"]):
     """Shows how many classifiers there are, what workers do, and how long it takes.
 
     A classifier that is trained counts by its share of epochs, so that the time that is
@@ -52,15 +52,7 @@ class BuildBar:
         )
         self._draw()
 
-    def __enter__(self) -> "BuildBar":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._crew = {}
         self._draw()
         self._bar.close()

@@ -58,9 +58,7 @@ def _save(config: ZooConfig, trained: training_tasks.Trained) -> ClassifierRecor
     record, content = trained.record, trained.content
     if not content:
         return record
-    path = store.classifier_path(config.zoo_dir, record)
-    with artifacts.atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    artifacts.write_bytes(store.classifier_path(config.zoo_dir, record), content)
     return dataclasses.replace(
         record,
         num_bytes=len(content),

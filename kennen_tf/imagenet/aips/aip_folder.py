@@ -117,8 +117,7 @@ class AipFolder:
 
     def _write(self, path: pathlib.Path, pixels: npt.NDArray[np.uint8]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with artifacts.atomic_path(path) as temporary:
-            temporary.write_bytes(tf.io.encode_png(pixels).numpy())
+        artifacts.write_bytes(path, tf.io.encode_png(pixels).numpy())
 
 
 def file_name(name: str) -> str:

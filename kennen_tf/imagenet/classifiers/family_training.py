@@ -92,8 +92,7 @@ def train_all(
         if result is not None:
             record, content = result
             path = classifier_path(config.output_dir, record.name)
-            with artifacts.atomic_path(path) as temporary:
-                temporary.write_bytes(content)
+            artifacts.write_bytes(path, content)
             artifacts.append_json_line(
                 path.with_name(TRAINING_NAME), dataclasses.asdict(record)
             )

@@ -35,6 +35,9 @@ class _Ready:
 class LocalEngine(contextlib.AbstractContextManager["LocalEngine"]):
     """An `Engine` of processes on this machine; see there.
 
+    Attributes:
+        threads, tasks_per_worker, again: As given.
+
     Args:
         num_workers: At most so many; 0: as many as there are cores.
         threads: Of each worker; 0: what is left to each, if there are more cores than
@@ -53,9 +56,9 @@ class LocalEngine(contextlib.AbstractContextManager["LocalEngine"]):
     ):
         self.crew: dict[Hashable, engine.Worker] = {}
         self.num_workers = num_workers or processors.available_cores()
-        self._threads = threads
-        self._tasks_per_worker = tasks_per_worker
-        self._again = again
+        self.threads = threads
+        self.tasks_per_worker = tasks_per_worker
+        self.again = again
 
     def __exit__(self, *error: object) -> None:
         """There is nothing to leave."""
@@ -73,68 +76,108 @@ class LocalEngine(contextlib.AbstractContextManager["LocalEngine"]):
         make_work: engine.MakeWork,
         name_of: Callable[[Any], str] = str,
     ) -> Iterator[Any]:
-        agenda = engine.Agenda(tasks, name_of, self._again)
-        num_workers = min(self.num_workers, len(agenda))
-        threads = self._threads or max(
-            1, processors.available_cores() // max(1, num_workers)
-        )
-        workers: dict[Any, _Worker] = {}
-        num_stillborn = 0
-
-        def start(index: int) -> None:
-            new = _Worker(index, threads, make_work)
-            workers[new.connection] = new
-            self.crew[index] = engine.Worker()
-
+        agenda = engine.Agenda(tasks, name_of, self.again)
+        pool = _Pool(self, agenda, make_work)
         try:
-            for index in range(num_workers):
-                start(index)
+            pool.start(min(self.num_workers, len(agenda)))
             yield None
-            while workers:
-                ready = connection.wait(list(workers), _TICK_SECONDS)
-                for own in [workers[connected] for connected in ready]:
-                    try:
-                        message = own.receive()
-                    except EOFError:
-                        message, reason = None, own.bury()
-                        if own.task is None:
-                            num_stillborn += 1
-                            self._check_births(num_stillborn, reason)
-                        else:
-                            agenda.take_back(own.task, reason)
-                    if isinstance(message, engine.Progress):
-                        self.crew[own.index] = engine.Worker(progress=message.value)
-                    elif not isinstance(message, _Ready | None):
-                        own.end_item()
-                        self.crew[own.index] = engine.Worker()
-                        yield message
-                    elif message and agenda and not self._is_worn(own):
-                        own.send(agenda.take())
-                        num_stillborn = 0
-                    else:
-                        if message:
-                            own.stop()
-                        del workers[own.connection], self.crew[own.index]
-                        if agenda:
-                            start(own.index)
+            while pool.workers:
+                for own in pool.find_ready():
+                    result = pool.receive(own)
+                    if result is not None:
+                        yield result
                 yield None
         finally:
             self.crew.clear()
-            for own in workers.values():
+            for own in pool.workers.values():
                 own.process.kill()
                 own.process.join()
 
-    def _is_worn(self, own: "_Worker") -> bool:
-        """Says whether a worker has done all that it may."""
-        return 0 < self._tasks_per_worker == own.num_tasks
 
-    def _check_births(self, num_stillborn: int, reason: str) -> None:
+class _Pool:
+    """Worker processes, and what they are given.
+
+    Attributes:
+        workers: By the connections to them.
+    """
+
+    def __init__(
+        self, own: LocalEngine, agenda: engine.Agenda, make_work: engine.MakeWork
+    ):
+        self.workers: dict[Any, _Worker] = {}
+        self._engine = own
+        self._agenda = agenda
+        self._make_work = make_work
+        self._threads = 0
+        self._num_stillborn = 0
+
+    def start(self, num_workers: int) -> None:
+        """Starts the first workers."""
+        cores = processors.available_cores()
+        self._threads = self._engine.threads or max(1, cores // max(1, num_workers))
+        for index in range(num_workers):
+            self._start(index)
+
+    def _start(self, index: int) -> None:
+        new = _Worker(index, self._threads, self._make_work)
+        self.workers[new.connection] = new
+        self._engine.crew[index] = engine.Worker()
+
+    def find_ready(self) -> "list[_Worker]":
+        """Waits a little; returns the workers that have something to tell, or died."""
+        ready = connection.wait(list(self.workers), _TICK_SECONDS)
+        return [self.workers[connected] for connected in ready]
+
+    def receive(self, own: "_Worker") -> Any:
+        """Takes a message; returns it if it is a result, else None."""
+        crew = self._engine.crew
+        try:
+            message = own.receive()
+        except EOFError:
+            self._bury(own)
+            return None
+        if isinstance(message, _Ready):
+            self._go_on(own)
+            return None
+        if isinstance(message, engine.Progress):
+            crew[own.index] = engine.Worker(progress=message.value)
+            return None
+        crew[own.index] = engine.Worker()
+        own.end_item()
+        return message
+
+    def _go_on(self, own: "_Worker") -> None:
+        """Gives a worker a task, or another one its place."""
+        is_worn = 0 < self._engine.tasks_per_worker == own.num_tasks
+        if self._agenda and not is_worn:
+            own.send(self._agenda.take())
+            self._num_stillborn = 0
+        else:
+            own.stop()
+            self._replace(own)
+
+    def _bury(self, own: "_Worker") -> None:
+        """Takes back what a dead worker was at, and gives another one its place."""
+        reason = own.bury()
+        if own.task is not None:
+            self._agenda.take_back(own.task, reason)
+        else:
+            self._num_stillborn += 1
+            self._check_births(reason)
+        self._replace(own)
+
+    def _replace(self, own: "_Worker") -> None:
+        del self.workers[own.connection], self._engine.crew[own.index]
+        if self._agenda:
+            self._start(own.index)
+
+    def _check_births(self, reason: str) -> None:
         """Raises `UserError` if workers die before they begin, one after the other."""
-        if num_stillborn > engine.NUM_RETRIES:
+        if self._num_stillborn > engine.NUM_RETRIES:
             raise UserError(
-                f"Workers must live to begin. Received: {num_stillborn} that did not, "
-                f"the last one so: {reason}. What is recorded is kept: {self._again}, "
-                "with fewer workers if memory is short."
+                f"Workers must live to begin. Received: {self._num_stillborn} that did "
+                f"not, the last one so: {reason}. What is recorded is kept: "
+                f"{self._engine.again}, with fewer workers if memory is short."
             )
 
 

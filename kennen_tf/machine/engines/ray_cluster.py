@@ -14,6 +14,7 @@ from typing import Any
 
 import kennen_tf
 from kennen_tf.machine import processors
+from kennen_tf.machine.cluster import split_address
 from kennen_tf.machine.processors import Processor
 from kennen_tf.vocabulary.errors import UserError
 
@@ -93,12 +94,12 @@ def _check_address(address: str) -> None:
             f"Received: ray_address={address}, of Ray's client, which does not do. "
             "Give the command on a node, or send it there with `ray job submit`."
         )
-    host, colon, port = address.rpartition(":")
-    if not colon:
+    if ":" not in address:
         return
     try:
-        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+        socket.create_connection(split_address(address), _CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
+        port = address.rpartition(":")[2]
         raise UserError(
             f"A Ray cluster must listen at --ray_address. Received: {address} "
             f"({error}). Start one there: ray start --head --port={port}."
@@ -236,8 +237,7 @@ class HeadWatch:
     """
 
     def __init__(self, ray: Any, again: str):
-        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-        self._address = (host.strip("[]"), int(port))
+        self._address = split_address(ray.get_runtime_context().gcs_address)
         self._again = again
         self._seen = time.monotonic()
         self._looked = -math.inf
