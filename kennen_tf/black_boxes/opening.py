@@ -89,7 +89,7 @@ def open_black_box(
             note_sent=kept.note_sent,
         )
     elif path.exists():
-        opened = _open_file(path, access.signature)
+        opened = open_file(path, access.signature)
     elif ":" in where:
         opened = Opened(answer=_import_function(where), shape=form.shapes[0])
     else:
@@ -189,7 +189,16 @@ def open_recorded(where: str, *, outputs_kind: str, form: Form) -> BlackBox:
     )
 
 
-def _open_file(path: pathlib.Path, signature: str) -> Opened:
+def open_file(path: pathlib.Path, signature: str = "") -> Opened:
+    """Opens a file or folder in one of the formats of `formats.detection`.
+
+    Args:
+        path: It is there.
+        signature: Of a SavedModel, which to ask; "": the one that fits.
+
+    Raises:
+        UserError: If it is in no such format, or cannot be opened.
+    """
     kind, path = detection.find_format(path)
     # Here, since each loads a large library, and only one is needed.
     if kind in (detection.KERAS, detection.HDF5):
