@@ -8,12 +8,14 @@ from kennen_tf.configs.engines import EngineConfig
 from kennen_tf.configs.metamodels import CRAFTED, MADE
 from kennen_tf.vocabulary.errors import UserError
 
+EPOCHS = "epochs"
 EXPERIMENTS = (
     "attributes",
     "table2",
     "readers",
     "table3",
     "num-train",
+    EPOCHS,
     "num-queries",
     "top-k",
     "query-choice",
@@ -26,7 +28,10 @@ ALL = "all"
 NUM_QUERIES_METHODS = ("kennen-o", "kennen-s", "kennen-io")
 
 # What changes neither a number nor which runs there are.
-_FREE_FIELDS = ("experiment", "zoo_dir", "query_dir", "report_dir", "max_memory_mb")
+_FREE_FIELDS = (
+    *("experiment", "zoo_dir", "query_dir", "other_zoos", "report_dir"),
+    "max_memory_mb",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,11 @@ class ReproductionConfig(EngineConfig):
     )
     query_dir: str = base.setting(
         "queries", "Folder of the query outputs that query_zoo wrote.", required=True
+    )
+    other_zoos: str = base.setting(
+        "",
+        "For the experiment epochs: zoos of other epochs and their query outputs, as "
+        "ZOO_DIR:QUERY_DIR, separated by commas.",
     )
     report_dir: str = base.setting(
         "report",
@@ -117,11 +127,33 @@ class ReproductionConfig(EngineConfig):
         super().__post_init__()
         for name in ("train_sizes", "query_counts", "crafted_query_counts"):
             _parse_counts(name, getattr(self, name))
+        others = self.others
+        if self.experiment == EPOCHS and not others:
+            raise UserError(
+                "--experiment=epochs compares zoos: --other_zoos must name one more or "
+                "several, as ZOO_DIR:QUERY_DIR. Received: none."
+            )
 
     @property
     def experiments(self) -> tuple[str, ...]:
-        """The experiments to run."""
-        return EXPERIMENTS if self.experiment == ALL else (self.experiment,)
+        """The experiments to run; of all, those that have what they need."""
+        if self.experiment != ALL:
+            return (self.experiment,)
+        return tuple(n for n in EXPERIMENTS if n != EPOCHS or self.others)
+
+    @property
+    def others(self) -> tuple[tuple[str, str], ...]:
+        """Folders of other zoos and of their query outputs."""
+        found = []
+        for part in filter(None, map(str.strip, self.other_zoos.split(","))):
+            zoo_dir, _, query_dir = part.partition(":")
+            if not (zoo_dir and query_dir):
+                raise UserError(
+                    "--other_zoos must be ZOO_DIR:QUERY_DIR, separated by commas. "
+                    f"Received: {part!r}."
+                )
+            found.append((zoo_dir, query_dir))
+        return tuple(found)
 
     @property
     def training_sizes(self) -> tuple[int, ...]:

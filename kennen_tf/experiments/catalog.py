@@ -12,7 +12,7 @@ from absl import logging
 from kennen_tf.configs import crafting
 from kennen_tf.configs.engines import LOCAL
 from kennen_tf.configs.recipes import RECIPES
-from kennen_tf.configs.reproduction import EXPERIMENTS, ReproductionConfig
+from kennen_tf.configs.reproduction import EPOCHS, EXPERIMENTS, ReproductionConfig
 from kennen_tf.experiments import (
     attribute_counts,
     confusion,
@@ -25,6 +25,7 @@ from kennen_tf.experiments import (
     table2,
     table3,
     top_k,
+    training_epochs,
 )
 from kennen_tf.experiments.shared import report
 from kennen_tf.experiments.shared.experiment import Experiment
@@ -43,6 +44,7 @@ _ALL: tuple[Experiment, ...] = (
     readers.Readers(),
     table3.Table3(),
     num_train.NumTrain(),
+    training_epochs.TrainingEpochs(),
     num_queries.NumQueries(),
     top_k.TopK(),
     query_choice.QueryChoice(),
@@ -77,9 +79,9 @@ def run(config: ReproductionConfig) -> list[pathlib.Path]:
         _open_workers(config) as workers,
     ):
         runs = Runs(config, info, zoo, workers)
-        made_from = _made_from(config, info)
         for name in config.experiments:
             experiment = BY_NAME[name]
+            made_from = _made_from(config, info, name)
             document = report.read(folder, name)
             if document is None or document["made_from"] != made_from:
                 started = time.monotonic()
@@ -129,8 +131,11 @@ def _show(document: dict[str, Any]) -> Section:
     return experiment.show(document["result"], report.read_table(document))
 
 
-def _made_from(config: ReproductionConfig, info: QueryOutputsInfo) -> dict[str, Any]:
+def _made_from(
+    config: ReproductionConfig, info: QueryOutputsInfo, name: str
+) -> dict[str, Any]:
     """Returns all that decides what an experiment finds."""
+    others = config.others if name == EPOCHS else ()
     recipes = {
         "metamodels": {n: r.to_json() for n, r in RECIPES.items()},
         "crafting": {
@@ -144,6 +149,15 @@ def _made_from(config: ReproductionConfig, info: QueryOutputsInfo) -> dict[str, 
         "query_outputs": info.fingerprint,
         "query_inputs": info.query_inputs.fingerprint,
         "zoo": info.zoo_fingerprint,
+        **(
+            {
+                "others": [
+                    QueryOutputsInfo.open(folder).fingerprint for _, folder in others
+                ]
+            }
+            if others
+            else {}
+        ),
         # The rejected are in no fingerprint of the zoo.
         "manifest": artifacts.sha256_of_file(
             pathlib.Path(config.zoo_dir) / store.MANIFEST_NAME

@@ -101,6 +101,18 @@ def test_counts_are_sorted_and_each_there_once():
     assert config.counts_of_queries("kennen-io") == (2,)
 
 
+def test_epochs_are_compared_where_there_is_another_zoo():
+    alone = ReproductionConfig()
+    assert "epochs" not in alone.experiments
+    config = ReproductionConfig(other_zoos="one/zoo:one/q, two/zoo:two/q")
+    assert config.experiments == EXPERIMENTS
+    assert config.others == (("one/zoo", "one/q"), ("two/zoo", "two/q"))
+    with pytest.raises(UserError, match="--other_zoos must name one more"):
+        ReproductionConfig(experiment="epochs")
+    with pytest.raises(UserError, match="must be ZOO_DIR:QUERY_DIR"):
+        ReproductionConfig(other_zoos="one/zoo")
+
+
 def test_what_decides_a_run_leaves_out_where_it_is():
     parts = dict.fromkeys(("recipe", "crafting", "fingerprints"), {})
     config = {"seed": 1, "metamodel_dir": "x", "resume": True}

@@ -1,5 +1,6 @@
 """Every experiment on zoos of other attributes, with runs whose results are made up."""
 
+import copy
 import dataclasses
 import functools
 import json
@@ -22,6 +23,7 @@ from kennen_tf.experiments.shared import runs as runs_lib
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
 
 NUM_CLASSES = 3
 IMAGE_SHAPE = (6, 5, 3)
@@ -40,9 +42,13 @@ class MadeUpRuns:
             train_sizes="10",
             query_counts="2,4",
             crafted_query_counts="2",
+            other_zoos="another:its",
         )
         self.labels = tables.make_labels(table, NUM_ENTRIES, missing_share=0.3)
-        entries = [types.SimpleNamespace(id=str(i)) for i in range(NUM_ENTRIES)]
+        entries = [
+            types.SimpleNamespace(id=str(i), members=(str(i),), accuracy=0.9)
+            for i in range(NUM_ENTRIES)
+        ]
         for place, entry in enumerate(entries):
             entry.values = {
                 a.name: None
@@ -76,6 +82,13 @@ class MadeUpRuns:
         config = dataclasses.replace(config, **settings)
         name = artifacts.fingerprint(config.to_json())
         return dataclasses.replace(config, metamodel_dir=str(self._folder / name))
+
+    def beside(self, zoo_dir, query_dir):
+        assert (zoo_dir, query_dir) == ("another", "its")
+        other = copy.copy(self)
+        other.zoo = copy.copy(self.zoo)
+        other.zoo.config = types.SimpleNamespace(min_accuracy=0.7, epochs=5)
+        return other
 
     def train(self, experiment, configs):
         return [self._make_run(config) for config in configs]
@@ -215,6 +228,32 @@ def test_the_papers_row_stands_below_ours(table, make_runs):
     if table is THIRTEEN:
         assert ours["norm"] != "-" and rows["† chance"]["norm"] == "-"
     assert ("The paper does not have norm." in section.notes) == (table is THIRTEEN)
+
+
+def test_zoos_of_more_epochs_stand_below_those_of_fewer(make_runs):
+    result, _, section = run(catalog.BY_NAME["epochs"], make_runs(SMALL))
+    found = [(row["method"], row["epochs"]) for row in result["rows"]]
+    assert found == [(m, n) for m in ("kennen-o", "kennen-s") for n in (1, 5)]
+    [shown] = section.tables
+    assert [row[:3] for row in shown.rows][:2] == [
+        ["kennen-o", "1", "50"],
+        ["kennen-o", "5", "70"],
+    ]
+
+
+def test_zoos_that_cannot_be_compared_are_refused(make_runs):
+    runs = make_runs(SMALL)
+    other = runs.beside("another", "its")
+    runs.beside = lambda *_: other
+    other.info = types.SimpleNamespace(
+        attributes=PAPERS, query_dir="its", entries=runs.info.entries
+    )
+    with pytest.raises(UserError, match="must have the attributes of the zoo in"):
+        catalog.BY_NAME["epochs"].measure(runs)
+    other.info = runs.info
+    other.zoo.config = types.SimpleNamespace()
+    with pytest.raises(UserError, match="which was imported"):
+        catalog.BY_NAME["epochs"].measure(runs)
 
 
 def test_a_thirteenth_attribute_has_no_point_of_the_papers(make_runs):

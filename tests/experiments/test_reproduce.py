@@ -105,6 +105,7 @@ def make_config(folder, report_dir, **settings):
     return ReproductionConfig(
         **{
             "zoo_dir": str(folder / "zoo"),
+            "other_zoos": f"{folder}/zoo:{folder}/q",
             "query_dir": str(folder / "q"),
             "report_dir": str(report_dir),
             "num_seeds": 1,

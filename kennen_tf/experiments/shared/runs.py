@@ -156,6 +156,17 @@ class Runs:
                 bar.update()
         return [results[config.metamodel_dir] for config in configs]
 
+    def beside(self, zoo_dir: str, query_dir: str) -> "Runs":
+        """Opens another zoo, for the same experiments; runs go to the same folder.
+
+        Raises:
+            UserError: If it or its query outputs are missing or do not belong together.
+        """
+        info, zoo = QueryOutputsInfo.open(query_dir), Zoo.open(zoo_dir)
+        info.check_zoo(zoo)
+        config = dataclasses.replace(self.config, zoo_dir=zoo_dir, query_dir=query_dir)
+        return Runs(config, info, zoo, self._workers)
+
     def query_indices(self, config: MetamodelConfig) -> list[int]:
         """Returns which of the stored queries a run reads."""
         return self._make_job(config).choose_queries()
