@@ -1,6 +1,7 @@
-# make demo            the whole chain at small size, from nothing to a named black box;
-#                      ENGINE=ray has a Ray cluster of this machine do the work
-# make laptop          the paper's experiments on a thousand classifiers: hours; goes on if killed
+# make demo            kennen-o from the packaged answers, and a dozen new classifiers named;
+#                      ENGINE=ray has a Ray cluster of this machine build them
+# make laptop          the packaged zoo and the paper's experiments on it, anew: a day or two of two
+#                      cores; goes on if killed
 # make demo-imagenet   families and AIPs, on small versions of the paper's ImageNet families
 # make check           format, lint, types and the fast tests: for daily work
 # make test            every check: format, lint, types, tests on the installed package
@@ -85,25 +86,28 @@ test-servers: .venv/requirements $(SERVERS:%=build/servers/%/requirements)
 DEMO := --flagfile=flags/presets/demo.flags
 # local, or ray (which needs `pip install ray`).
 ENGINE ?= local
-# A single classifier (not an ensemble) that the metamodel has not been trained on.
-HELD_OUT = $$($(BIN)/python -c 'import json; \
-    ids = json.load(open("demo/runs/kennen-o/split.json"))["test"]; \
-    print(min(i for i in ids if "+" not in i))')
 
+# kennen-o, which learns from the packaged answers; and the chain from its beginning, a new
+# zoo, whose classifiers the ready metamodels name from their files, and one over HTTP.
 demo: .venv/requirements
-	$(BIN)/python -m kennen_tf.build_zoo $(DEMO) --zoo_dir=demo/zoo --engine=$(ENGINE)
-	$(BIN)/python -m kennen_tf.query_zoo $(DEMO) --zoo_dir=demo/zoo --query_dir=demo/queries \
-	    --engine=$(ENGINE)
-	$(BIN)/python -m kennen_tf.train_metamodel $(DEMO) --method=kennen-o \
-	    --query_dir=demo/queries --metamodel_dir=demo/runs/kennen-o
-	$(BIN)/python -m kennen_tf.train_metamodel $(DEMO) --method=linear \
-	    --query_dir=demo/queries --metamodel_dir=demo/runs/linear
-	$(BIN)/python -m kennen_tf.evaluate_metamodel $(DEMO) --metamodel_dir=demo/runs/linear
+	$(BIN)/python -m kennen_tf.train_metamodel $(DEMO) --query_dir=mnist_net --strategy=auto \
+	    --metamodel_dir=demo/runs/kennen-o
 	$(BIN)/python -m kennen_tf.evaluate_metamodel $(DEMO) --metamodel_dir=demo/runs/kennen-o
 	$(BIN)/python -m kennen_tf.export_metamodel $(DEMO) \
 	    --metamodel_dir=demo/runs/kennen-o --export_dir=demo/exported
-	$(BIN)/python -m kennen_tf.reveal_black_box $(DEMO) --metamodel=demo/exported \
-	    --black_box=demo/zoo/classifiers/$(HELD_OUT).keras --zoo_dir=demo/zoo
+	$(BIN)/python -m kennen_tf.build_zoo $(DEMO) --zoo_dir=demo/zoo --engine=$(ENGINE)
+	$(BIN)/python -m kennen_tf.query_zoo $(DEMO) --zoo_dir=demo/zoo --query_dir=demo/queries \
+	    --engine=$(ENGINE)
+	ls demo/zoo/classifiers/*.keras | sed '1i black_box' >demo/boxes.csv
+	$(BIN)/python -m kennen_tf.reveal_black_box $(DEMO) --black_boxes=demo/boxes.csv \
+	    --zoo_dir=demo/zoo --output=demo/revealed.csv
+	rm -f demo/url demo/served.answers.npz
+	$(BIN)/python -m kennen_tf.serve_classifier --port=0 --name=mnist \
+	    --classifier=$$(sed -n 2p demo/boxes.csv) >demo/url & \
+	server=$$!; trap "kill $$server" EXIT; \
+	until [[ -s demo/url ]]; do kill -0 $$server; sleep 0.2; done; \
+	$(BIN)/python -m kennen_tf.reveal_black_box $(DEMO) --black_box=$$(<demo/url) \
+	    --answers=demo/served.answers.npz
 
 LAPTOP := --flagfile=flags/presets/laptop.flags
 
@@ -112,6 +116,8 @@ laptop: .venv/requirements
 	$(BIN)/python -m kennen_tf.query_zoo $(LAPTOP) --zoo_dir=laptop/zoo --query_dir=laptop/queries
 	$(BIN)/python -m kennen_tf.reproduce $(LAPTOP) --experiment=all --zoo_dir=laptop/zoo \
 	    --query_dir=laptop/queries --report_dir=laptop/report
+	$(BIN)/python -m kennen_tf.package_zoo $(LAPTOP) --zoo_dir=laptop/zoo \
+	    --query_dir=laptop/queries --package_dir=laptop/package
 
 FAMILIES := demo/imagenet/families
 # A member of a family with others; it takes no part, as it is the black box.
