@@ -84,7 +84,7 @@ class Job:
         keeps_curves: Whether metrics.jsonl, logs for TensorBoard, regular checkpoints,
             a bar and limits are wanted. They take longer than a short training itself,
             so experiments of hundreds of runs go without; kennen-i and kennen-io keep
-            them always.
+            all but kennen-io's limits always.
         compiled: Models of earlier trainings, to be trained again.
         outputs: What reads the query outputs: from files, or, where many trainings read
             the same, from memory.

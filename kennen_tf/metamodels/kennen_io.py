@@ -81,7 +81,9 @@ class _Training:
         self._run.show_curves(self._log, spans)
         last_epoch = self._phases[-1].last_epoch
         self._log.end(last_epoch, metamodel.predict_logits, self._test)
-        limited = self._limit(metamodel)
+        limited = Limited(model=metamodel.answering)
+        if self._run.finds_limits:
+            limited = self._limit(metamodel)
         return limited, images.queries(), self._log.rows[-1]
 
     def _limit(self, metamodel: fitting.PairedModels) -> Limited:

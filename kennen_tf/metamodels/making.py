@@ -92,7 +92,8 @@ def _train_crafted(job: Job) -> Trained:
         job.split,
         job.choose_queries(),
         job.strategy,
-        job.compiled,
+        finds_limits=job.keeps_curves,
+        compiled=job.compiled,
     )
     train = kennen_i.train if job.config.method == "kennen-i" else kennen_io.train
     limited, crafted, last = train(run)
