@@ -19,6 +19,8 @@ from kennen_tf.vocabulary.seeds import derive_seed
 _JITTER = 1e-10
 # Entries whose rows are in float64 at once.
 _ROWS = 2000
+# An entry that is no landmark.
+_NONE = -1
 
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.integer]
@@ -46,11 +48,11 @@ def solve(
         kernel: How alike each entry and each landmark are, `(entries, landmarks)`; an
             entry and itself are 1.
         landmarks: Places of the landmarks among the entries.
-        known: Places of the entries that have targets, at least one.
+        known: Places of the entries that have targets, at least one; sorted.
         ridge: Strength of the regularisation.
         targets: `(known, columns)`.
         combinations: Of those entries, `(known,)`; entries of one are left out
-            together. Targets of the others stay as they are, and so do landmarks.
+            together, and so are landmarks among them. The others' targets stay.
 
     Returns:
         Weights, `(landmarks, columns)`, and what entries of combinations left out are
@@ -58,9 +60,15 @@ def solve(
     """
     groups = _group(combinations)
     if len(landmarks) < len(kernel):
+        is_known = np.isin(landmarks, known)
+        landmark_of = np.full(len(known), _NONE)
+        landmark_of[np.searchsorted(known, landmarks[is_known])] = np.flatnonzero(
+            is_known
+        )
         return _solve_some(
             kernel if len(known) == len(kernel) else kernel[known],
             kernel[landmarks].astype(np.float64),
+            landmark_of,
             ridge,
             targets,
             groups,
@@ -103,6 +111,7 @@ def _solve_all(
 def _solve_some(
     kernel: npt.NDArray[np.float32],
     among: Array,
+    landmark_of: Places,
     ridge: float,
     targets: Array,
     groups: Sequence[Places],
@@ -112,6 +121,7 @@ def _solve_some(
     Args:
         kernel: `(known, landmarks)`.
         among: How alike landmarks are to each other, `(landmarks, landmarks)`.
+        landmark_of: Which landmark each entry is, or `_NONE`, `(known,)`.
         ridge: Strength of the regularisation.
         targets: `(known, columns)`.
         groups: Places of entries that are left out together.
@@ -126,20 +136,54 @@ def _solve_some(
     gram[np.diag_indices_from(gram)] *= 1 + _JITTER
     factor, _ = linalg.lapack.dpotrf(gram.T, lower=1, clean=1, overwrite_a=1)
     weights = linalg.cho_solve((factor, True), moments, check_finite=False)
-    left_out = targets.copy()
+    root, _ = linalg.lapack.dtrtri(factor, lower=1, overwrite_c=1)
+    left_out = np.empty_like(targets)
     for part in _divide(groups):
         places = np.concatenate(part)
-        columns = kernel[places].astype(np.float64).T
-        misses = targets[places] - columns.T @ weights
-        columns = linalg.blas.dtrsm(1.0, factor, columns, lower=1, overwrite_b=1)
+        columns = root @ kernel[places].astype(np.float64).T
         ends = np.cumsum([len(own) for own in part])
         for own, end in zip(part, ends, strict=True):
-            among_own = slice(end - len(own), end)
-            # Its products are the shares of the targets in the answers.
-            shares = columns[:, among_own].T @ columns[:, among_own]
-            others = np.eye(len(own)) - shares
-            left_out[own] -= np.linalg.solve(others, misses[among_own])
+            its_landmarks = landmark_of[own]
+            its_landmarks = its_landmarks[its_landmarks != _NONE]
+            left_out[own] = _leave_out(
+                columns[:, end - len(own) : end],
+                root[:, its_landmarks],
+                kernel[own] @ weights,
+                weights[its_landmarks],
+                targets[own],
+            )
     return weights, left_out
+
+
+def _leave_out(
+    columns: Array,
+    landmarks: Array,
+    answers: Array,
+    weights: Array,
+    targets: Array,
+) -> Array:
+    """Returns what entries are answered without them and their landmarks.
+
+    With A for what was factorised, R for the inverse of its factor, A^-1 = R'R, and k
+    for the entries' rows of the kernel, A - k'k is what is factorised without the
+    entries (Woodbury). Without a landmark, its weight is held at 0.
+
+    Args:
+        columns: R k', `(all landmarks, entries)`.
+        landmarks: R's columns of the entries' landmarks, `(all landmarks, some)`.
+        answers: With them, `(entries, columns)`.
+        weights: Of their landmarks, `(some, columns)`.
+        targets: `(entries, columns)`.
+    """
+    others = np.eye(len(targets)) - columns.T @ columns
+    misses = np.linalg.solve(others, targets - answers)
+    if not len(weights):
+        return targets - misses
+    between = columns.T @ landmarks
+    spread = np.linalg.solve(others, between)
+    held = landmarks.T @ landmarks + between.T @ spread
+    excess = np.linalg.solve(held, weights - between.T @ misses)
+    return targets - misses - spread @ excess
 
 
 def _divide(groups: Sequence[Places]) -> Iterator[Sequence[Places]]:
