@@ -15,8 +15,8 @@ from kennen_tf.metamodels.recipes import heads, kernel, planes
 
 # Planes, of entries by entries, in float64: as many are there at once.
 _NUM_MATRICES = 8
-# Planes, on two cores: at most so long for so many entries, for each of five levels of
-# precision, growing with the cube.
+# Planes, on two cores: a rough measure, that of the kernel when it had an inverse for
+# each attribute as well, for each of five levels of precision.
 _PLANES_SECONDS, _PLANES_ENTRIES = 5 * 166.0, 5000
 # The kernel: likeness of entries to landmarks is there once, in float32, and that of
 # landmarks to each other four times in float64. Measured of 5,000 entries, all of them
