@@ -229,7 +229,7 @@ def test_a_thirteenth_attribute_has_no_point_of_the_papers(make_runs):
         axes.get_title(): [line for line in axes.lines if line.get_marker() == "D"]
         for axes in figure.axes
     }
-    assert len(diamonds["act"]) == 2 and diamonds["norm"] == []
+    assert len(diamonds["activation (act)"]) == 2 and diamonds["norm"] == []
 
 
 def test_an_e_split_needs_its_attributes_and_their_values(make_runs):
@@ -238,7 +238,10 @@ def test_an_e_split_needs_its_attributes_and_their_values(make_runs):
     result, drawn, section = run(catalog.BY_NAME["table3"], make_runs(table))
     assert [row["split"] for row in result["rows"]] == ["R", "E-alg"]
     assert "E-alg: alg:sgd,adam>rmsprop." in words_of(section)
-    assert "E-alg-bs" in section.notes[0] and drawn
+    assert "E-alg-bs" in section.notes[0]
+    labels = [t.get_text() for t in drawn["splits"].axes[0].get_yticklabels()]
+    assert labels[0] == "R: held out at random"
+    assert labels[1] == "E-alg: alg\ntrained on sgd, adam,\ntested on rmsprop"
     # Of the same name, but without a value that is tested on.
     other = dataclasses.replace(alg, values=("sgd", "adam"))
     result, _, _ = run(
