@@ -81,6 +81,7 @@ def run(binary: str, visible: str | None, *flags: str) -> float:
 
 
 def zoo_trials() -> list[Trial]:
+    """Returns who builds the zoo."""
     one, several = ("--workers=1",), (f"--workers={_WORKERS.value}",)
     name = f"{_WORKERS.value} workers"
     if _CPU.value:
@@ -108,6 +109,7 @@ def zoo_trials() -> list[Trial]:
 
 
 def metamodel_trials() -> list[Trial]:
+    """Returns on what kennen-o is trained."""
     one, mirrored = ("--strategy=one_device",), ("--strategy=mirrored",)
     what = "kennen-o, MLPs"
     if _CPU.value:
@@ -145,6 +147,7 @@ def read_metamodel(folder: pathlib.Path) -> tuple[list[str], float]:
 
 
 def say_equal(own: tuple[list[str], float], reference: tuple[list[str], float]) -> str:
+    """Says whether hashes are equal, or else how good both are."""
     if own[0] == reference[0]:
         return "equal"
     return f"accuracy {own[1]:.1f}%, not {reference[1]:.1f}%"
@@ -175,6 +178,7 @@ def add_rows(
 
 
 def main(_: list[str]) -> None:
+    """Runs all trials and prints the table."""
     table = rich.table.Table(
         "what", "on", "seconds", "against one device", "results", title="GPU path"
     )

@@ -61,7 +61,14 @@ def _draw_places(
     step = -(-len(found) // _LEGEND_ROWS)
     unknown = places[labels == MISSING]
     if len(unknown):
-        axes.scatter(*unknown.T, s=8, marker=".", color="0.8", label="not known")
+        axes.scatter(
+            unknown[:, 0],
+            unknown[:, 1],
+            s=8,
+            marker=".",
+            color="0.8",
+            label="not known",
+        )
     # A few of each in turn, so that no value covers all others.
     for turn in range(_TURNS):
         for number, label in enumerate(found):
@@ -69,7 +76,8 @@ def _draw_places(
             # What begins with _ is not in the legend, which has no room for many.
             is_named = turn == 0 and number % step == 0
             axes.scatter(
-                *own.T,
+                own[:, 0],
+                own[:, 1],
                 s=_MARK_SIZE,
                 marker=_MARKERS[number % len(_MARKERS)],
                 color=colors[number],

@@ -10,7 +10,12 @@ from kennen_tf.evaluation import figures, paper, splits
 from kennen_tf.experiments.shared import summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
-from kennen_tf.experiments.shared.sections import Picture, Section, Table
+from kennen_tf.experiments.shared.sections import (
+    Picture,
+    Section,
+    Table,
+    explain_codes,
+)
 
 # Settings of the rows.
 _ROWS: tuple[dict[str, str], ...] = (
@@ -269,5 +274,5 @@ class Table2(Experiment):
                     + (", the paper's over the same." if beside else "."),
                 )
             ],
-            notes=_notes(result, table),
+            notes=[*explain_codes(table), *_notes(result, table)],
         )

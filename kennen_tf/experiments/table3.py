@@ -13,7 +13,12 @@ from kennen_tf.evaluation.results import Results
 from kennen_tf.experiments.shared import summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Refused, Run, Runs
-from kennen_tf.experiments.shared.sections import Picture, Section, Table
+from kennen_tf.experiments.shared.sections import (
+    Picture,
+    Section,
+    Table,
+    explain_codes,
+)
 from kennen_tf.vocabulary.errors import UserError
 
 METHODS = ("kennen-o", "kennen-io")
@@ -242,6 +247,7 @@ class Table3(Experiment):
                 "No normalized accuracy, as the R split is not above chance there: "
                 f"{', '.join(without)}."
             )
+        notes += explain_codes(table)
         rules = "; ".join(
             f"{row['split']}: {row['rules']}" for row in result["rows"] if row["rules"]
         )

@@ -193,7 +193,8 @@ def test_a_contact_sheet_shows_each_image_beside_its_start(num_images, columns):
         "kennen-i, epoch 3\nleft: the start; right: the crafted image\n"
         "below: what\nthat says"
     )
-    assert sheet._suptitle.get_window_extent().y0 > axes.get_window_extent().y1
+    [above] = [text for text in sheet.texts if text.get_text() == title]
+    assert above.get_window_extent().y0 > axes.get_window_extent().y1
     assert_nothing_is_cut_off(sheet)
 
 

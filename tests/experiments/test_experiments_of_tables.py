@@ -8,7 +8,8 @@ import types
 import numpy as np
 import pytest
 import tables
-from figure_checks import assert_nothing_is_cut_off
+from figure_checks import assert_nothing_is_cut_off, smallest_letters
+from matplotlib.text import Text
 from tables import PAPERS, SMALL, THIRTEEN
 
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
@@ -201,6 +202,19 @@ def test_many_attributes_with_long_names_are_drawn(name, make_runs):
         assert_nothing_is_cut_off(figure)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_figures_of_the_papers_attributes_are_read_on_a_small_screen(name, make_runs):
+    _, drawn, _ = run(catalog.BY_NAME[name], make_runs(PAPERS))
+    for figure in drawn.values():
+        assert_nothing_is_cut_off(figure)
+        assert smallest_letters(figure) > 6.4
+        # Above all there is what the figure shows, and no panel is without words.
+        assert figure.get_suptitle()
+        named = {t.get_text() for t in figure.findobj(Text)}
+        assert not named & {"act", "drop", "pool", "#conv"}
+
+
 @pytest.mark.parametrize("table", [PAPERS, THIRTEEN], ids=len)
 def test_the_papers_row_stands_below_ours(table, make_runs):
     _, _, section = run(catalog.BY_NAME["table2"], make_runs(table))
@@ -263,6 +277,17 @@ def test_crafted_images_keep_shape_and_colours(make_runs):
     assert pixels.shape == IMAGE_SHAPE and tuple(pixels[0, 0]) == (1, 0, 0)
 
 
+def test_values_of_an_embedding_differ_in_shape_and_lightness(make_runs):
+    _, drawn, _ = run(catalog.BY_NAME["embedding"], make_runs(SMALL))
+    assert set(drawn) == set(embedding.METHODS)
+    for axes in drawn["kennen-o"].axes:
+        marks = [own for own in axes.collections if not own.get_label().startswith("_")]
+        marks = [own for own in marks if own.get_label() != "not known"]
+        shapes = {own.get_paths()[0].vertices.tobytes() for own in marks}
+        gray = sorted(own.get_facecolor()[0, :3] @ [0.3, 0.6, 0.1] for own in marks)
+        assert len(shapes) == len(marks) > 1 and np.diff(gray).min() > 0.2
+
+
 def test_values_that_are_not_known_are_counted_apart(make_runs):
     runs = make_runs(SMALL)
     result, _, section = run(catalog.BY_NAME["attributes"], runs)
@@ -306,9 +331,11 @@ def test_a_document_of_before_it_carried_the_table_is_of_the_papers():
     assert report.read_table(document) == PAPERS
 
 
-@pytest.mark.parametrize(("table", "has_paper"), [(SMALL, False), (PAPERS, True)])
+@pytest.mark.parametrize(
+    ("table", "has_paper", "num_trained"), [(SMALL, False, 0), (PAPERS, True, 3)]
+)
 def test_the_pages_name_the_papers_zoo_only_for_its_table(
-    table, has_paper, make_runs, tmp_path
+    table, has_paper, num_trained, make_runs, tmp_path
 ):
     experiment = catalog.BY_NAME["query-choice"]
     result, drawn, section = run(experiment, make_runs(table))
@@ -319,7 +346,7 @@ def test_the_pages_name_the_papers_zoo_only_for_its_table(
         command="c",
         made_from={"query_outputs": "q", "zoo": "z"},
         seconds=1.0,
-        num_trained=0,
+        num_trained=num_trained,
     )
     report.write(tmp_path, document)
     report.write_figures(tmp_path, "query-choice", drawn)
@@ -327,3 +354,5 @@ def test_the_pages_name_the_papers_zoo_only_for_its_table(
         text = path.read_text()
         assert ("MNIST-NET" in text) == has_paper
         assert ("of other attributes than the paper's" in text) != has_paper
+        assert ("3 runs in 1 seconds on" in text) == (num_trained == 3)
+        assert "0 seconds" not in text and "0 runs" not in text
