@@ -150,7 +150,7 @@ def say_equal(own: tuple[list[str], float], reference: tuple[list[str], float]) 
     """Says whether hashes are equal, or else how good both are."""
     if own[0] == reference[0]:
         return "equal"
-    return f"accuracy {own[1]:.1f}%, not {reference[1]:.1f}%"
+    return f"accuracy {own[1]:.2f}%, not {reference[1]:.2f}%"
 
 
 def add_rows(
@@ -202,7 +202,7 @@ def main(_: list[str]) -> None:
         trials = metamodel_trials()
         folders = [root / f"o{place}" for place in range(len(trials))]
         add_rows(table, trials, "train_metamodel", folders, flags)
-    rich.console.Console(width=100).print(table)
+    rich.console.Console(width=120).print(table)
 
 
 if __name__ == "__main__":

@@ -106,15 +106,20 @@ def confusion_panels(
     columns = min(len(panels), figures.COLUMNS)
     num_rows = math.ceil(len(panels) / columns)
     longest = max(len(figures.shorten(v)) for a, _, _ in panels for v in a.values)
-    lines = max(len(a.in_full) for a, _, _ in panels) // _PANEL_CHARACTERS
-    height = 2.1 + 0.06 * max(longest - 8, 0) + 0.12 * lines
-    figure = figures.make_figure(figures.WIDTH, height * num_rows + 0.7)
-    for position, (attribute, matrix, accuracy) in enumerate(panels, start=1):
-        axes = figure.add_subplot(num_rows, columns, position)
-        draw_confusion(axes, matrix, attribute)
+    titles = []
+    for attribute, _, accuracy in panels:
         score = "not scored" if accuracy is None else f"{100 * accuracy:.0f}%"
         text = f"{attribute.in_full}: {score}"
-        axes.set_title(textwrap.fill(text, _PANEL_CHARACTERS), fontsize=8)
+        titles.append(textwrap.fill(text, _PANEL_CHARACTERS))
+    lines = max(text.count("\n") for text in titles)
+    room = 0.07 * max(longest - 8, 0)
+    width = max(figures.WIDTH, (2.0 + room) * columns)
+    height = 2.2 + 1.1 * room + 0.14 * lines
+    figure = figures.make_figure(width, height * num_rows + 0.9)
+    for position, (attribute, matrix, _) in enumerate(panels, start=1):
+        axes = figure.add_subplot(num_rows, columns, position)
+        draw_confusion(axes, matrix, attribute)
+        axes.set_title(titles[position - 1], fontsize=8)
     key = (
         "numbers: test classifiers; shade: share of the row\n"
         "percentages: class-balanced accuracy"

@@ -69,9 +69,12 @@ class Crafted(Experiment):
         columns = min(figures.COLUMNS, len(result["images"]))
         num_rows = -(-len(result["images"]) // columns)
         keys = {name: figures.class_key(table[name]) for name in result["images"]}
-        num_lines = max(key.count("\n") for key in keys.values())
-        height = 2.6 + 0.13 * num_lines
-        figure = figures.make_figure(figures.WIDTH, height * num_rows + 0.7)
+        names = {name: figures.name_in_full(table[name]) for name in result["images"]}
+        num_lines = max(
+            keys[name].count("\n") + names[name].count("\n") for name in names
+        )
+        height = 2.6 + 0.15 * num_lines
+        figure = figures.make_figure(figures.WIDTH, height * num_rows + 0.8)
         for place, (name, own) in enumerate(result["images"].items(), start=1):
             axes = figure.add_subplot(num_rows, columns, place)
             pixels = np.frombuffer(base64.b64decode(own["pixels"]), np.uint8)
@@ -86,7 +89,7 @@ class Crafted(Experiment):
                 text = (
                     f"named rightly: {100 * accuracy:.0f}% (chance {100 * chance:.0f}%)"
                 )
-            axes.set_title(figures.name_in_full(table[name]), fontsize=9)
+            axes.set_title(names[name], fontsize=9)
             axes.set_xlabel(f"{keys[name]}\n{text}", fontsize=8)
         figure.suptitle(
             "Images that kennen-i crafted: the class (the digit) that a\n"

@@ -27,6 +27,7 @@ from kennen_tf.vocabulary import artifacts
 NUM_CLASSES = 3
 IMAGE_SHAPE = (6, 5, 3)
 NUM_ENTRIES, NUM_QUERIES = 120, 4
+EMBED = embedding._embed
 
 
 class MadeUpRuns:
@@ -119,6 +120,12 @@ def make_results(table):
 
 
 @functools.cache
+def embed_once(num_entries):
+    """Embeds the answers, which are the same for all methods and tables."""
+    return EMBED(make_answers(num_entries))
+
+
+@functools.cache
 def make_answers(num_entries):
     random = np.random.default_rng(0)
     shape = (num_entries, NUM_QUERIES)
@@ -147,6 +154,7 @@ def make_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(
         embedding.asking, "ask", lambda zoo, entries, _: make_answers(len(entries))
     )
+    monkeypatch.setattr(embedding, "_embed", lambda answers: embed_once(len(answers)))
     monkeypatch.setattr(readers, "_NUM_TREES", 20)
     return make
 
