@@ -84,9 +84,9 @@ class TrainingEpochs(Experiment):
         ]
         if not rows or not names:
             return {}
-        labels = [_label(name, table) for name in names]
-        figure, axes = figures.make_bars(labels)
-        width = 0.8 / len(rows)
+        figure, axes = figures.make_bars([_in_full(name, table) for name in names])
+        width = 0.7 / len(rows)
+        handles: dict[str, Any] = {}
         for number, row in enumerate(rows):
             places = np.arange(len(names)) + (number - (len(rows) - 1) / 2) * width
             scores = [row["scores"][name]["accuracy"] for name in names]
@@ -96,27 +96,25 @@ class TrainingEpochs(Experiment):
                 [score["highest"] for score in scores] - means,
             ]
             epochs = row["epochs"]
-            axes.errorbar(
-                places,
+            handles[f"{epochs} epoch{'s' if epochs > 1 else ''}"] = axes.errorbar(
                 100 * means,
-                yerr=100 * np.clip(reach, 0, None),
+                places,
+                xerr=100 * np.clip(reach, 0, None),
                 fmt=_MARKERS[number % len(_MARKERS)],
                 color="black",
                 markerfacecolor=str(1 - (number + 1) / len(rows)),
                 capsize=2,
-                label=f"{epochs} epoch{'s' if epochs > 1 else ''}",
             )
         for place, name in enumerate(names):
             chance = 100 * rows[0]["scores"][name]["chance"]
-            line = axes.hlines(chance, place - 0.45, place + 0.45, "black", ":")
-            line.set_label("" if place else "chance")
-        axes.set_xlabel("attribute")
-        axes.set_ylabel("class-balanced accuracy (%)")
-        axes.set_ylim(0, 102)
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(loc="outside lower center", ncols=len(rows) + 1, frameon=False)
-        axes.set_title(
-            f"{METHODS[0]} on zoos of classifiers trained for fewer and more epochs",
+            handles["chance"] = axes.vlines(
+                chance, place - 0.45, place + 0.45, "black", ":"
+            )
+        axes.set_xlabel("class-balanced accuracy (%)", fontsize=9)
+        axes.set_xlim(0, 102)
+        figures.add_legend(figure, handles, columns=len(handles))
+        figure.suptitle(
+            f"{METHODS[0]} on classifiers trained for fewer and more epochs",
             fontsize=10,
         )
         return {"epochs": figure}
@@ -151,7 +149,7 @@ class TrainingEpochs(Experiment):
                     columns=[
                         *("method", "epochs", "threshold", "accuracy", "to train"),
                         "runs",
-                        *(_label(name, table) for name in names),
+                        *(_code(name, table) for name in names),
                     ],
                     rows=rows,
                 )
@@ -166,5 +164,11 @@ class TrainingEpochs(Experiment):
         )
 
 
-def _label(name: str, table: AttributeTable) -> str:
+def _code(name: str, table: AttributeTable) -> str:
     return name if name == summaries.AVERAGE else table[name].code
+
+
+def _in_full(name: str, table: AttributeTable) -> str:
+    if name == summaries.AVERAGE:
+        return name
+    return figures.name_in_full(table[name])

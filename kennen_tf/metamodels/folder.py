@@ -60,6 +60,7 @@ _FREE_FIELDS = (
     "metamodel_dir",
     "resume",
     "checkpoint_every",
+    "evaluate_every",
     "max_memory_mb",
     "logical_cpus",
 )
