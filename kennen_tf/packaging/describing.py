@@ -3,7 +3,7 @@
 import pathlib
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kennen_tf.configs.packaging import PackageConfig
@@ -28,7 +28,23 @@ _ZOO_SETTINGS = ("design", "dataset", "epochs", "min_accuracy", "compute_dtype")
 
 def command() -> list[str]:
     """Returns the command of this process, without where its files are."""
-    return ["python", "-m", "kennen_tf.package_zoo", *sys.argv[1:]]
+    return ["python", "-m", "kennen_tf.package_zoo", *without_places(sys.argv[1:])]
+
+
+def without_places(arguments: Sequence[str]) -> list[str]:
+    """Returns a command line without the folders that absolute paths are in.
+
+    Where the files of a machine are is nobody's concern.
+    """
+    return [
+        f"{name}={pathlib.Path(value).name}"
+        if equals and pathlib.Path(value).is_absolute()
+        else pathlib.Path(argument).name
+        if pathlib.Path(argument).is_absolute()
+        else argument
+        for argument in arguments
+        for name, equals, value in [argument.partition("=")]
+    ]
 
 
 def describe(

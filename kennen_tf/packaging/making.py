@@ -291,6 +291,6 @@ class _Making:
             make_with="build_zoo",
         )
         header["config"]["zoo_dir"] = packages.ZOO
-        binary, *flags = header["provenance"]["command"]
-        header["provenance"]["command"] = [pathlib.Path(binary).name, *flags]
+        made = header["provenance"]
+        made["command"] = describing.without_places(made["command"])
         artifacts.write_json(folder / store.CONFIG_NAME, header)

@@ -11,7 +11,7 @@ import pytest
 
 from kennen_tf.evaluation import splits
 from kennen_tf.metamodels import kennen_s
-from kennen_tf.packaging import making, precision
+from kennen_tf.packaging import describing, making, precision
 from kennen_tf.queries import packages
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.vocabulary.errors import UserError
@@ -92,6 +92,12 @@ def test_it_says_what_it_is_and_nothing_of_where_it_was_made(made):
     names = {path.name for path in (made / "mine").iterdir()}
     assert names == {"package.json", "README.md", "natural"}
     assert not (made / "mine" / "natural" / ".lock").exists()
+
+
+def test_commands_are_told_without_the_folders_of_a_machine():
+    given = ["/a/b.py", "--zoo_dir=/c/zoo", "--query_dir=q/r", "--x=1", "--flag", "/d"]
+    told = ["b.py", "--zoo_dir=zoo", "--query_dir=q/r", "--x=1", "--flag", "d"]
+    assert describing.without_places(given) == told
 
 
 def test_what_the_readme_shows_reads_it(made, monkeypatch):
