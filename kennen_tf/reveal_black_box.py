@@ -1,5 +1,8 @@
-"""Names the attributes of a black box with an exported metamodel.
+"""Names the attributes of a black box with an exported metamodel, or a ready one.
 
+    python -m kennen_tf.reveal_black_box --black_box=mnist.h5
+    python -m kennen_tf.reveal_black_box --metamodel=mnist_net/labels
+        --black_box=my_module:classify
     python -m kennen_tf.reveal_black_box --metamodel=exported/o --black_box=some.keras
     python -m kennen_tf.reveal_black_box --metamodel=exported/o
         --black_box=my_module:predict --outputs=logits --json
@@ -9,7 +12,7 @@
 Sends the metamodel's query images to the black box and prints, for each attribute that
 the metamodel names, the most likely value, its probability and the runner-up; with
 --json, only JSON with the probability of every value. A black box that answers labels
-and nothing else is revealed by metamodels of kennen-i.
+and nothing else is revealed by mnist_net/labels, and by metamodels of kennen-i.
 """
 
 import contextlib
@@ -42,10 +45,9 @@ def reveal_black_box(config: RevealConfig) -> None:
 
     startup.import_tensorflow()
 
-    from kennen_tf.revealing import documents, query_files, tables
-    from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
+    from kennen_tf.revealing import documents, query_files, ready, tables
 
-    metamodel = ExportedMetamodel.load(config.metamodel)
+    metamodel = ready.open_metamodel(config.metamodel)
     if not metamodel.queries.size:
         raise UserError(
             f"The metamodel in {config.metamodel} must have images to send. Received: "

@@ -77,9 +77,13 @@ def _read(
         place: tf.Tensor, serialized: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         parsed = records.parse(
-            serialized, info.attributes, info.num_queries, info.num_classes
+            serialized,
+            info.attributes,
+            info.num_queries,
+            info.num_classes,
+            info.is_half,
         )
-        features = tf.gather(parsed["probabilities"], queries, axis=1)
+        features = tf.gather(parsed[records.PROBABILITIES], queries, axis=1)
         if representation is not None:
             features = representations.represent(features, representation, top_k)
         labels = tf.stack([parsed[name] for name in info.attributes.names], axis=1)

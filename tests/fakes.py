@@ -172,6 +172,7 @@ def write_query_outputs(
     share: float = 0.5,
     shuffled: bool = False,
     table: AttributeTable = TABLE,
+    is_half: bool = False,
 ) -> list[QueriedEntry]:
     """Writes whole query outputs without a zoo, as query_zoo would.
 
@@ -208,6 +209,7 @@ def write_query_outputs(
                 sources[entry.id], num_queries, planted=planted, seed=seed, share=share
             ),
             zoo_fingerprint=f"made up {num_entries} {planted} {seed}",
+            is_half=is_half,
         )
     return sorted(entries, key=lambda entry: entry.id)
 

@@ -33,6 +33,7 @@ LAYERS = (
     "kennen_tf.metamodels.crafting",
     "kennen_tf.metamodels",
     "kennen_tf.revealing",
+    "kennen_tf.packaging",
     "kennen_tf.imagenet.classifiers.architectures",
     "kennen_tf.imagenet.classifiers",
     "kennen_tf.imagenet.attacks",
@@ -60,6 +61,7 @@ BINARIES = {
     "kennen_tf.attack_black_box",
     "kennen_tf.train_families",
     "kennen_tf.convert_weights",
+    "kennen_tf.package_zoo",
 }
 # What flags and the help of a binary load: no TensorFlow, and no library that is slow.
 LIGHT = (

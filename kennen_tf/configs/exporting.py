@@ -10,7 +10,10 @@ class ExportConfig(base.Config):
     """Settings of `export_metamodel`."""
 
     metamodel_dir: str = base.setting(
-        "", "Folder that train_metamodel wrote.", required=True
+        "",
+        "Folder that train_metamodel wrote, or the name of a ready metamodel, e.g. "
+        "mnist_net/kennen-s.",
+        required=True,
     )
     export_dir: str = base.setting(
         "", "Folder of the SavedModel; made by this command.", required=True

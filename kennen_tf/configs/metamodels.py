@@ -172,8 +172,12 @@ class MetamodelConfig(base.Config):
                 f"attributes. Received: method={self.method!r}, "
                 f"attribute={self.attribute!r}."
             )
-        if self.is_crafted:
-            base.check_given("zoo_dir", self.zoo_dir)
+        if self.is_crafted and not self.zoo_dir:
+            raise UserError(
+                f"--zoo_dir must be given: {self.method} needs a zoo's classifiers, "
+                "and query outputs, a package's too, have their answers only. "
+                "Received: nothing."
+            )
         # Each of several processes would make queries of its own.
         if self.strategy == "multi_worker" and self.method in MADE:
             raise UserError(

@@ -11,6 +11,7 @@ OUTPUTS = ("probabilities", "logits", "log-probabilities", LABELS)
 # the mean of MNIST's taken off and divided by their deviation.
 PIXELS = ("unit", "byte", "inverted", "signed", "standardised", "inverted-byte")
 AUTO = "auto"
+DEFAULT_METAMODEL = "mnist_net/kennen-s"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,12 @@ class RevealConfig(base.Config):
     """Settings of `reveal_black_box`."""
 
     metamodel: str = base.setting(
-        "", "Folder that export_metamodel wrote.", required=True
+        DEFAULT_METAMODEL,
+        "Folder that export_metamodel wrote; or a ready one, solved for when it is "
+        "first asked for: mnist_net/kennen-s, mnist_net/kennen-io, mnist_net/kennen-i, "
+        "mnist_net/labels and mnist_net/ranking for classifiers of 28x28 digits, and "
+        "the same of a package in a folder that package_zoo wrote, e.g. mine/kennen-s.",
+        required=True,
     )
     black_box: str = base.setting(
         "",

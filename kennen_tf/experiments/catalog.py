@@ -33,8 +33,10 @@ from kennen_tf.experiments.shared.runs import Runs
 from kennen_tf.experiments.shared.sections import Section
 from kennen_tf.machine.engines import making
 from kennen_tf.machine.engines.engine import Engine
+from kennen_tf.queries import packages
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
 from kennen_tf.zoo.store import Zoo
 
@@ -71,8 +73,7 @@ def run(config: ReproductionConfig) -> list[pathlib.Path]:
             together, or there are no workers where they are asked for.
     """
     info = QueryOutputsInfo.open(config.query_dir)
-    zoo = Zoo.open(config.zoo_dir)
-    info.check_zoo(zoo)
+    zoo = _open_zoo(config, info)
     folder = artifacts.make_folder(config.report_dir)
     with (
         artifacts.folder_lock(folder, "running experiments"),
@@ -81,7 +82,7 @@ def run(config: ReproductionConfig) -> list[pathlib.Path]:
         runs = Runs(config, info, zoo, workers)
         for name in config.experiments:
             experiment = BY_NAME[name]
-            made_from = _made_from(config, info, name)
+            made_from = _made_from(config, info, zoo, name)
             document = report.read(folder, name)
             if document is None or document["made_from"] != made_from:
                 started = time.monotonic()
@@ -131,8 +132,26 @@ def _show(document: dict[str, Any]) -> Section:
     return experiment.show(document["result"], report.read_table(document))
 
 
+def _open_zoo(config: ReproductionConfig, info: QueryOutputsInfo) -> Zoo:
+    """Opens the zoo; of a package whose zoo is not there, what the package has of it.
+
+    Raises:
+        UserError: If there is neither, or it is not the zoo that was queried.
+    """
+    package = packages.find_package(config.query_dir)
+    try:
+        zoo = Zoo.open(config.zoo_dir)
+        info.check_zoo(zoo)
+    except UserError:
+        if package is None or not package.zoo_dir.exists():
+            raise
+        zoo = Zoo.open(package.zoo_dir)
+        info.check_zoo(zoo)
+    return zoo
+
+
 def _made_from(
-    config: ReproductionConfig, info: QueryOutputsInfo, name: str
+    config: ReproductionConfig, info: QueryOutputsInfo, zoo: Zoo, name: str
 ) -> dict[str, Any]:
     """Returns all that decides what an experiment finds."""
     others = config.others if name == EPOCHS else ()
@@ -159,7 +178,5 @@ def _made_from(
             else {}
         ),
         # The rejected are in no fingerprint of the zoo.
-        "manifest": artifacts.sha256_of_file(
-            pathlib.Path(config.zoo_dir) / store.MANIFEST_NAME
-        )[:16],
+        "manifest": artifacts.sha256_of_file(store.manifest_path(zoo.zoo_dir))[:16],
     }

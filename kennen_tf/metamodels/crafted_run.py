@@ -111,6 +111,7 @@ class CraftedRun:
         """
         zoo = Zoo.open(config.zoo_dir)
         info.check_zoo(zoo)
+        zoo.check_has_classifiers(config.method)
         drawn = folder_lib.draw_queries(info, info.num_queries, config.seed_of_queries)
         others = [place for place in drawn if place not in query_indices]
         by_id = {entry.id: entry for entry in info.entries}

@@ -224,12 +224,12 @@ def add_coarse(
             features=limits_lib.coarsen(side.features, floor).astype(np.float32),
         )
         model, left_out = solve(coarse)
-        models.append(_read_coarsely(model, floor))
+        models.append(read_coarsely(model, floor))
         known.append(_learn(resolution, floor, coarse, combination_ids, left_out))
     return dataclasses.replace(limited, coarse=tuple(models), limits=tuple(known))
 
 
-def _read_coarsely(model: keras.Model, floor: float) -> keras.Model:
+def read_coarsely(model: keras.Model, floor: float) -> keras.Model:
     """Returns a metamodel of log-probabilities that has a floor added first."""
     inputs = keras.Input(model.input_shape[1:], name="features")
     read = keras.ops.log(keras.ops.exp(inputs) + floor)

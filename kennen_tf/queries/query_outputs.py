@@ -11,11 +11,13 @@
 
 `writing.py` writes them as a whole; `pipelines/query_outputs.py` makes datasets of
 them. In folders made before, the records are called query_outputs-classifiers...:
-config.json says which files they are.
+config.json says which files they are. Schema version 2 is of answers in half precision
+(`records.py`), which packages of zoos hold.
 """
 
 import dataclasses
 import functools
+import json
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,8 +27,9 @@ import numpy.typing as npt
 
 from kennen_tf.attributes import AttributeTable, SharedValues
 from kennen_tf.configs.importing import ImportOutputsConfig
+from kennen_tf.configs.packaging import PackageConfig
 from kennen_tf.configs.queries import FamilyQueryConfig, QueryConfig
-from kennen_tf.queries import query_inputs
+from kennen_tf.queries import packages, query_inputs
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.vocabulary import artifacts
 from kennen_tf.vocabulary.errors import UserError
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from kennen_tf.zoo.store import Zoo
 
 SCHEMA_VERSION = 1
+SCHEMA_VERSION_OF_HALF = 2
 KIND = "query outputs"
 CONFIG_NAME = "config.json"
 ATTRIBUTES_NAME = "attributes.json"
@@ -45,12 +49,13 @@ _MAKE_WITH = "python -m kennen_tf.query_zoo --query_dir=..."
 # What two runs must agree in to give the same outputs of the same zoo.
 _DECIDING_FIELDS = ("num_queries", "query_seed", "min_accuracy", "num_shards")
 
-AnyQueryConfig = QueryConfig | ImportOutputsConfig | FamilyQueryConfig
+AnyQueryConfig = QueryConfig | ImportOutputsConfig | FamilyQueryConfig | PackageConfig
 # Of the binaries that make query outputs.
-CONFIGS: dict[str, type[QueryConfig | ImportOutputsConfig | FamilyQueryConfig]] = {
+CONFIGS: dict[str, type[AnyQueryConfig]] = {
     "query_zoo": QueryConfig,
     "import_outputs": ImportOutputsConfig,
     "predict_family": FamilyQueryConfig,
+    "package_zoo": PackageConfig,
 }
 
 
@@ -68,6 +73,7 @@ class QueryOutputsInfo:
         shard_paths: Files of the records.
         zoo_fingerprint: Of the zoo that was asked, or of the files they are from.
         fingerprint: Names the records and the queries, byte for byte.
+        is_half: Whether answers are written in half precision.
     """
 
     query_dir: pathlib.Path
@@ -79,6 +85,7 @@ class QueryOutputsInfo:
     shard_paths: tuple[pathlib.Path, ...]
     zoo_fingerprint: str
     fingerprint: str
+    is_half: bool = False
 
     @property
     def num_queries(self) -> int:
@@ -117,6 +124,10 @@ class QueryOutputsInfo:
     def open(cls, query_dir: artifacts.Path) -> "QueryOutputsInfo":
         """Opens query outputs and verifies every file.
 
+        Args:
+            query_dir: Their folder, or what names those of a package; see
+                `packages.find_outputs`.
+
         Raises:
             UserError: If there are none, they are of another schema version, or a file
                 is missing, cut off or altered.
@@ -124,6 +135,8 @@ class QueryOutputsInfo:
         from kennen_tf.zoo.entries import QueriedEntry
 
         folder = pathlib.Path(query_dir)
+        if not _has_query_outputs(folder):
+            folder = packages.find_outputs(query_dir) or folder
         stored = _read_config(folder)
         for name, wanted in stored["files"].items():
             _verify(folder / name, wanted)
@@ -146,11 +159,13 @@ class QueryOutputsInfo:
             shard_paths=tuple(folder / name for name in stored["shards"]),
             zoo_fingerprint=stored["zoo_fingerprint"],
             fingerprint=stored["fingerprint"],
+            is_half=stored["schema_version"] == SCHEMA_VERSION_OF_HALF,
         )
 
     def check_zoo(self, zoo: "Zoo") -> None:
         """Raises `UserError` if these outputs are not of the zoo as it is now."""
-        self._check_of_zoo(f"be of the zoo in {zoo.zoo_dir}")
+        if not isinstance(self.config, PackageConfig):
+            self._check_of_zoo(f"be of the zoo in {zoo.zoo_dir}")
         if zoo.fingerprint != self.zoo_fingerprint:
             raise UserError(
                 f"The query outputs in {self.query_dir} must be of the zoo in "
@@ -181,11 +196,11 @@ class QueryOutputsInfo:
 
     def _check_of_zoo(self, wanted: str) -> None:
         if not isinstance(self.config, QueryConfig):
-            made = (
-                f"import_outputs made of {self.config.outputs}"
-                if isinstance(self.config, ImportOutputsConfig)
-                else "predict_family or its like made, of classifiers in no zoo"
-            )
+            made = "predict_family or its like made, of classifiers in no zoo"
+            if isinstance(self.config, ImportOutputsConfig):
+                made = f"import_outputs made of {self.config.outputs}"
+            if isinstance(self.config, PackageConfig):
+                made = "package_zoo made, some of a zoo's"
             raise UserError(
                 f"The query outputs in {self.query_dir} must {wanted}. Received: "
                 f"outputs that {made}. Choose another --query_dir, or replace them "
@@ -215,6 +230,15 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     return stored if isinstance(stored, dict) else {}
 
 
+def _has_query_outputs(folder: pathlib.Path) -> bool:
+    """Says whether a folder holds query outputs, whole or damaged."""
+    try:
+        stored = json.loads((folder / CONFIG_NAME).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(stored, dict) and stored.get("kind") == KIND
+
+
 def _read_config(folder: pathlib.Path) -> dict[str, Any]:
     path = folder / CONFIG_NAME
     stored = read_json(path)
@@ -223,5 +247,7 @@ def _read_config(folder: pathlib.Path) -> dict[str, Any]:
             f"{folder} must hold query outputs. Received: a folder of kind "
             f"{stored.get('kind')!r}. Make them with `{_MAKE_WITH}`."
         )
-    artifacts.check_schema(stored, SCHEMA_VERSION, path)
+    is_half = stored.get("schema_version") == SCHEMA_VERSION_OF_HALF
+    version = SCHEMA_VERSION_OF_HALF if is_half else SCHEMA_VERSION
+    artifacts.check_schema(stored, version, path)
     return stored

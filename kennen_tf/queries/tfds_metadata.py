@@ -33,6 +33,7 @@ def write(
     table: AttributeTable,
     queries: QueryInputs,
     num_classes: int,
+    is_half: bool = False,
 ) -> None:
     """Writes `dataset_info.json`, `features.json` and names of labels.
 
@@ -43,6 +44,7 @@ def write(
         table: Attributes of who was asked.
         queries: What was sent.
         num_classes: Between how many classes they choose.
+        is_half: Whether answers are written in half precision.
     """
     template = tfds.core.ShardedFileTemplate(
         data_dir=folder,
@@ -59,17 +61,19 @@ def write(
     )
     tfds.folder_dataset.write_metadata(
         data_dir=str(folder),
-        features=features(table, len(queries), num_classes),
+        features=features(table, len(queries), num_classes, is_half),
         split_infos=[split],
         filename_template=records.FILENAME_TEMPLATE,
         check_data=False,
-        description=describe(table, queries, num_classes),
+        description=describe(table, queries, num_classes, is_half),
         citation=_CITATION % HOMEPAGE,
         homepage=HOMEPAGE,
     )
 
 
-def describe(table: AttributeTable, queries: QueryInputs, num_classes: int) -> str:
+def describe(
+    table: AttributeTable, queries: QueryInputs, num_classes: int, is_half: bool = False
+) -> str:
     """Returns what the records are, for people."""
     codes = ", ".join(attribute.code for attribute in table)
     sent = "whose images are not there"
@@ -80,22 +84,28 @@ def describe(table: AttributeTable, queries: QueryInputs, num_classes: int) -> s
             f"channel{'s' if channels > 1 else ''}, in {query_inputs.FILE_NAME}, sent "
             "as float32 from 0 to 1"
         )
+    answers = f"its probabilities of {num_classes} classes"
+    if is_half:
+        answers = (
+            f"the logarithms, in half precision, of {answers} (tf.nn.softmax gives "
+            "these back)"
+        )
     return (
         "What image classifiers whose insides are known answer to the same "
         f"{len(queries)} queries: {sent}. One record for each entry of a zoo, a "
-        f"classifier or an ensemble of some: its attributes ({codes}) and its "
-        f"probabilities of {num_classes} classes for every query. A metamodel learns "
-        "to read the attributes from the probabilities. The only split, "
-        f"'{records.SPLIT_NAME}', holds all entries; divide them by combination_id to "
-        "train and to test. Made with kennen_tf, which has its own reader."
+        f"classifier or an ensemble of some: its attributes ({codes}) and {answers} "
+        "for every query. A metamodel learns to read the attributes from them. The "
+        f"only split, '{records.SPLIT_NAME}', holds all entries; divide them by "
+        "combination_id to train and to test. Made with kennen_tf, which has its own "
+        "reader."
     )
 
 
 def features(
-    table: AttributeTable, num_queries: int, num_classes: int
+    table: AttributeTable, num_queries: int, num_classes: int, is_half: bool = False
 ) -> tfds.features.FeaturesDict:
     """Returns the schema of a record as TensorFlow Datasets declares it."""
-    declared = records.fields(table, num_queries, num_classes)
+    declared = records.fields(table, num_queries, num_classes, is_half)
     return tfds.features.FeaturesDict({n: _feature(f) for n, f in declared.items()})
 
 
@@ -110,4 +120,9 @@ def _feature(field: records.Field) -> Any:
             return tfds.features.Sequence(tfds.features.Text(), doc=doc)
         return tfds.features.Text(doc=doc)
     dtype = field.dtype.as_numpy_dtype
-    return tfds.features.Tensor(shape=field.shape, dtype=dtype, doc=doc)
+    encoding = tfds.features.Encoding.NONE
+    if field.dtype == tf.float16:
+        encoding = tfds.features.Encoding.BYTES
+    return tfds.features.Tensor(
+        shape=field.shape, dtype=dtype, encoding=encoding, doc=doc
+    )

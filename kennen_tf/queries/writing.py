@@ -19,6 +19,7 @@ from kennen_tf.queries.query_outputs import (
     ENTRIES_NAME,
     KIND,
     SCHEMA_VERSION,
+    SCHEMA_VERSION_OF_HALF,
     AnyQueryConfig,
 )
 from kennen_tf.vocabulary import artifacts
@@ -41,6 +42,9 @@ def write(
     entries: "Sequence[QueriedEntry]",
     probabilities_of: "Callable[[QueriedEntry], np.ndarray]",
     zoo_fingerprint: str,
+    *,
+    is_half: bool = False,
+    command: Sequence[str] | None = None,
 ) -> None:
     """Writes query outputs; what was there is replaced once all are on disk.
 
@@ -54,6 +58,8 @@ def write(
         probabilities_of: Returns what an entry answered, float32 `(num_queries,
             num_classes)`. Called once for each, in the order of the records.
         zoo_fingerprint: Of the zoo, or of the files that outputs are imported from.
+        is_half: Whether to write answers in half precision; see `records.py`.
+        command: What made them; None: the command line of this process.
     """
     from kennen_tf.queries import tfds_metadata
 
@@ -64,9 +70,15 @@ def write(
     shards = [
         list(part) for part in np.array_split(np.array(ordered, object), num_shards)
     ]
-    shard_names = _write_shards(new, table, shards, probabilities_of)
+    shard_names = _write_shards(new, table, shards, probabilities_of, is_half)
     tfds_metadata.write(
-        new, shard_names, [len(shard) for shard in shards], table, queries, num_classes
+        new,
+        shard_names,
+        [len(shard) for shard in shards],
+        table,
+        queries,
+        num_classes,
+        is_half,
     )
     artifacts.write_json(new / ATTRIBUTES_NAME, table.to_json())
     queries.save(new / query_inputs.FILE_NAME)
@@ -77,7 +89,7 @@ def write(
     files = {path.name: _describe(path) for path in sorted(new.iterdir())}
     header = {
         "kind": KIND,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION_OF_HALF if is_half else SCHEMA_VERSION,
         "config": config.to_json(),
         "made_by": next(n for n, kind in CONFIGS.items() if type(config) is kind),
         "num_classes": num_classes,
@@ -88,7 +100,7 @@ def write(
         "query_inputs_fingerprint": queries.fingerprint,
         "attributes_fingerprint": table.fingerprint,
         "fingerprint": _fingerprint(files, shard_names),
-        "provenance": artifacts.provenance(),
+        "provenance": artifacts.provenance(command),
     }
     artifacts.write_json(new / CONFIG_NAME, header)
     _move_in(new, work.parent)
@@ -117,6 +129,7 @@ def _write_shards(
     table: AttributeTable,
     shards: "Sequence[Sequence[QueriedEntry]]",
     probabilities_of: "Callable[[QueriedEntry], np.ndarray]",
+    is_half: bool,
 ) -> list[str]:
     import tensorflow as tf
     import tqdm
@@ -131,7 +144,7 @@ def _write_shards(
                 with tf.io.TFRecordWriter(str(folder / name)) as writer:
                     for entry in shard:
                         answers = probabilities_of(entry)
-                        writer.write(records.encode(table, entry, answers))
+                        writer.write(records.encode(table, entry, answers, is_half))
                         bar.update()
             except tf.errors.OpError as error:
                 # TensorFlow's own way to say that e.g. the disk is full.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kennen_tf.black_boxes.forms import Form
-from kennen_tf.configs.revealing import AUTO, RevealConfig
+from kennen_tf.configs.revealing import AUTO, DEFAULT_METAMODEL, RevealConfig
 from kennen_tf.evaluation import printing
-from kennen_tf.revealing import boxes, naming, tables, truths
+from kennen_tf.revealing import boxes, naming, ready, tables, truths
 from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.revealing.naming import Revelation
 from kennen_tf.vocabulary.errors import UserError
@@ -74,7 +74,7 @@ class Revealed:
 def reveal(
     black_box: "str | os.PathLike[str] | Callable[[np.ndarray], Any]",
     *,
-    metamodel: "str | os.PathLike[str] | ExportedMetamodel",
+    metamodel: "str | os.PathLike[str] | ExportedMetamodel" = DEFAULT_METAMODEL,
     outputs: str = AUTO,
     pixels: str = AUTO,
     **settings: Any,
@@ -85,8 +85,8 @@ def reveal(
         black_box: A Keras model, any function from images, float32 `(n, height, width,
             channels)`, to outputs `(n, classes)`, or what `--black_box` takes: a path,
             a URL, "module:function".
-        metamodel: Folder that export_metamodel wrote, or what `ExportedMetamodel.load`
-            returned.
+        metamodel: Folder that export_metamodel wrote, the name of a ready one (see
+            `--metamodel`), or what `ExportedMetamodel.load` returned.
         outputs: What it answers; see `--outputs`.
         pixels: Range of the pixels that it takes; see `--pixels`.
         settings: Other flags of reveal_black_box by their names, e.g. `answers`.
@@ -95,7 +95,7 @@ def reveal(
         UserError: If it cannot be asked, or does not answer what it should.
     """
     if not isinstance(metamodel, ExportedMetamodel):
-        metamodel = ExportedMetamodel.load(metamodel)
+        metamodel = ready.open_metamodel(metamodel)
     form = Form.of(metamodel.image_shape, metamodel.num_classes)
     if callable(black_box):
         name = getattr(black_box, "name", None) or getattr(black_box, "__name__", "")
@@ -103,7 +103,7 @@ def reveal(
     else:
         name = os.fspath(black_box)
     config = RevealConfig(
-        metamodel=str(metamodel.path),
+        metamodel=str(metamodel),
         black_box=name,
         outputs=outputs,
         pixels=pixels,

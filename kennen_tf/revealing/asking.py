@@ -8,6 +8,7 @@ from kennen_tf.black_boxes.black_box import BlackBox
 from kennen_tf.black_boxes.pixels import LEAST, PixelsFound
 from kennen_tf.black_boxes.recognising import Recognised
 from kennen_tf.configs.revealing import AUTO, LABELS
+from kennen_tf.queries import packages
 from kennen_tf.vocabulary.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,10 +81,16 @@ def _check_labels(metamodel: "ExportedMetamodel", box: BlackBox) -> None:
     if box.outputs_kind == LABELS and not metamodel.reads_labels:
         raise UserError(
             f"{box.name} answers labels (--outputs={LABELS}); the metamodel must read "
-            "nothing but the top label: one of kennen-i, or of --representation=top-1. "
-            f"Received: {metamodel.path}, which reads "
-            f"{metamodel.description['representation']}."
+            "nothing but the top label: one of kennen-i, or of --representation=top-1, "
+            f"e.g. --metamodel={_name_for_labels(metamodel)}. Received: {metamodel}, "
+            f"which reads {metamodel.description['representation']}."
         )
+
+
+def _name_for_labels(metamodel: "ExportedMetamodel") -> str:
+    """Returns the name of a ready metamodel that reads labels."""
+    package = metamodel.name.rpartition("/")[0] or packages.MNIST_NET
+    return f"{package}/labels"
 
 
 def _say_pixels(found: PixelsFound, was_auto: bool) -> Sequence[str]:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,11 @@ SCHEMA_VERSION = 1
 KIND = "exported metamodel"
 CONFIG_NAME = "export.json"
 _MAKE_WITH = "python -m kennen_tf.export_metamodel --metamodel_dir=... --export_dir=..."
+# Those that `find_coarser` opens, for the choice between them.
+_LEVELS = tuple(
+    Limits(resolution=resolution, floor=floor, thresholds={}, novelty=None)
+    for resolution, floor in (limits_lib.FULL, *limits_lib.COARSE)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +44,9 @@ class ExportedMetamodel:
         num_classes: Between how many classes the black boxes choose.
         limits: What it knows of its limits, the finest level first; empty if it was
             made before there were any.
+        name: As it was named, if that is not its folder.
+        find_coarser: Where answers of the finest level are all that it reads, what
+            opens that of a later level, by its place in `limits.COARSE`, from 1.
     """
 
     path: pathlib.Path
@@ -48,6 +56,11 @@ class ExportedMetamodel:
     num_classes: int
     limits: tuple[Limits, ...]
     _loaded: Any
+    name: str = ""
+    find_coarser: "Callable[[int], ExportedMetamodel] | None" = None
+
+    def __str__(self) -> str:
+        return self.name or str(self.path)
 
     @classmethod
     def load(cls, export_dir: artifacts.Path) -> "ExportedMetamodel":
@@ -126,24 +139,34 @@ class ExportedMetamodel:
                 f"`resolutions` must be one for each of {len(probabilities)} black "
                 f"boxes. Received: {len(wanted)}."
             )
-        # Without functions for coarser answers, all are read in full.
-        levels = self.limits[: 1 + len(getattr(self._loaded, "coarse", ()))]
-        places = np.array([limits_lib.choose(levels, own) for own in wanted], int)
+        places = np.array([self._choose_level(own) for own in wanted], int)
         assessed: dict[int, Assessment] = {}
-        for place in np.unique(places):
+        for place in np.unique(places).tolist():
             chosen = np.flatnonzero(places == place)
-            own = probabilities[chosen]
-            read = self._loaded.signatures[SIGNATURE]
-            if place > 0:
-                read = self._loaded.coarse[place - 1]
-            found = assessments.assess(
-                self.table,
-                self._read(read, own),
-                levels[place] if levels else None,
-                self._represent(own),
-            )
+            found = self._assess_at(place, probabilities[chosen])
             assessed.update(zip(chosen.tolist(), found, strict=True))
         return [assessed[box] for box in range(len(probabilities))]
+
+    def _choose_level(self, resolution: float) -> int:
+        if self.find_coarser is not None:
+            return limits_lib.choose(_LEVELS, resolution)
+        # Without functions for coarser answers, all are read in full.
+        num_levels = 1 + len(getattr(self._loaded, "coarse", ()))
+        return limits_lib.choose(self.limits[:num_levels], resolution)
+
+    def _assess_at(self, place: int, probabilities: FloatArray) -> list[Assessment]:
+        """Assesses answers at one level of precision."""
+        if place > 0 and self.find_coarser is not None:
+            return self.find_coarser(place)._assess_at(0, probabilities)
+        read = self._loaded.signatures[SIGNATURE]
+        if place > 0:
+            read = self._loaded.coarse[place - 1]
+        return assessments.assess(
+            self.table,
+            self._read(read, probabilities),
+            self.limits[place] if self.limits else None,
+            self._represent(probabilities),
+        )
 
     def _represent(self, probabilities: FloatArray) -> FloatArray:
         """Returns what is read of answers, of the same shape."""
@@ -162,7 +185,7 @@ class ExportedMetamodel:
         wanted = (len(self.queries), self.num_classes)
         if probabilities.ndim != 3 or probabilities.shape[1:] != wanted:
             raise UserError(
-                f"The metamodel in {self.path} reads answers of shape (black boxes, "
+                f"The metamodel {self} reads answers of shape (black boxes, "
                 f"{wanted[0]}, {wanted[1]}): to each of its {wanted[0]} queries, "
                 f"{wanted[1]} probabilities. Received: shape {probabilities.shape}."
             )

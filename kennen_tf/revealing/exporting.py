@@ -128,6 +128,25 @@ def export(
     return folder
 
 
+def copy(
+    source: artifacts.Path, export_dir: artifacts.Path, *, overwrite: bool = False
+) -> pathlib.Path:
+    """Copies an exported metamodel; it is there as a whole or not at all.
+
+    Args:
+        source: What `export` wrote.
+        export_dir, overwrite: As those of `export`.
+
+    Raises:
+        UserError: As `export`.
+    """
+    folder = pathlib.Path(export_dir)
+    if not _is_there(folder, read_config(pathlib.Path(source)), overwrite):
+        with _atomic_folder(folder) as temporary:
+            shutil.copytree(source, temporary, dirs_exist_ok=True)
+    return folder
+
+
 def _is_there(
     folder: pathlib.Path, description: Mapping[str, Any], overwrite: bool
 ) -> bool:

@@ -6,6 +6,7 @@ in the same folder, flushes it to disk and renames it.
 
 import contextlib
 import datetime
+import gzip
 import hashlib
 import importlib.metadata
 import json
@@ -161,7 +162,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 def iterate_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Reads a JSON-lines file line by line, without a last one that a kill cut off.
 
-    Of a file that is not there, there are none.
+    Of a file that is not there, there are none; one whose name ends in .gz is unpacked.
 
     Raises:
         UserError: If any other line is not JSON.
@@ -169,7 +170,8 @@ def iterate_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     path = pathlib.Path(path)
     if not path.exists():
         return
-    with open(path, "rb") as file:
+    unpacked = gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
+    with unpacked as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return

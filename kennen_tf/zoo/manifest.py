@@ -14,6 +14,8 @@ from kennen_tf.vocabulary import artifacts
 from kennen_tf.zoo.specs import ClassifierSpec
 
 MANIFEST_NAME = "manifest.jsonl"
+# Of a zoo in a package, which nothing is added to.
+PACKED_MANIFEST_NAME = "manifest.jsonl.gz"
 CLASSIFIERS_FOLDER = "classifiers"
 ACCEPTED, REJECTED, FAILED = "accepted", "rejected", "failed"
 
@@ -121,9 +123,16 @@ def fingerprint_of(path: pathlib.Path) -> str:
     )
 
 
+def manifest_path(zoo_dir: artifacts.Path) -> pathlib.Path:
+    """Returns where the manifest of a zoo is."""
+    path = pathlib.Path(zoo_dir) / MANIFEST_NAME
+    packed = pathlib.Path(zoo_dir) / PACKED_MANIFEST_NAME
+    return packed if packed.exists() and not path.exists() else path
+
+
 def read_manifest(zoo_dir: artifacts.Path) -> list[ClassifierRecord]:
     """Reads the manifest, sorted by id; of two lines for one id the later counts."""
-    rows = artifacts.iterate_json_lines(pathlib.Path(zoo_dir) / MANIFEST_NAME)
+    rows = artifacts.iterate_json_lines(manifest_path(zoo_dir))
     shared = SharedValues()
     records = {row["id"]: ClassifierRecord.from_json(row, shared) for row in rows}
     return [records[key] for key in sorted(records)]

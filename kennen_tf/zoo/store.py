@@ -32,12 +32,14 @@ from kennen_tf.zoo.manifest import (
     CLASSIFIERS_FOLDER,
     FAILED,
     MANIFEST_NAME,
+    PACKED_MANIFEST_NAME,
     REJECTED,
     ClassifierRecord,
     add_record,
     classifier_path,
     fingerprint_of,
     is_whole,
+    manifest_path,
     read_manifest,
 )
 
@@ -52,6 +54,7 @@ __all__ = [
     "FAILED",
     "IMAGES_NAME",
     "MANIFEST_NAME",
+    "PACKED_MANIFEST_NAME",
     "REJECTED",
     "ClassifierRecord",
     "Zoo",
@@ -61,6 +64,7 @@ __all__ = [
     "classifier_path",
     "fingerprint_of",
     "is_whole",
+    "manifest_path",
     "prepare",
     "read_header",
     "read_manifest",
@@ -166,6 +170,15 @@ class Zoo:
         """Whether some records lack attributes that came later."""
         names = set(self.attributes.names)
         return any(not names <= set(record.values or ()) for record in self.records)
+
+    def check_has_classifiers(self, method: str) -> None:
+        """Raises `UserError` if a package has only what is said of them."""
+        if not (self.zoo_dir / CLASSIFIERS_FOLDER).is_dir():
+            raise UserError(
+                f"{method} needs a zoo's classifiers, and a package has their answers "
+                f"only. Received: {self.zoo_dir}, without them. Name the zoo itself "
+                "with --zoo_dir."
+            )
 
     @property
     def images_path(self) -> pathlib.Path:

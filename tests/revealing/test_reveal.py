@@ -480,7 +480,7 @@ def test_an_error_of_the_binary_is_one_line_and_status_1(exported, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"black_box": "a:b"}, "--metamodel must be given"),
+        ({"metamodel": "", "black_box": "a:b"}, "--metamodel must be given"),
         ({"metamodel": "m"}, "One of --black_box.* must be given. Received: 0"),
         ({"metamodel": "m", "black_box": " , "}, "must be given. Received: 0"),
         (

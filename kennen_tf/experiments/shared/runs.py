@@ -225,6 +225,8 @@ class Runs:
         try:
             # What the zoo does not allow, it says here; later errors are others.
             _ = job.split
+            if config.is_crafted:
+                self.zoo.check_has_classifiers(config.method)
             if config.method == "kennen-i":
                 job.choose_queries()
             else:  # To choose those that tell most takes minutes, where it is made.

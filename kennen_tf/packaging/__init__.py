@@ -1,0 +1,1 @@
+"""Packages of zoos: queries chosen, crafted and sent, and what is said of them."""
