@@ -103,7 +103,9 @@ class MetamodelConfig(base.Config):
     )
     split: str = base.setting(
         "R",
-        "Who is held out: R (random combinations, a fifth of all entries), group (a "
+        "Who is held out: R (random combinations, a fifth of all entries), development "
+        "(as R, among the four tenths of the combinations that R does not hold out "
+        "with --seed=0, 1 or 2: to choose settings by), group (a "
         "fifth of the combinations, of whatever size), leave-one-out:ATTRIBUTE (one of "
         "each value with two combinations or more; with the next --seed, the next "
         "one), the paper's E-conv, E-conv-fc, E-alg, E-alg-bs, E-split, E-size, or "
