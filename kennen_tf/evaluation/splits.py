@@ -49,8 +49,8 @@ _LEAST_DEVELOPMENT_PLACE = 0.25
 _NUM_PLACES = 2**31  # `derive_seed` gives one of them.
 
 _FORM = (
-    f"--split must be {RANDOM}, {DEVELOPMENT}, {GROUP}, {LEAVE_ONE_OUT}:ATTRIBUTE, one of "
-    f"{', '.join(EXTRAPOLATIONS)}, or training values > test values of some "
+    f"--split must be {RANDOM}, {DEVELOPMENT}, {GROUP}, {LEAVE_ONE_OUT}:ATTRIBUTE, one "
+    f"of {', '.join(EXTRAPOLATIONS)}, or training values > test values of some "
     "attributes, e.g. 'pool:no>yes' or 'conv:2,3>4;bs:64>256'"
 )
 

@@ -206,7 +206,7 @@ def test_too_few_entries_are_counted_in_the_error():
     [
         (
             "E-none",
-            "--split must be R, development, group, .*one of E-conv.*Received: split='E-none'",
+            "must be R, dev.*, group, .*one of E-conv.*Received: split='E-none'",
         ),
         ("", "--split must be"),
         ("pool:no", "--split must be"),
