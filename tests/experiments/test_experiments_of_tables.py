@@ -146,7 +146,7 @@ def make_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(
         embedding.asking, "ask", lambda zoo, entries, _: make_answers(len(entries))
     )
-    monkeypatch.setattr(readers, "_NUM_TREES", 20)
+    monkeypatch.setattr(readers, "NUM_TREES", 20)
     return make
 
 

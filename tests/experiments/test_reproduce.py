@@ -93,7 +93,7 @@ def few_figures():
             "_score_images",
             lambda training, answers: [0.0] * answers.shape[1],
         )
-        patch.setattr(readers, "_NUM_TREES", 50)
+        patch.setattr(readers, "NUM_TREES", 50)
         yield
 
 
