@@ -16,19 +16,21 @@ EVERY = "*"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelRecipe(base.Config):
-    """How a metamodel in closed form reads; see `metamodels/kernel.py`.
+    """How a metamodel in closed form reads; see `metamodels/recipes/kernel.py`.
 
     What it reads:
         divide, center, separate_scale, deviation_floor: As those of `Recipe`; features
             always get mean 0 and deviation 1.
-        power: What a second regression reads: probabilities to this power. Answers are
-            the mean of both regressions'.
+        power: Of a second view, probabilities to this power. Likeness is the mean of
+            both views'.
 
     What is solved for:
         steepness: How fast likeness falls: it is 1 / sqrt(1 + steepness * the mean over
             features of the squared difference), which tells more here than a Gaussian.
         ridge: Strength of the regularisation; likeness of an entry to itself is 1.
-        balance, max_weight: As those of `Recipe`.
+        landmarks: Most training entries that outputs are compared with; of more, so
+            many are drawn, and the regression is on all, but on likeness to these.
+        balance, max_weight: As those of `Recipe`, but it is targets that are weighted.
     """
 
     divide: bool = False
@@ -38,6 +40,7 @@ class KernelRecipe(base.Config):
     power: float
     steepness: float
     ridge: float
+    landmarks: int = 5000
     balance: float = 0.0
     max_weight: float = 10.0
 
@@ -208,7 +211,7 @@ KERNEL = KernelRecipe(
     # Two views of the same outputs tell over a point more than either.
     power=0.05,
     steepness=0.3,
-    ridge=0.1,
+    ridge=0.05,
     balance=1.0,
 )
 MLP = Recipe(

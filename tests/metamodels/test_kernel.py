@@ -13,7 +13,7 @@ from kennen_tf.attributes import MISSING
 from kennen_tf.configs.recipes import RECIPES
 from kennen_tf.designs.mnist_table import TABLE
 from kennen_tf.metamodels import metrics
-from kennen_tf.metamodels.recipes import features, heads, kernel
+from kennen_tf.metamodels.recipes import features, heads, kernel, regression
 
 RECIPE = RECIPES["kernel"]
 NUM_QUERIES, NUM_TRAIN = 12, 400
@@ -57,33 +57,126 @@ def test_it_reads_a_planted_zoo(zoo, models):
     assert score["average"] > 0.65  # Chance is 0.36.
 
 
-def test_it_answers_as_two_kernel_ridge_regressions_with_weights(zoo, models):
-    x, labels, _ = zoo
-    views = []
+def alike(x):
+    """Returns how alike entries are to those to train on, as the docstring says."""
+    kernels = []
     first = {"center": True, "separate_scale": True}
     for how in (first, {"power": RECIPE.power, "normalize": True}):
         reader = features.make_standardizer(
             x[:NUM_TRAIN], deviation_floor=0.1, divides=True, **how
         )
-        views.append(reader.predict(x, verbose=0).astype(float))
+        read = features.call(reader, x).astype(float)
+        distances = euclidean_distances(read, read[:NUM_TRAIN], squared=True)
+        kernels.append((1 + RECIPE.steepness * distances / read.shape[1]) ** -0.5)
+    return np.mean(kernels, axis=0)
+
+
+def likelihood_ratios(labels):
+    """Returns what is regressed on: 0 on the average, values counting alike."""
+    own = np.eye(labels.max() + 1)[labels]
+    return own / own.mean(axis=0) / own.shape[1] - 1 / own.shape[1]
+
+
+def test_it_answers_as_a_kernel_ridge_regression_of_likelihood_ratios(zoo, models):
+    x, labels, _ = zoo
+    likeness = alike(x)
     for name in ("pool", "split"):
-        own = labels[name][:NUM_TRAIN]
-        count = np.bincount(own)
-        weights = NUM_TRAIN / len(count) / count[own]
-        targets = np.eye(len(count))[own] - 1 / len(count)
-        expected = 0.0
-        for standardized in views:
-            distances = euclidean_distances(standardized, squared=True)
-            mean = distances / standardized.shape[1]
-            alike = (1 + RECIPE.steepness * mean[:, :NUM_TRAIN]) ** -0.5
-            ridge = KernelRidge(alpha=RECIPE.ridge, kernel="precomputed")
-            ridge.fit(alike[:NUM_TRAIN], targets, sample_weight=weights)
-            expected += ridge.predict(alike[NUM_TRAIN:]) / len(views)
+        ridge = KernelRidge(alpha=RECIPE.ridge, kernel="precomputed")
+        ridge.fit(likeness[:NUM_TRAIN], likelihood_ratios(labels[name][:NUM_TRAIN]))
+        expected = ridge.predict(likeness[NUM_TRAIN:])
         # But for the temperature.
         answers = read(models, zoo)[name]
         temperature = np.sum(answers * expected) / np.sum(expected**2)
         assert temperature > 0
         np.testing.assert_allclose(answers, temperature * expected, atol=0.01)
+
+
+@pytest.mark.parametrize("num_landmarks", [NUM_TRAIN, 150])
+def test_answers_to_those_left_out_are_those_of_solving_without_them(
+    zoo, num_landmarks
+):
+    x, labels, combinations = zoo
+    likeness = alike(x)[:NUM_TRAIN]
+    _, combinations = np.unique(combinations[:NUM_TRAIN], return_inverse=True)
+    landmarks = regression.choose_landmarks(NUM_TRAIN, num_landmarks)
+    known = np.setdiff1d(np.arange(NUM_TRAIN), [3, 100, 101, 399])
+    targets = likelihood_ratios(labels["pool"][:NUM_TRAIN])
+
+    def solve(places, landmarks):
+        return regression.solve(
+            likeness[:, landmarks].astype(np.float32),
+            landmarks,
+            places,
+            RECIPE.ridge,
+            targets[places],
+            combinations[places],
+        )
+
+    _, left_out = solve(known, landmarks)
+    num_landmarks_out = 0
+    for combination in np.unique(combinations[known])[:30]:
+        is_out = combinations[known] == combination
+        others = np.flatnonzero(combinations != combination)
+        # Those that are not known stay landmarks.
+        kept = np.setdiff1d(landmarks, known[is_out])
+        num_landmarks_out += len(landmarks) - len(kept)
+        if len(kept) == NUM_TRAIN - is_out.sum():
+            # All others: they are to be all of the entries.
+            weights = np.linalg.solve(
+                likeness[np.ix_(known[~is_out], known[~is_out])]
+                + RECIPE.ridge * np.eye(np.sum(~is_out)),
+                targets[known[~is_out]],
+            )
+            expected = likeness[np.ix_(known[is_out], known[~is_out])] @ weights
+        else:
+            weights, _ = solve(np.intersect1d(known, others), kept)
+            expected = likeness[np.ix_(known[is_out], kept)] @ weights
+        np.testing.assert_allclose(left_out[is_out], expected, atol=1e-5)
+    assert num_landmarks_out > 5
+
+
+def test_landmarks_are_as_good_as_all_entries_once_they_are_nearly_all(zoo):
+    x, labels, combinations = zoo
+    targets = likelihood_ratios(labels["act"][:NUM_TRAIN])
+    _, combinations = np.unique(combinations[:NUM_TRAIN], return_inverse=True)
+    likeness = alike(x)
+    answers, errors = {}, []
+    for most in (NUM_TRAIN, 390, 100):
+        landmarks = regression.choose_landmarks(NUM_TRAIN, most)
+        assert len(np.unique(landmarks)) == most
+        weights, left_out = regression.solve(
+            likeness[:NUM_TRAIN, landmarks].astype(np.float32),
+            landmarks,
+            np.arange(NUM_TRAIN),
+            RECIPE.ridge,
+            targets,
+            combinations,
+        )
+        answers[most] = likeness[NUM_TRAIN:, landmarks] @ weights
+        errors.append(np.mean((left_out - targets) ** 2))
+    distances = [np.abs(answers[most] - answers[NUM_TRAIN]).mean() for most in answers]
+    assert distances[1] < 0.02 < distances[2]
+    assert errors[2] < np.mean(targets**2)
+
+
+def test_of_more_entries_than_landmarks_the_model_holds_the_landmarks(zoo, models):
+    x, labels, combinations = zoo
+    some = dataclasses.replace(RECIPE, landmarks=150)
+    own = {name: values[:NUM_TRAIN] for name, values in labels.items()}
+    # Answers that are all alike, and an attribute that some have no value of.
+    x = np.concatenate([x[:200], x[:200], x[NUM_TRAIN:]])
+    own = {name: np.tile(values[:200], 2) for name, values in own.items()}
+    own["act"] = np.where(np.arange(NUM_TRAIN) % 5 == 0, MISSING, own["act"])
+    left_out = {}
+    ids = [*combinations[:200], *combinations[:200]]
+    answering, logits = kernel.fit(some, TABLE, x[:NUM_TRAIN], own, ids, left_out)
+    assert answering.count_params() < 0.5 * models[0].count_params()
+    test = {name: values[NUM_TRAIN:] for name, values in labels.items()}
+    joined = heads.join_members(TABLE, logits(x[NUM_TRAIN:]).numpy())
+    assert metrics.score(TABLE, test, joined, skip=())["average"] > 0.5
+    is_nan = np.isnan(left_out["act"]).all(axis=1)
+    np.testing.assert_array_equal(is_nan, own["act"] == MISSING)
+    assert np.isfinite(left_out["pool"]).all()
 
 
 def test_answers_to_what_is_not_there_to_be_told_are_near_chance(zoo):
@@ -118,21 +211,25 @@ def test_leaving_out_is_solving_without_them(zoo):
 
 def test_what_it_says_of_those_left_out_is_what_it_says_without_them(zoo):
     x, labels, combinations = zoo
-    own, table = {"pool": labels["pool"][:NUM_TRAIN]}, TABLE.select(["pool"])
+    own, table = {"split": labels["split"][:NUM_TRAIN]}, TABLE.select(["split"])
     left_out = {}
     kernel.fit(RECIPE, table, x[:NUM_TRAIN], own, combinations[:NUM_TRAIN], left_out)
     is_out = np.isin(combinations[:NUM_TRAIN], combinations[:1])
     others, ids = ~is_out, np.asarray(combinations[:NUM_TRAIN])
     alone, _ = kernel.fit(
-        RECIPE, table, x[:NUM_TRAIN][others], {"pool": own["pool"][others]}, ids[others]
+        RECIPE,
+        table,
+        x[:NUM_TRAIN][others],
+        {"split": own["split"][others]},
+        ids[others],
     )
     # Standardisation and temperature are those of all.
-    expected = alone(x[:NUM_TRAIN][is_out])["pool"].numpy()
-    np.testing.assert_allclose(left_out["pool"][is_out], expected, atol=0.05)
+    expected = alone(x[:NUM_TRAIN][is_out])["split"].numpy()
+    np.testing.assert_allclose(left_out["split"][is_out], expected, atol=0.05)
     known, _ = kernel.fit(RECIPE, table, x[:NUM_TRAIN], own, ids)
     likelihoods = [
-        np.mean(np.log(p[np.arange(NUM_TRAIN), own["pool"]]))
-        for p in (left_out["pool"], known(x[:NUM_TRAIN])["pool"].numpy())
+        np.mean(np.log(p[np.arange(NUM_TRAIN), own["split"]]))
+        for p in (left_out["split"], known(x[:NUM_TRAIN])["split"].numpy())
     ]
     assert likelihoods[0] < likelihoods[1] - 0.001
 

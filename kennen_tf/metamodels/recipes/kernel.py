@@ -1,10 +1,14 @@
-"""A metamodel in closed form: kernel ridge regressions for each attribute.
+"""A metamodel in closed form: one kernel ridge regression for all attributes.
 
 It is a network of one hidden layer whose units say how alike outputs are to those of a
-training entry, once for each of two views of them: the proportions of
-log-probabilities, and probabilities to a small power. Its weights are not descended to
-but solved for; what it would answer if a combination of attribute values had been left
-out has a closed form, too, and tells how far its answers are to be trusted.
+training entry, in the mean of two views of them: the proportions of log-probabilities,
+and probabilities to a small power. Its weights are not descended to but solved for;
+what it would answer if a combination of attribute values had been left out has a closed
+form, too, and tells how far its answers are to be trusted.
+
+Entries all count alike, so that attributes share what takes long. That values count
+alike lies in what is regressed on: how much likelier a value is than it is among the
+training entries.
 """
 
 from collections.abc import Sequence
@@ -12,13 +16,15 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 import numpy.typing as npt
-import tqdm
 from scipy import special
 
-from kennen_tf.attributes import AttributeTable
+from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.configs.recipes import KernelRecipe
-from kennen_tf.metamodels.recipes import features, heads, joint_loss
+from kennen_tf.metamodels.recipes import features, heads, joint_loss, regression
 from kennen_tf.metamodels.recipes.temperature import find_temperature
+
+# Rows of the kernel that are computed at once.
+_ROWS = 1000
 
 Array = npt.NDArray[np.float64]
 
@@ -31,14 +37,14 @@ def fit(
     combination_ids: Sequence[str],
     left_out: heads.LeftOut | None = None,
 ) -> tuple[keras.Model, keras.Model]:
-    """Solves for two regressions for each attribute; answers are their mean.
+    """Solves for a regression of the values of all attributes.
 
     Args:
         recipe: What it reads, and how smooth it is.
         table: The attributes.
         train_features: Represented outputs `(entries, num_queries, classes)`.
-        labels: For each attribute, `(entries,)`. The regressions of an attribute are
-            fitted to the entries that have a value of it.
+        labels: For each attribute, `(entries,)`. Heads are fitted to the entries that
+            have a value of their attribute.
         combination_ids: Of the entries; those of one combination are left out together
             when it is found how far to trust the answers.
         left_out: Filled with probabilities of the values of each attribute, as they
@@ -49,7 +55,9 @@ def fit(
         same with logits.
     """
     inputs = keras.Input(train_features.shape[1:], name="features")
-    kernels, likenesses = [], []
+    landmarks = regression.choose_landmarks(len(train_features), recipe.landmarks)
+    kernel = np.zeros((len(train_features), len(landmarks)), np.float32)
+    likenesses = []
     for number, how in enumerate(recipe.views):
         x = features.add_features(
             inputs,
@@ -62,54 +70,62 @@ def fit(
         )
         read = features.call(keras.Model(inputs, x), train_features)
         scale = recipe.steepness / read.shape[1]
-        kernels.append(_make_kernel(read.astype(np.float64), scale))
-        likenesses.append(_add_likeness(x, read, scale, f"likeness{number}"))
+        _add_to_kernel(kernel, read, landmarks, scale, 1 / len(recipe.views))
+        likenesses.append(_add_likeness(x, read[landmarks], scale, f"likeness{number}"))
     models, layers = heads.make_dense_models(
-        table, inputs, keras.layers.Concatenate(name="alike")(likenesses), "kernel"
+        table, inputs, keras.layers.Average(name="alike")(likenesses), "kernel"
     )
     _, combinations = np.unique(combination_ids, return_inverse=True)
-    targets = joint_loss.make_targets(
+    counting = joint_loss.make_targets(
         table,
         labels,
         balance=recipe.balance,
         max_weight=recipe.max_weight,
         label_smoothing=0.0,
     )
-    for index, attribute in enumerate(
-        tqdm.tqdm(table, "kernel", unit="attribute", leave=None)
-    ):
-        own, num_values = labels[attribute.name], len(attribute.values)
-        known = np.flatnonzero(own >= 0)
-        weights = np.zeros((len(kernels), len(own), num_values), np.float32)
-        weights[:, known], logits = _fit_head(
-            [_among(kernel, known) for kernel in kernels],
+    for known, attributes in _group_by_known(table, labels):
+        weights = [np.diag(counting[table.names.index(a.name)]) for a in attributes]
+        targets = [
+            _make_targets(labels[attribute.name][known], len(attribute.values), counts)
+            for attribute, counts in zip(attributes, weights, strict=True)
+        ]
+        ends = np.cumsum([own.shape[1] for own in targets])[:-1]
+        solved = regression.solve(
+            kernel,
+            landmarks,
+            known,
             recipe.ridge,
-            joint_loss.weigh(targets, own, index)[known],
-            own[known],
-            num_values,
+            np.concatenate(targets, axis=1),
             combinations[known],
         )
-        bias = heads.bias_against_unseen(own, num_values)
-        if left_out is not None:
-            left_out[attribute.name] = np.full((len(own), num_values), np.nan)
-            left_out[attribute.name][known] = special.softmax(logits + bias, axis=1)
-        layers[attribute.name].set_weights([weights.reshape(-1, num_values), bias])
+        parts = (np.split(own, ends, axis=1) for own in solved)
+        for attribute, counts, found, answers in zip(
+            attributes, weights, *parts, strict=True
+        ):
+            own, num_values = labels[attribute.name][known], len(attribute.values)
+            bias = heads.bias_against_unseen(own, num_values)
+            temperature = find_temperature(answers, own, counts[own], bias)
+            layers[attribute.name].set_weights([temperature * found, bias])
+            if left_out is not None:
+                said = np.full((len(train_features), num_values), np.nan)
+                said[known] = special.softmax(temperature * answers + bias, axis=1)
+                left_out[attribute.name] = said
     return models
 
 
 def _add_likeness(
     x: keras.KerasTensor, read: npt.NDArray[np.float32], scale: float, name: str
 ) -> keras.KerasTensor:
-    """Adds layers that say how alike features are to those of each training entry.
+    """Adds layers that say how alike features are to those of each landmark.
 
     Args:
         x: Features, `(batch, features)`.
-        read: Those of training entries, `(entries, features)`.
+        read: Those of landmarks, `(landmarks, features)`.
         scale: What squared distances are multiplied with.
-        name: Of the layer that has the training entries' features.
+        name: Of the layer that has the landmarks' features.
 
     Returns:
-        `(batch, entries)`, 1 being the same.
+        `(batch, landmarks)`, 1 being the same.
     """
     likeness = keras.layers.Dense(len(read), name=name)
     squares = keras.ops.sum(keras.ops.square(x), axis=-1, keepdims=True)
@@ -120,59 +136,65 @@ def _add_likeness(
     return alike
 
 
-def _among(kernel: Array, places: npt.NDArray[np.integer]) -> Array:
-    """Returns the part of a kernel between entries at some places."""
-    # Without a copy, where it is all of it.
-    return kernel if len(places) == len(kernel) else kernel[np.ix_(places, places)]
-
-
-def _fit_head(
-    kernels: Sequence[Array],
-    ridge: float,
-    balance: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.integer],
-    num_values: int,
-    combinations: npt.NDArray[np.integer],
-) -> tuple[Array, Array]:
-    """Solves for a head.
+def _add_to_kernel(
+    kernel: npt.NDArray[np.float32],
+    read: npt.NDArray[np.float32],
+    landmarks: npt.NDArray[np.integer],
+    scale: float,
+    share: float,
+) -> None:
+    """Adds a share of how alike entries and landmarks are, 1 being the same.
 
     Args:
-        kernels: Of each regression, `(entries, entries)`.
-        ridge: Strength of the regularisation.
-        balance: How much each entry counts, `(entries,)`.
+        kernel: Added to, `(entries, landmarks)`.
+        read: Features, `(entries, features)`.
+        landmarks: Places of the landmarks among the entries.
+        scale: What squared distances are multiplied with.
+        share: What is added of 1.
+    """
+    squares = np.sum(read**2, axis=1)
+    centers = read[landmarks].T
+    for start in range(0, len(read), _ROWS):
+        rows = slice(start, start + _ROWS)
+        distances = read[rows] @ centers
+        distances *= -2
+        distances += squares[rows, np.newaxis]
+        distances += squares[landmarks]
+        np.maximum(distances, 0, out=distances)
+        distances *= scale
+        distances += 1
+        kernel[rows] += share / np.sqrt(distances, out=distances)
+
+
+def _group_by_known(
+    table: AttributeTable, labels: heads.Labels
+) -> list[tuple[npt.NDArray[np.integer], list[Attribute]]]:
+    """Returns which entries have a value, and the attributes of which these do.
+
+    Attributes that no entry has a value of are in no group.
+    """
+    groups: dict[bytes, tuple[npt.NDArray[np.integer], list[Attribute]]] = {}
+    for attribute in table:
+        is_known = labels[attribute.name] >= 0
+        if is_known.any():
+            new = np.flatnonzero(is_known), list[Attribute]()
+            groups.setdefault(is_known.tobytes(), new)[1].append(attribute)
+    return list(groups.values())
+
+
+def _make_targets(
+    labels: npt.NDArray[np.integer],
+    num_values: int,
+    weights: npt.NDArray[np.floating],
+) -> Array:
+    """Returns what is regressed on, `(entries, values)`.
+
+    To all values, nothing known means 0; that is the mean, too.
+
+    Args:
         labels: `(entries,)`.
         num_values: Of the attribute.
-        combinations: `(entries,)`; entries of one are left out together.
-
-    Returns:
-        How much each entry weighs, `(regressions, entries, values)`, and the logits of
-        entries of combinations left out, `(entries, values)`, but for the bias.
+        weights: How much entries of each value count, at least `(values,)`.
     """
-    seen = np.unique(labels)
-    if len(seen) < 2:  # There is nothing to be told apart.
-        nothing = np.zeros((len(kernels), len(labels), num_values))
-        return nothing, nothing[0]
-    # To all values that occur, nothing known means the same.
-    targets = np.eye(num_values)[labels]
-    targets[:, seen] -= 1 / len(seen)
-    groups = [np.flatnonzero(combinations == own) for own in np.unique(combinations)]
-    weights, left_out = [], []
-    for kernel in kernels:
-        inverse = np.linalg.inv(kernel + np.diag(ridge / balance))
-        weights.append(inverse @ targets / len(kernels))
-        left_out.append(targets / len(kernels))
-        for own in groups:
-            left_out[-1][own] -= np.linalg.solve(
-                inverse[np.ix_(own, own)], weights[-1][own]
-            )
-    bias = heads.bias_against_unseen(labels, num_values)
-    answers = np.sum(left_out, axis=0)
-    temperature = find_temperature(answers, labels, balance, bias)
-    return temperature * np.stack(weights), temperature * answers
-
-
-def _make_kernel(x: Array, scale: float) -> Array:
-    """Returns how alike entries are, `(entries, entries)`, 1 being the same."""
-    squares = np.sum(x**2, axis=1)
-    distances = squares[:, np.newaxis] + squares - 2 * x @ x.T
-    return 1 / np.sqrt(1 + scale * np.maximum(distances, 0.0))
+    shares = np.bincount(labels, minlength=num_values) / len(labels)
+    return (np.eye(num_values)[labels] - shares) * weights[:num_values]
