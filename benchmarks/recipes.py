@@ -77,7 +77,7 @@ def having(name: str, changes: dict[str, Any]) -> Iterator[None]:
         if name in RECIPES:
             own = dataclasses.replace(RECIPES[name], **changes)
             stack.enter_context(mock.patch.dict(RECIPES, {name: own}))
-        else:
+        elif changes:
             module = {"linear": linear, "kennen-s": kennen_s}.get(name, readers)
             stack.enter_context(mock.patch.multiple(module, **changes))
         yield
