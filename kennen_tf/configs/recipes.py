@@ -257,14 +257,15 @@ MLP = Recipe(
     epochs=60,
     compile_with_xla=True,
 )
-# The same development data as of `KERNEL`, by `benchmarks/recipes.py`. Of the first zoo,
-# three seeds, with the kernel's two regressions and ridge of before: kernel 87.3, MLPs
-# 88.3, the mean of their probabilities 88.6, leading the kernel by 1.3 with a standard
-# error of 0.2; -log p .30, .33, .27. Of the second (111 to train on, eight seeds): 55.6,
-# 55.4, 56.0; .94, 1.58, .96. Weights of 1/3 and 2/3 instead of 1/2: 88.3, 88.5; means of
-# logarithms 88.6. Not better: the kernel on what the last hidden layers say, 87.3; one
-# small network shared by all queries, each with an embedding of its own, and pooled
-# 77.8, or read query by query 86.3 (seed 0, where MLPs have 87.9).
+# The same development data as of `KERNEL`, by `benchmarks/recipes.py`. Of the first
+# zoo, three seeds, with the kernel's two regressions and ridge of before: kernel 87.3,
+# MLPs 88.3, the mean of their probabilities 88.6, leading the kernel by 1.3 with a
+# standard error of 0.2; -log p .30, .33, .27. Of the second, 111 to train on, eight
+# seeds: 55.6, 55.4, 56.0; .94, 1.58, .96. Weights of 1/3 and 2/3 for the MLPs: 88.3 and
+# 88.5; means of logarithms: 88.6. Not better: the kernel on what the last hidden layers
+# say, 87.3; one small network shared by all queries, each with an embedding of its own,
+# pooled over queries 77.8, or with weights for each of them 86.3 (seed 0, where MLPs
+# have 87.9).
 JOINED = dataclasses.replace(
     MLP,
     beside=KERNEL,
