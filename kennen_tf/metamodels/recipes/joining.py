@@ -94,8 +94,15 @@ class Beside:
 
         Args:
             left_out: What networks say of some entries, trained without them.
+
+        Returns:
+            The same without attributes of which no entry has a value.
         """
-        return {name: (own + self.left_out[name]) / 2 for name, own in left_out.items()}
+        return {
+            name: (own + self.left_out[name]) / 2
+            for name, own in left_out.items()
+            if name in self.left_out
+        }
 
 
 def _by_attribute(
