@@ -23,6 +23,8 @@ Value = str | int
 Values = Mapping[str, Value | None]
 
 TABLE_SCHEMA_VERSION = 1
+# A description up to these characters is a name; of others, what is before a comma.
+_LONGEST_NAME = 26
 # Label of a value that is missing. It counts neither in losses nor in scores.
 MISSING = -1
 
@@ -103,6 +105,14 @@ class Attribute:
                 f"Values of attribute '{self.name}' must differ. Received: "
                 f"{list(self.values)}."
             )
+
+    @property
+    def in_full(self) -> str:
+        """Its name for people, with its code, e.g. "max pooling (pool)"."""
+        words = self.description
+        if len(words) > _LONGEST_NAME:
+            words = words.split(",")[0]
+        return f"{words} ({self.code})" if words else self.code
 
     @property
     def chance(self) -> float:

@@ -1,5 +1,7 @@
 """What tests of figures look at: whether all of one is on the page, and apart."""
 
+from matplotlib.text import Text
+
 
 def assert_nothing_is_cut_off(figure):
     """Looks at where things are drawn, which needs the layout and no pixels."""
@@ -15,3 +17,10 @@ def overlapping(texts):
     """Returns the boxes of texts that have another one's over them."""
     boxes = [text.get_window_extent() for text in texts if text.get_text()]
     return [a for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+
+
+def smallest_letters(figure, width=400):
+    """Returns the size in pixels of the smallest letters, shown so many wide."""
+    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
+    points = min(text.get_fontsize() for text in texts if text.get_visible())
+    return points / 72 * width / figure.get_size_inches()[0]

@@ -18,6 +18,10 @@ ALL_ATTRIBUTES = "all"
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 REPRESENTATIONS = ("probabilities", "ranking", "top-k", "top-1", "bottom-1")
 
+# What `evaluate_every` is by default.
+_MOST_EVALUATIONS = 100
+_IMAGE_EPOCHS_BETWEEN = 10
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetamodelConfig(base.Config):
@@ -134,10 +138,12 @@ class MetamodelConfig(base.Config):
         10, "Number of epochs between checkpoints.", minimum=1
     )
     evaluate_every: int = base.setting(
-        10,
+        0,
         "Number of epochs between evaluations, on training and test entries, for "
-        "TensorBoard and metrics.jsonl.",
-        minimum=1,
+        "TensorBoard and metrics.jsonl; 0 is each, of a long training so many that "
+        "there are a hundred, and of images every tenth, as the test entries are asked "
+        "each time.",
+        minimum=0,
     )
     strategy: str = base.setting(
         "auto",
@@ -223,6 +229,15 @@ class MetamodelConfig(base.Config):
     def starts(self) -> tuple[str, ...]:
         """Where crafted images begin, if that is given."""
         return tuple(filter(None, self.start.replace(" ", "").split(",")))
+
+    def epochs_between(self, num_epochs: int) -> int:
+        """Returns after how many epochs of so many a metamodel is evaluated."""
+        return self.evaluate_every or -(-num_epochs // _MOST_EVALUATIONS)
+
+    @property
+    def image_epochs_between(self) -> int:
+        """After how many epochs images are evaluated."""
+        return self.evaluate_every or _IMAGE_EPOCHS_BETWEEN
 
     def named(self, table: AttributeTable) -> AttributeTable:
         """Returns the attributes of a table that are named."""

@@ -7,7 +7,8 @@ object.
 
 import io
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,23 +16,29 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from PIL import Image
 
 from kennen_tf.attributes import Attribute
 from kennen_tf.vocabulary import artifacts
 
-# A figure with little in it is still as wide as its title, and has room for bars.
-LEAST_WIDTH = 6.0
-LEAST_BARS = 5
+# In inches. Shown 400 pixels wide, letters of 8 points are 7 pixels high.
+WIDTH = 6.0
+LEAST_WIDTH = WIDTH
+# Panels in a row, for values with short names to have room.
+COLUMNS = 3
 # Of more values than these, not all have room for their names, or for counts.
 MOST_NAMES = 16
 _DOTS_PER_INCH = 150
-# What a bar and its label need, in inches, before figures grow with their number.
-_BAR_WIDTH = 0.5
+# What a bar and its name of one line need, in inches, and each more line.
+_BAR_HEIGHT, _LINE_HEIGHT = 0.36, 0.16
 # Names of more characters than these do not stand beside each other in a row.
 _SHORT, _LONGEST = 3, 24
-# As many characters as fit below a bar, and below one confusion matrix of a sheet.
-_BAR_CHARACTERS, _ROW_CHARACTERS = 8, 24
+# As many characters as fit below one panel of a row, and beside a bar.
+_ROW_CHARACTERS, _NAME_CHARACTERS = 24, 26
+# As many as fit below an image.
+_KEY_CHARACTERS = 32
 
 
 def save_png(figure: Figure, path: artifacts.Path) -> None:
@@ -95,12 +102,51 @@ def font_size(num_values: int) -> float:
     return min(7.0, 110 / num_values)
 
 
+def name_in_full(attribute: Attribute, width: int = _NAME_CHARACTERS) -> str:
+    """Returns an attribute's name and code, on lines of so many characters."""
+    return textwrap.fill(attribute.in_full, width)
+
+
+def class_key(attribute: Attribute) -> str:
+    """Returns which class stands for which value, e.g. "0 = no, 1 = yes", in lines."""
+    parts = [f"{place} = {shorten(v)}" for place, v in enumerate(attribute.values)]
+    # Between a number and its value, there is no end of a line.
+    key = ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
+    return textwrap.fill(key, _KEY_CHARACTERS)
+
+
 def make_bars(names: Sequence[str]) -> tuple[Figure, Axes]:
-    """Makes a figure for a bar at 0, 1, ... for each name, as large as they need."""
-    shown = [shorten(name) for name in names]
-    is_long = max(map(len, shown)) > _BAR_CHARACTERS
-    width = 8.0 if len(shown) > LEAST_BARS + 1 else LEAST_WIDTH
-    figure = make_figure(max(width, _BAR_WIDTH * len(shown)), 5.0 if is_long else 3.8)
+    """Makes a figure for a bar at 0, 1, ... downwards for each name.
+
+    Args:
+        names: On one line or more.
+    """
+    lines = sum(name.count("\n") for name in names)
+    height = _BAR_HEIGHT * len(names) + _LINE_HEIGHT * lines + 1.6
+    figure = make_figure(WIDTH, height)
     axes = figure.add_subplot()
-    axes.set_xticks(range(len(shown)), shown, rotation=90 if is_long else 0)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def box_legend(of_what: str) -> dict[str, Any]:
+    """Returns what the parts of a box plot say, for `add_legend`."""
+    return {
+        f"box: half of the {of_what}": Patch(facecolor="white", edgecolor="black"),
+        "whiskers: lowest to highest": Line2D([], [], color="black"),
+        "thick line: median": Line2D([], [], color="black", linewidth=2),
+    }
+
+
+def add_legend(figure: Figure, handles: Mapping[str, Any], columns: int = 3) -> None:
+    """Adds a legend below all panels, by what each handle is called."""
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=min(columns, len(handles)),
+        frameon=False,
+        fontsize=8,
+    )

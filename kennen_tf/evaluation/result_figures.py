@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,13 @@ from kennen_tf.attributes import Attribute
 from kennen_tf.evaluation import figures
 from kennen_tf.evaluation.results import Results
 
-_SHEET_COLUMNS = 4
-_TITLE_CHARACTERS = 22
+# As many as fit above one matrix, above one of a sheet, and above a figure.
+_TITLE_CHARACTERS, _PANEL_CHARACTERS, _LINE_CHARACTERS = 26, 20, 72
 
 
 def accuracy_figure(results: Results, title: str = "") -> Figure:
     """Draws class-balanced accuracy per attribute named, 95% intervals and chance."""
-    names = [a.code for a in results.named]
+    names = [figures.name_in_full(a.attribute) for a in results.named]
     rows = [
         (a.accuracy, a.interval, a.chance) if a.accuracy is not None else None
         for a in results.named
@@ -37,58 +38,40 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
     legend: dict[str, Any] = {}
     for position, row in enumerate(rows):
         if row is None:
-            axes.text(position, 2, "not\nscored", ha="center", va="bottom", fontsize=7)
+            axes.text(2, position, "not scored", va="center", fontsize=8)
             continue
         accuracy, (lower, upper), chance = (100 * np.asarray(part) for part in row)
-        is_average = position == num_named
-        axes.bar(
+        axes.barh(
             position,
             accuracy,
-            width=0.7,
-            color="0.55" if is_average else "0.8",
+            height=0.7,
+            color="0.55" if position == num_named else "0.8",
             edgecolor="black",
             linewidth=0.8,
         )
-        bar = axes.errorbar(
-            position,
+        legend["95% interval"] = axes.errorbar(
             accuracy,
+            position,
             # An interval need not hold the estimate; a bar has no negative length.
-            yerr=[[max(accuracy - lower, 0.0)], [max(upper - accuracy, 0.0)]],
+            xerr=[[max(accuracy - lower, 0.0)], [max(upper - accuracy, 0.0)]],
             color="black",
             capsize=3,
             linewidth=1,
         )
-        legend["95% interval"] = bar
-        legend["chance"] = axes.hlines(
+        legend["chance"] = axes.vlines(
             chance, position - 0.45, position + 0.45, colors="black", linestyles=":"
         )
-        axes.text(
-            position,
-            max(upper, accuracy) + 1,
-            f"{accuracy:.0f}",
-            ha="center",
-            va="bottom",
-            fontsize=8,
-        )
+        right = max(upper, accuracy) + 1.5
+        axes.text(right, position, f"{accuracy:.0f}", va="center", fontsize=8)
     if len(rows) > num_named:
-        axes.axvline(num_named - 0.5, color="0.5", linewidth=0.6)
-    figure.legend(
-        list(legend.values()),
-        list(legend),
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-    )
-    # Few bars are as wide as many.
-    margin = max(figures.LEAST_BARS - len(names), 0) / 2 + 0.6
-    axes.set_xlim(-margin, len(names) - 1 + margin)
-    axes.set_xlabel("attribute")
-    axes.set_ylabel("class-balanced accuracy (%)")
-    axes.set_ylim(0, 108)
-    axes.set_yticks(range(0, 101, 20))
-    axes.spines[["top", "right"]].set_visible(False)
+        axes.axhline(num_named - 0.5, color="0.5", linewidth=0.6)
+    if legend:
+        figures.add_legend(figure, legend)
+    axes.set_xlabel("class-balanced accuracy (%)", fontsize=9)
+    axes.set_xlim(0, 108)
+    axes.set_xticks(range(0, 101, 20))
     if title:
-        axes.set_title(title, fontsize=10)
+        figure.suptitle(textwrap.fill(title, _LINE_CHARACTERS), fontsize=10)
     return figure
 
 
@@ -97,29 +80,52 @@ def confusion_figure(matrix: npt.ArrayLike, attribute: Attribute) -> Figure:
     side = 0.45 * len(attribute.values)
     longest = max(len(figures.shorten(value)) for value in attribute.values)
     room = 0.06 * max(longest - 8, 0)
-    figure = figures.make_figure(1.6 + side + room, 1.7 + side + room)
-    draw_confusion(figure.add_subplot(), matrix, attribute)
+    figure = figures.make_figure(1.8 + side + room, 1.9 + side + room)
+    axes = figure.add_subplot()
+    draw_confusion(axes, matrix, attribute)
+    width = max(_TITLE_CHARACTERS, 7 * len(attribute.values))
+    axes.set_title(figures.name_in_full(attribute, width), fontsize=8)
     return figure
 
 
 def confusion_sheet(results: Results, title: str = "") -> Figure:
     """Draws the confusion matrices of all attributes named on one sheet."""
-    columns = min(len(results.named), _SHEET_COLUMNS)
-    rows = math.ceil(len(results.named) / columns)
-    figure = figures.make_figure(
-        max(3.0 * columns, figures.LEAST_WIDTH), 3.0 * rows + 0.5
+    panels = [(r.attribute, r.confusion, r.accuracy) for r in results.named]
+    return confusion_panels(panels, title)
+
+
+def confusion_panels(
+    panels: Sequence[tuple[Attribute, npt.ArrayLike, float | None]], title: str = ""
+) -> Figure:
+    """Draws a confusion matrix beside the other.
+
+    Args:
+        panels: Attribute, counts, and accuracy in [0, 1] if it is scored.
+        title: Above all.
+    """
+    columns = min(len(panels), figures.COLUMNS)
+    num_rows = math.ceil(len(panels) / columns)
+    longest = max(len(figures.shorten(v)) for a, _, _ in panels for v in a.values)
+    titles = []
+    for attribute, _, accuracy in panels:
+        score = "not scored" if accuracy is None else f"{100 * accuracy:.0f}%"
+        text = f"{attribute.in_full}: {score}"
+        titles.append(textwrap.fill(text, _PANEL_CHARACTERS))
+    lines = max(text.count("\n") for text in titles)
+    room = 0.07 * max(longest - 8, 0)
+    width = max(figures.WIDTH, (2.0 + room) * columns)
+    height = 2.2 + 1.1 * room + 0.14 * lines
+    figure = figures.make_figure(width, height * num_rows + 0.9)
+    for position, (attribute, matrix, _) in enumerate(panels, start=1):
+        axes = figure.add_subplot(num_rows, columns, position)
+        draw_confusion(axes, matrix, attribute)
+        axes.set_title(titles[position - 1], fontsize=8)
+    key = (
+        "numbers: test classifiers; shade: share of the row\n"
+        "percentages: class-balanced accuracy"
     )
-    for position, result in enumerate(results.named, start=1):
-        axes = figure.add_subplot(rows, columns, position)
-        draw_confusion(axes, result.confusion, result.attribute)
-        score = "(not scored)"
-        if result.accuracy is not None:
-            score = f" {100 * result.accuracy:.0f}%"
-        code = figures.shorten(result.code)
-        between = "\n" if len(code) > _TITLE_CHARACTERS / 2 else " "
-        axes.set_title(f"{code}{between}{score}", fontsize=9)
-    key = "numbers: test entries; shade: share of the row"
-    figure.suptitle(f"{title}\n{key}" if title else key, fontsize=10)
+    title = textwrap.fill(title, _LINE_CHARACTERS)
+    figure.suptitle(f"{title}\n{key}" if title else key, fontsize=9)
     return figure
 
 
@@ -145,6 +151,3 @@ def draw_confusion(axes: Axes, matrix: npt.ArrayLike, attribute: Attribute) -> N
     axes.set_yticks(places, names, fontsize=figures.font_size(len(names)))
     axes.set_xlabel("named", fontsize=8)
     axes.set_ylabel("true", fontsize=8)
-    title = ": ".join(filter(None, [attribute.code, attribute.description]))
-    width = max(_TITLE_CHARACTERS, 7 * len(attribute.values))
-    axes.set_title(textwrap.fill(title, width), fontsize=8)

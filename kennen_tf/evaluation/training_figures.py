@@ -23,6 +23,7 @@ def contact_sheet(
     starts: npt.NDArray[np.float32],
     captions: Sequence[str],
     title: str = "",
+    meaning: str = "",
 ) -> Figure:
     """Draws crafted images, each beside the image that it started from.
 
@@ -31,9 +32,10 @@ def contact_sheet(
             red, green and blue; of any other number, their mean is drawn.
         captions: What is written under each pair, on one line or more; n of them.
         title: Above all.
+        meaning: What captions say, above the images.
     """
     is_few = len(images) <= _FEW_PAIRS
-    columns = min(len(images), 4 if is_few else 10)
+    columns = min(len(images), 3 if is_few else 6)
     rows = math.ceil(len(images) / columns)
     size_y, size_x = images.shape[1:3]
     # In inches: whole pixels of the PNG for each of an image, at 100 and 150 dpi, or
@@ -48,7 +50,8 @@ def contact_sheet(
     # The last number is opacity: between the images, there is nothing.
     mosaic = np.zeros((rows * step_y, columns * step_x - column_gap, 4), np.float32)
     height, width = (pixel * side for side in mosaic.shape[:2])
-    whole_width, whole_height = max(width + 0.2, 4.6), height + 0.5
+    whole_width = max(width + 0.2, figures.LEAST_WIDTH)
+    whole_height = height + 0.5 + 0.16 * len(meaning.splitlines())
     figure = Figure(figsize=(whole_width, whole_height))
     FigureCanvasAgg(figure)
     share = width / whole_width
@@ -72,7 +75,7 @@ def contact_sheet(
         axes.text(middle, below, caption, ha="center", va="top", fontsize=font_size)
     axes.imshow(mosaic, interpolation="nearest")
     key = "left: the start; right: the crafted image"
-    text = f"{title}\n{key}" if title else key
+    text = "\n".join(filter(None, [title, key, meaning]))
     figure.suptitle(text, fontsize=10, y=1 - 0.05 / whole_height)
     return figure
 
@@ -91,7 +94,7 @@ def curves_figure(
         chance: Average accuracy of guessing, in [0, 1], if there is any.
         title: Above all.
     """
-    figure = figures.make_figure(8.0, 3.4)
+    figure = figures.make_figure(7.0, 3.4)
     epochs = [row["epoch"] for row in rows]
     panels = (("loss", "loss", 1.0), ("average", "class-balanced accuracy (%)", 100.0))
     legend: dict[str, Any] = {}

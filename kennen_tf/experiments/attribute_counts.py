@@ -1,13 +1,13 @@
 """attributes: what the zoo is made of, and how good its classifiers are (appendix)."""
 
-import textwrap
+import dataclasses
 from typing import Any
 
 import numpy as np
 import scipy.stats
 from matplotlib.figure import Figure
 
-from kennen_tf.attributes import AttributeTable
+from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.evaluation import figures
 from kennen_tf.experiments.shared import summaries
 from kennen_tf.experiments.shared.experiment import Experiment
@@ -15,8 +15,6 @@ from kennen_tf.experiments.shared.runs import Runs
 from kennen_tf.experiments.shared.sections import Picture, Section, Table
 from kennen_tf.zoo.store import ACCEPTED, FAILED, ClassifierRecord
 
-_COLUMNS = 4
-_TITLE_WIDTH = 36  # In characters.
 _QUARTILES = (0, 0.25, 0.5, 0.75, 1)
 
 
@@ -86,6 +84,17 @@ def _describe(result: dict[str, Any]) -> str:
     )
 
 
+def _trained_rows(result: dict[str, Any], attribute: Attribute) -> list[dict[str, Any]]:
+    """Returns the rows of those values of an attribute that any classifier has."""
+    return [
+        row
+        for row in result["rows"]
+        if row["attribute"] == attribute.name
+        and row["value"] is not None
+        and row["num_accepted"] + row["num_rejected"]
+    ]
+
+
 class AttributeCounts(Experiment):
     """The zoo's attributes: distribution and accuracy by value."""
 
@@ -128,48 +137,45 @@ class AttributeCounts(Experiment):
         }
 
     def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
-        by_attribute = {
-            a: [
-                row
-                for row in result["rows"]
-                if row["attribute"] == a.name and row["value"] is not None
-            ]
-            for a in table
-        }
-        columns = min(_COLUMNS, len(table))
-        num_rows = -(-len(table) // columns)
-        longest = max(len(figures.shorten(v)) for a in table for v in a.values)
-        height = 2.2 + 0.06 * max(longest - 9, 0)
-        size = (max(2.6 * columns, 4.0), height * num_rows + 0.6)
+        # What none has would be half an axis of nothing.
+        by_attribute = {a: _trained_rows(result, a) for a in table}
+        by_attribute = {a: rows for a, rows in by_attribute.items() if len(rows) > 1}
+        if not by_attribute:
+            return {}
+        columns = min(figures.COLUMNS, len(by_attribute))
+        num_rows = -(-len(by_attribute) // columns)
+        longest = max(
+            len(figures.shorten(row["value"]))
+            for rows in by_attribute.values()
+            for row in rows
+        )
+        height = 1.9 + 0.06 * max(longest - 9, 0)
+        size = (figures.WIDTH, height * num_rows + 1.0)
         counts, accuracies = figures.make_figure(*size), figures.make_figure(*size)
+        shared: Any = None
+        bars: dict[str, Any] = {}
         for place, (attribute, rows) in enumerate(by_attribute.items(), start=1):
-            places = range(len(attribute.values))
             axes = counts.add_subplot(num_rows, columns, place)
+            beside = accuracies.add_subplot(num_rows, columns, place, sharey=shared)
+            shared = shared or beside
             accepted = [row["num_accepted"] for row in rows]
             rejected = [row["num_rejected"] for row in rows]
-            bars: list[Any] = [
-                axes.bar(places, accepted, color="0.75", edgecolor="black"),
-                axes.bar(
+            places = range(len(rows))
+            bars["accepted"] = axes.bar(
+                places, accepted, color="0.75", edgecolor="black"
+            )
+            if result["num_rejected"]:
+                bars["rejected: below the threshold"] = axes.bar(
                     places,
                     rejected,
                     bottom=accepted,
                     color="white",
                     edgecolor="black",
                     hatch="///",
-                ),
-            ]
-            if place == 1:
-                counts.legend(
-                    bars,
-                    ["accepted", "rejected"],
-                    loc="outside upper right",
-                    ncols=2,
-                    frameon=False,
                 )
-            boxes = accuracies.add_subplot(num_rows, columns, place)
             keys = ("whislo", "q1", "med", "q3", "whishi")
             shown = [i for i in places if rows[i]["quartiles"]]
-            boxes.bxp(
+            beside.bxp(
                 [
                     {
                         k: 100 * q
@@ -182,26 +188,30 @@ class AttributeCounts(Experiment):
                 widths=0.6,
                 medianprops={"color": "black", "linewidth": 2},
             )
-            for panel in (axes, boxes):
-                words = [attribute.code, attribute.description.split(",")[0]]
-                title = textwrap.fill(": ".join(filter(None, words)), _TITLE_WIDTH)
-                panel.set_title(title, fontsize=8)
-                figures.label_values(panel, attribute)
+            # Only of values that are there.
+            values = tuple(row["value"] for row in rows)
+            known = dataclasses.replace(attribute, values=values)
+            for panel in (axes, beside):
+                panel.set_title(figures.name_in_full(attribute), fontsize=8)
+                figures.label_values(panel, known)
                 panel.set_xlim(-0.6, len(places) - 0.4)
                 panel.tick_params(axis="y", labelsize=7)
                 panel.spines[["top", "right"]].set_visible(False)
+            beside.tick_params(labelleft=place % columns == 1 or columns == 1)
         counts.supylabel("classifiers", fontsize=9)
-        accuracies.supylabel(
-            "validation accuracy\nof accepted classifiers (%)", fontsize=9
+        counts.suptitle("Classifiers of the zoo, by the values they have", fontsize=10)
+        figures.add_legend(counts, bars)
+        accuracies.supylabel("validation accuracy (%)", fontsize=9)
+        accuracies.suptitle(
+            "Accuracy of the accepted classifiers, by the values they have", fontsize=10
         )
-        for figure in (counts, accuracies):
-            figure.supxlabel("value", fontsize=9)
+        figures.add_legend(accuracies, figures.box_legend("classifiers"))
         return {"counts": counts, "accuracies": accuracies}
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         rows = [
             [
-                table[row["attribute"]].code,
+                table[row["attribute"]].in_full,
                 "not known" if row["value"] is None else str(row["value"]),
                 *_cells(row),
             ]
@@ -224,7 +234,9 @@ class AttributeCounts(Experiment):
             ],
             pictures=[
                 Picture(
-                    stem="counts", caption="Accepted and rejected classifiers by value."
+                    stem="counts",
+                    caption="Accepted and rejected classifiers by value; of attributes "
+                    "and values of which there is more than one.",
                 ),
                 Picture(
                     stem="accuracies",
@@ -233,7 +245,7 @@ class AttributeCounts(Experiment):
                 ),
             ],
             notes=[
-                "Single classifiers have no ensembles among them: for ens, see the "
+                "Ensembles are put together of accepted classifiers: for ens, see the "
                 "entries."
             ]
             if "ens" in table

@@ -5,14 +5,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kennen_tf.attributes import AttributeTable
-from kennen_tf.evaluation import figures, paper, result_figures
+from kennen_tf.evaluation import paper, result_figures
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Refused, Runs
 from kennen_tf.experiments.shared.sections import Picture, Section
 
 METHODS = ("kennen-o", "kennen-io")
 _SEED = 0
-_PAIRS_IN_A_ROW = 2
 
 
 class Confusion(Experiment):
@@ -42,25 +41,17 @@ class Confusion(Experiment):
         return {"methods": methods, "refused": sorted(set(reasons))}
 
     def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
-        methods = result["methods"]
-        if not methods:
-            return {}
-        pairs = min(_PAIRS_IN_A_ROW, len(table))
-        columns, num_rows = pairs * len(methods), -(-len(table) // pairs)
-        figure = figures.make_figure(2.9 * columns, 3.1 * num_rows + 0.6)
-        place = 0
-        for attribute in table:
-            for method, found in methods.items():
-                place += 1
-                own = found["attributes"][attribute.name]
-                axes = figure.add_subplot(num_rows, columns, place)
-                result_figures.draw_confusion(axes, own["confusion"], attribute)
-                accuracy = own["accuracy"]
-                text = "not scored" if accuracy is None else f"{100 * accuracy:.0f}%"
-                code = figures.shorten(attribute.code)
-                axes.set_title(f"{code}\n{method}: {text}", fontsize=9)
-        figure.suptitle("numbers: test entries; shade: share of the row", fontsize=10)
-        return {"confusion": figure}
+        return {
+            method: result_figures.confusion_panels(
+                [
+                    (a, own["confusion"], own["accuracy"])
+                    for a in table
+                    for own in [found["attributes"][a.name]]
+                ],
+                f"What {method} takes test classifiers for",
+            )
+            for method, found in result["methods"].items()
+        }
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         found = ""
@@ -74,12 +65,10 @@ class Confusion(Experiment):
             f"on the R split, seed 0.{found}",
             pictures=[
                 Picture(
-                    stem="confusion",
-                    caption="True value by row, named value by column; beside the "
-                    "name, class-balanced accuracy.",
+                    stem=method,
+                    caption=f"{method}: true value by row, named value by column.",
                 )
-            ]
-            if methods
-            else [],
+                for method in methods
+            ],
             notes=result["refused"],
         )

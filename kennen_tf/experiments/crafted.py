@@ -17,7 +17,6 @@ from kennen_tf.metamodels.metamodel import Metamodel
 from kennen_tf.vocabulary import artifacts
 
 _METHOD = "kennen-i"
-_COLUMNS = 4
 
 
 def _images(run: Run) -> dict[str, Any]:
@@ -67,9 +66,15 @@ class Crafted(Experiment):
     def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         if not result["images"]:
             return {}
-        columns = min(_COLUMNS, len(result["images"]))
+        columns = min(figures.COLUMNS, len(result["images"]))
         num_rows = -(-len(result["images"]) // columns)
-        figure = figures.make_figure(2.0 * columns, 2.45 * num_rows)
+        keys = {name: figures.class_key(table[name]) for name in result["images"]}
+        names = {name: figures.name_in_full(table[name]) for name in result["images"]}
+        num_lines = max(
+            keys[name].count("\n") + names[name].count("\n") for name in names
+        )
+        height = 2.6 + 0.15 * num_lines
+        figure = figures.make_figure(figures.WIDTH, height * num_rows + 0.8)
         for place, (name, own) in enumerate(result["images"].items(), start=1):
             axes = figure.add_subplot(num_rows, columns, place)
             pixels = np.frombuffer(base64.b64decode(own["pixels"]), np.uint8)
@@ -81,9 +86,16 @@ class Crafted(Experiment):
             accuracy, chance = own["test_accuracy"], own["chance"]
             text = "not scored"
             if accuracy is not None:
-                text = f"{100 * accuracy:.0f}% (chance {100 * chance:.0f}%)"
-            axes.set_title(figures.shorten(table[name].code), fontsize=10)
-            axes.set_xlabel(text, fontsize=9)
+                text = (
+                    f"named rightly: {100 * accuracy:.0f}% (chance {100 * chance:.0f}%)"
+                )
+            axes.set_title(names[name], fontsize=9)
+            axes.set_xlabel(f"{keys[name]}\n{text}", fontsize=8)
+        figure.suptitle(
+            "Images that kennen-i crafted: the class (the digit) that a\n"
+            "classifier sees in one names the value of its attribute",
+            fontsize=10,
+        )
         return {"images": figure}
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
@@ -99,7 +111,7 @@ class Crafted(Experiment):
             )
             rows.append(
                 [
-                    attribute.code,
+                    attribute.in_full,
                     classes,
                     "-" if score is None else f"{100 * score['chance']:.1f}",
                     "-" if trained is None else f"{100 * trained:.1f}",
@@ -127,8 +139,9 @@ class Crafted(Experiment):
             pictures=[
                 Picture(
                     stem="images",
-                    caption="The images of the first seed, with their accuracy on "
-                    "test classifiers.",
+                    caption="The images of the first seed; below each, which class "
+                    "stands for which value, and class-balanced accuracy on test "
+                    "classifiers.",
                 )
             ]
             if result["images"]

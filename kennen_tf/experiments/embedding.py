@@ -1,5 +1,6 @@
 """embedding: t-SNE of what metamodels read, by attribute (appendix)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,12 @@ _SEED = 0
 _MOST_COMPONENTS = 50  # Before t-SNE, as is usual.
 _PERPLEXITY = 30.0
 _LEAST_ENTRIES = 5
-_PAIRS_IN_A_ROW = 2
-_MARKERS = "osD^vP*X"
-_LEGEND_SIZE = 14.0
-_LEGEND_ROWS = 10
+_COLUMNS = 2
+# More marks would cover each other.
+_MOST_MARKS, _MARK_SIZE = 300, 16.0
+_MARKERS = "os^DvPX*"
+_LEGEND_ROWS = 9
+_TURNS = 10
 
 
 def _embed(probabilities: npt.NDArray[np.float32]) -> list[list[float]]:
@@ -46,47 +49,82 @@ def _embed(probabilities: npt.NDArray[np.float32]) -> list[list[float]]:
     return places.tolist()
 
 
-def _mark_size(num_entries: int) -> float:
-    """Returns the area of a mark in points: many large ones would hide each other."""
-    return float(np.clip(4000 / num_entries, 3, _LEGEND_SIZE))
-
-
 def _draw_places(
     axes: Axes,
     places: npt.NDArray[np.float64],
     labels: npt.NDArray[np.integer],
     attribute: Attribute,
 ) -> None:
-    colors = colormaps["viridis"](np.linspace(0, 0.95, len(attribute.values)))
-    size = _mark_size(len(places))
-    step = -(-len(attribute.values) // _LEGEND_ROWS)
+    """Draws classifiers; values differ in shape and from dark to light."""
+    found = np.unique(labels[labels != MISSING])
+    colors = colormaps["viridis"](np.linspace(0.0, 1.0, len(found)))
+    step = -(-len(found) // _LEGEND_ROWS)
     unknown = places[labels == MISSING]
     if len(unknown):
         axes.scatter(
             unknown[:, 0],
             unknown[:, 1],
-            s=size,
+            s=8,
             marker=".",
             color="0.8",
             label="not known",
         )
-    for label, value in enumerate(attribute.values):
-        own = places[labels == label]
-        axes.scatter(
-            own[:, 0],
-            own[:, 1],
-            s=size,
-            marker=_MARKERS[label % len(_MARKERS)],
-            color=colors[label],
-            edgecolor="black",
-            linewidth=0.02 * size,
+    # A few of each in turn, so that no value covers all others.
+    for turn in range(_TURNS):
+        for number, label in enumerate(found):
+            own = places[labels == label][turn::_TURNS]
             # What begins with _ is not in the legend, which has no room for many.
-            label="_" if label % step else figures.shorten(value),
-        )
+            is_named = turn == 0 and number % step == 0
+            axes.scatter(
+                own[:, 0],
+                own[:, 1],
+                s=_MARK_SIZE,
+                marker=_MARKERS[number % len(_MARKERS)],
+                color=colors[number],
+                edgecolor="black",
+                linewidth=0.5,
+                zorder=2 + turn,
+                label=figures.shorten(attribute.values[label]) if is_named else "_",
+            )
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel("t-SNE 1", fontsize=7)
-    axes.set_ylabel("t-SNE 2", fontsize=7)
+    axes.set_title(figures.name_in_full(attribute), fontsize=9)
+    axes.legend(
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        fontsize=8,
+        frameon=False,
+        handletextpad=0.1,
+    )
+
+
+def _draw(
+    method: str,
+    places: npt.NDArray[np.float64],
+    labels: Mapping[str, npt.NDArray[np.integer]],
+    table: AttributeTable,
+) -> Figure:
+    """Draws a panel for each attribute."""
+    columns = min(_COLUMNS, len(table))
+    num_rows = -(-len(table) // columns)
+    longest = max(len(figures.shorten(v)) for a in table for v in a.values)
+    legend_width = 0.07 * max(longest - 8, 0)
+    width = max(3.0 * columns, 4.5) + legend_width * columns
+    figure = figures.make_figure(width, 2.4 * num_rows + 0.8)
+    # So many that marks can be told apart, evenly chosen.
+    shown = np.unique(np.linspace(0, len(places) - 1, _MOST_MARKS).astype(int))
+    for place, attribute in enumerate(table, start=1):
+        axes = figure.add_subplot(num_rows, columns, place)
+        _draw_places(axes, places[shown], labels[attribute.name][shown], attribute)
+    count = f"{len(places):,}"
+    if len(shown) < len(places):
+        count = f"{len(shown):,} of {count}"
+    figure.suptitle(
+        f"What {method} reads of {count} classifiers, by t-SNE:\n"
+        "those that lie together answer alike",
+        fontsize=10,
+    )
+    return figure
 
 
 class Embedding(Experiment):
@@ -128,35 +166,11 @@ class Embedding(Experiment):
         }
 
     def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
-        embeddings = result["embeddings"]
-        if not embeddings:
-            return {}
-        pairs = min(_PAIRS_IN_A_ROW, len(table))
-        columns, num_rows = pairs * len(embeddings), -(-len(table) // pairs)
-        longest = max(len(figures.shorten(v)) for a in table for v in a.values)
-        legend_width = 0.07 * max(longest - 8, 0)
-        figure = figures.make_figure(
-            2.7 * columns + legend_width * pairs, 2.5 * num_rows
-        )
-        place = 0
-        for attribute in table:
-            labels = np.array(result["labels"][attribute.name])
-            for number, (method, places) in enumerate(embeddings.items()):
-                place += 1
-                axes = figure.add_subplot(num_rows, columns, place)
-                _draw_places(axes, np.array(places), labels, attribute)
-                code = figures.shorten(attribute.code)
-                axes.set_title(f"{code}, {method}", fontsize=9)
-                if number == len(embeddings) - 1:
-                    axes.legend(
-                        loc="center left",
-                        bbox_to_anchor=(1.0, 0.5),
-                        markerscale=(_LEGEND_SIZE / _mark_size(len(places))) ** 0.5,
-                        fontsize=7,
-                        frameon=False,
-                        handletextpad=0.1,
-                    )
-        return {"embedding": figure}
+        labels = {name: np.array(own) for name, own in result["labels"].items()}
+        return {
+            method: _draw(method, np.array(places), labels, table)
+            for method, places in result["embeddings"].items()
+        }
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
         return Section(
@@ -168,12 +182,11 @@ class Embedding(Experiment):
             "nothing.",
             pictures=[
                 Picture(
-                    stem="embedding",
-                    caption="Each point is a classifier or an ensemble, its shade, and "
-                    "where there is room its shape, the value of the attribute.",
+                    stem=method,
+                    caption=f"{method}: each mark is a classifier or an ensemble, its "
+                    "shape and shade the value of the attribute.",
                 )
-            ]
-            if result["embeddings"]
-            else [],
+                for method in result["embeddings"]
+            ],
             notes=[f"{method}: {why}" for method, why in result["refused"].items()],
         )

@@ -35,10 +35,11 @@ class QueryChoice(Experiment):
         names = [n for n in (*table.names, summaries.AVERAGE) if scores[n]]
         if not names:
             return {}
-        figure, axes = figures.make_bars([_code(name, table) for name in names])
+        figure, axes = figures.make_bars([_name(name, table) for name in names])
         axes.boxplot(
             [[100 * v for v in scores[name]["accuracy"]["values"]] for name in names],
             positions=range(len(names)),
+            orientation="horizontal",
             manage_ticks=False,
             whis=(0, 100),
             widths=0.6,
@@ -46,16 +47,15 @@ class QueryChoice(Experiment):
         )
         for place, name in enumerate(names):
             chance = 100 * scores[name]["chance"]
-            line = axes.hlines(chance, place - 0.45, place + 0.45, "black", ":")
-            line.set_label("" if place else "chance")
-        axes.set_xlabel("attribute")
-        axes.set_ylabel("class-balanced accuracy (%)")
-        axes.set_ylim(0, 102)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="upper right")
+            line = axes.vlines(chance, place - 0.45, place + 0.45, "black", ":")
+        axes.set_xlabel("class-balanced accuracy (%)", fontsize=9)
+        axes.set_xlim(0, 102)
+        legend = {**figures.box_legend("draws"), "chance": line}
+        figures.add_legend(figure, legend, columns=2)
         count = len(result["summary"]["runs"])
-        axes.set_title(
-            f"kennen-o, {count} draws of {result['num_queries']} queries", fontsize=10
+        figure.suptitle(
+            f"kennen-o with {count} draws of {result['num_queries']} queries",
+            fontsize=10,
         )
         return {"spread": figure}
 
@@ -64,7 +64,7 @@ class QueryChoice(Experiment):
         rows = []
         for name in (*table.names, summaries.AVERAGE):
             score = summary["scores"][name]
-            label = _code(name, table)
+            label = name if name == summaries.AVERAGE else table[name].in_full
             if score is None:
                 rows.append([label, *["-"] * 5])
                 continue
@@ -95,5 +95,5 @@ class QueryChoice(Experiment):
         )
 
 
-def _code(name: str, table: AttributeTable) -> str:
-    return name if name == summaries.AVERAGE else table[name].code
+def _name(name: str, table: AttributeTable) -> str:
+    return name if name == summaries.AVERAGE else figures.name_in_full(table[name])

@@ -182,18 +182,22 @@ class Readers(Experiment):
         rows = {reader: score for reader, score in rows.items() if score}
         if not rows:
             return {}
-        figure = figures.make_figure(8.0, 0.45 * len(rows) + 1.0)
-        axes = figure.add_subplot()
+        figure, axes = figures.make_bars(list(rows))
+        handles: dict[str, Any] = {}
         for place, score in enumerate(rows.values()):
             axes.barh(place, 100 * score["mean"], 0.6, color="0.8", edgecolor="black")
             values = [100 * value for value in score["values"]]
-            axes.plot(values, [place] * len(values), "k|", markersize=9)
-        axes.axvline(100 * result["chance"], color="black", linestyle=":")
-        axes.set_yticks(range(len(rows)), list(rows))
-        axes.invert_yaxis()
+            [handles["a seed"]] = axes.plot(
+                values, [place] * len(values), "k|", markersize=9
+            )
+        chance = 100 * result["chance"]
+        handles["chance"] = axes.axvline(chance, color="black", linestyle=":")
         axes.set_xlim(0, 100)
-        axes.set_xlabel("class-balanced accuracy, average over attributes (%)")
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlabel(
+            "class-balanced accuracy, average over attributes (%)", fontsize=9
+        )
+        figure.suptitle("Readers of the same outputs", fontsize=10)
+        figures.add_legend(figure, handles)
         return {"averages": figure}
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:

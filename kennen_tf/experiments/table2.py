@@ -10,7 +10,12 @@ from kennen_tf.evaluation import figures, paper, splits
 from kennen_tf.experiments.shared import summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
-from kennen_tf.experiments.shared.sections import Picture, Section, Table
+from kennen_tf.experiments.shared.sections import (
+    Picture,
+    Section,
+    Table,
+    explain_codes,
+)
 
 # Settings of the rows.
 _ROWS: tuple[dict[str, str], ...] = (
@@ -43,16 +48,17 @@ def _paper_chance(table: AttributeTable) -> dict[str, float]:
     return {**chances, summaries.AVERAGE: sum(chances.values()) / len(chances)}
 
 
-_BARS = "95% intervals over test classifiers, of all seeds"
-
-
-def _once(place: int, label: str) -> str:
-    return label if place == 0 else ""
+_BARS = "95% interval over test classifiers"
 
 
 def _label(row: dict[str, Any]) -> str:
     recipe = " (paper's recipe)" if row["recipe"] == "paper" else ""
     return f"{row['method']}{recipe}, {row['representation']}"
+
+
+def _bar_name(row: dict[str, Any]) -> str:
+    recipe = ", paper's recipe" if row["recipe"] == "paper" else ""
+    return f"{row['method']}{recipe}\n(reads {row['representation']})"
 
 
 def _row(row: dict[str, Any], names: Sequence[str]) -> list[str]:
@@ -187,8 +193,8 @@ class Table2(Experiment):
         rows = [row for row in result["rows"] if row["scores"][summaries.AVERAGE]]
         if not rows:
             return {}
-        figure = figures.make_figure(8.0, 0.45 * len(rows) + 1.4)
-        axes = figure.add_subplot()
+        figure, axes = figures.make_bars([_bar_name(row) for row in rows])
+        handles: dict[str, Any] = {}
         for place, row in enumerate(rows):
             score = row["scores"][summaries.AVERAGE]
             mean = 100 * score["accuracy"]["mean"]
@@ -196,33 +202,26 @@ class Table2(Experiment):
             upper = max(interval[1] for interval in score["test_intervals"])
             reach = [[max(mean - 100 * lower, 0)], [max(100 * upper - mean, 0)]]
             axes.barh(place, mean, height=0.6, color="0.8", edgecolor="black")
-            axes.errorbar(
-                mean,
-                place,
-                xerr=reach,
-                color="black",
-                capsize=3,
-                label=_once(place, _BARS),
+            handles[_BARS] = axes.errorbar(
+                mean, place, xerr=reach, color="black", capsize=3
             )
-            axes.vlines(
-                100 * score["chance"],
-                place - 0.4,
-                place + 0.4,
-                "black",
-                ":",
-                label=_once(place, "chance"),
+            handles["chance"] = axes.vlines(
+                100 * score["chance"], place - 0.4, place + 0.4, "black", ":"
             )
             if row["paper"] and row["paper"]["average_over_scored"] is not None:
                 value = row["paper"]["average_over_scored"]
-                axes.plot(value, place, "kD", markerfacecolor="white")
-        if any(row["paper"] for row in rows):
-            axes.plot([], [], "kD", markerfacecolor="white", label="the paper")
-        axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
-        axes.invert_yaxis()
+                [handles["the paper (†)"]] = axes.plot(
+                    value, place, "kD", markerfacecolor="white"
+                )
         axes.set_xlim(0, 100)
-        axes.set_xlabel("class-balanced accuracy, average over attributes (%)")
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        axes.set_xlabel(
+            "class-balanced accuracy, average over attributes (%)", fontsize=9
+        )
+        figure.suptitle(
+            "How well each metamodel names the attributes of test classifiers",
+            fontsize=10,
+        )
+        figures.add_legend(figure, handles)
         return {"averages": figure}
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
@@ -275,5 +274,5 @@ class Table2(Experiment):
                     + (", the paper's over the same." if beside else "."),
                 )
             ],
-            notes=_notes(result, table),
+            notes=[*explain_codes(table), *_notes(result, table)],
         )

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import textwrap
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -12,10 +13,16 @@ from kennen_tf.evaluation.results import Results
 from kennen_tf.experiments.shared import summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Refused, Run, Runs
-from kennen_tf.experiments.shared.sections import Picture, Section, Table
+from kennen_tf.experiments.shared.sections import (
+    Picture,
+    Section,
+    Table,
+    explain_codes,
+)
 from kennen_tf.vocabulary.errors import UserError
 
 METHODS = ("kennen-o", "kennen-io")
+_LINE_CHARACTERS = 34
 _STYLES: tuple[dict[str, Any], ...] = (
     {"color": "0.9", "hatch": ""},
     {"color": "0.6", "hatch": "//"},
@@ -73,6 +80,27 @@ def normalized(own: Results, random: Results) -> tuple[float | None, list[str]]:
 
     reference = above_chance(random)
     return (above_chance(own) / reference if reference > 0 else None), names
+
+
+def _describe(row: dict[str, Any], table: AttributeTable) -> str:
+    """Says in a few lines what a split holds out."""
+    if row["split"] == splits.RANDOM:
+        return "R: held out at random"
+    rules = splits.parse_split(row["rules"], table)
+    names = " and ".join(rule.attribute.in_full.split(" (")[0] for rule in rules)
+    sides = [
+        " and ".join(", ".join(map(str, values)) for values in own)
+        for own in (
+            [rule.train_values for rule in rules],
+            [rule.test_values for rule in rules],
+        )
+    ]
+    lines = [
+        f"{row['split']}: {names}",
+        f"trained on {sides[0]},",
+        f"tested on {sides[1]}",
+    ]
+    return "\n".join(textwrap.fill(line, _LINE_CHARACTERS) for line in lines)
 
 
 def _say_runs(rows: list[dict[str, Any]]) -> str:
@@ -142,39 +170,42 @@ class Table3(Experiment):
     def draw(self, result: dict[str, Any], table: AttributeTable) -> dict[str, Figure]:
         if not result["rows"]:
             return {}
-        figure = figures.make_figure(8.0, 3.8)
-        axes = figure.add_subplot()
-        width = 0.8 / len(METHODS)
+        rows = result["rows"]
+        figure, axes = figures.make_bars([_describe(row, table) for row in rows])
+        height = 0.8 / len(METHODS)
+        handles: dict[str, Any] = {}
         for number, (method, style) in enumerate(zip(METHODS, _STYLES, strict=True)):
-            label = method
-            for place, row in enumerate(result["rows"]):
-                x = place + (number - (len(METHODS) - 1) / 2) * width
+            for place, row in enumerate(rows):
+                y = place + (number - (len(METHODS) - 1) / 2) * height
                 score = row[method]["normalized"]
                 if row[method]["paper"] is not None:
-                    axes.plot(x, row[method]["paper"], "kD", markerfacecolor="white")
+                    label = f"the paper's {method} (†)"
+                    [handles[label]] = axes.plot(
+                        row[method]["paper"], y, "kD", markerfacecolor="white"
+                    )
                 if score is None:
-                    axes.text(x, 2, "none", ha="center", fontsize=7, rotation=90)
+                    axes.text(2, y, "none", va="center", fontsize=7)
                     continue
                 mean = 100 * score["mean"]
                 reach = [
                     [mean - 100 * score["lowest"]],
                     [100 * score["highest"] - mean],
                 ]
-                axes.bar(x, mean, width, edgecolor="black", label=label, **style)
-                axes.errorbar(x, mean, yerr=reach, color="black", capsize=2)
-                label = ""
-        axes.axhline(0, color="black", linestyle=":", label="chance")
-        axes.axhline(100, color="black", linestyle="--", linewidth=0.8, label="R split")
-        if paper.is_papers(table):
-            label = "the paper's kennen-io"
-            axes.plot([], [], "kD", markerfacecolor="white", label=label)
-        axes.set_xticks(
-            range(len(result["rows"])), [row["split"] for row in result["rows"]]
+                handles[method] = axes.barh(y, mean, height, edgecolor="black", **style)
+                bar = axes.errorbar(mean, y, xerr=reach, color="black", capsize=2)
+                if len(score["values"]) > 1:
+                    handles["lowest to highest seed"] = bar
+        handles["chance"] = axes.axvline(0, color="black", linestyle=":", linewidth=2)
+        label = "held out at random (R)"
+        handles[label] = axes.axvline(100, color="black", linestyle="--", linewidth=0.8)
+        # Below 0 there is chance to be seen, and room.
+        axes.set_xlim(min(-4.0, axes.get_xlim()[0]), None)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("accuracy (%), scaled: chance is 0, R is 100", fontsize=9)
+        figure.suptitle(
+            "Test classifiers of values that none was trained on", fontsize=10
         )
-        axes.set_xlabel("split")
-        axes.set_ylabel("normalized accuracy (%)")
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+        figures.add_legend(figure, handles, columns=2)
         return {"splits": figure}
 
     def show(self, result: dict[str, Any], table: AttributeTable) -> Section:
@@ -216,6 +247,7 @@ class Table3(Experiment):
                 "No normalized accuracy, as the R split is not above chance there: "
                 f"{', '.join(without)}."
             )
+        notes += explain_codes(table)
         rules = "; ".join(
             f"{row['split']}: {row['rules']}" for row in result["rows"] if row["rules"]
         )
@@ -242,6 +274,11 @@ class Table3(Experiment):
                     rows=rows,
                 )
             ],
-            pictures=[Picture(stem="splits", caption="Normalized accuracy by split.")],
+            pictures=[
+                Picture(
+                    stem="splits",
+                    caption="Normalized accuracy by split, and what each holds out.",
+                )
+            ],
             notes=notes,
         )

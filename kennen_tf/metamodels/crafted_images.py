@@ -95,12 +95,13 @@ class CraftedImages:
                 if descent.epoch == 0:
                     self._judge()
                 error = descent.run_epoch(loss)
+                log.add_epoch(offset + descent.epoch, {"images/loss": float(error)})
                 self._judge()
                 bar.set_postfix_str(f"loss {error:.4f}", refresh=False)
                 bar.update()
                 is_last = descent.epoch == phase.image_epochs
                 done = descent.epoch - first
-                if is_last or done % config.evaluate_every == 0:
+                if is_last or done % config.image_epochs_between == 0:
                     self._evaluate(offset + descent.epoch, loss, log)
                 # After its epoch's row, so that no row is missing after it.
                 if is_last or done % config.checkpoint_every == 0:
@@ -127,13 +128,24 @@ class CraftedImages:
         test = self._run.ask_test_entries(pixels)
         logits = loss.predict_logits(train, test.log_probabilities)
         log.add_scores(epoch, logits, (self.labels, test.labels))
+        is_kept = (pixels == self.starts.pixels).all(axis=(1, 2, 3))
         captions = [
-            f"{100 * before:.0f}% to {100 * after:.0f}%"
-            for before, after in zip(
-                self._scores_of_starts, self._score_images(train), strict=True
+            f"{100 * after:.0f}%, kept"
+            if kept
+            else f"{100 * before:.0f}% to {100 * after:.0f}%"
+            for before, after, kept in zip(
+                self._scores_of_starts, self._score_images(train), is_kept, strict=True
             )
         ]
-        self._run.show_images(log, epoch, pixels, self.starts.pixels, captions)
+        self._run.show_images(
+            log,
+            epoch,
+            pixels,
+            self.starts.pixels,
+            captions,
+            "below: average accuracy of a reader of answers to this one image,\n"
+            "to the start and to the crafted one; kept: it is still its start",
+        )
 
     @functools.cached_property
     def _scores_of_starts(self) -> list[float]:

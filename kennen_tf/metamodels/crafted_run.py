@@ -171,7 +171,12 @@ class CraftedRun:
     def open_log(self, last_epoch: int) -> MetricsLog:
         """Opens the log; what it has of later epochs is forgotten."""
         return MetricsLog(
-            self.folder, self.table, self.config, self.split_attributes, last_epoch
+            self.folder,
+            self.table,
+            self.config,
+            self.split_attributes,
+            last_epoch,
+            len(self.train_entries),
         )
 
     def show_images(
@@ -181,6 +186,7 @@ class CraftedRun:
         images: Pixels,
         starts: Pixels,
         captions: Sequence[str],
+        meaning: str,
     ) -> None:
         """Draws images beside where they began: a PNG file and TensorBoard.
 
@@ -189,9 +195,10 @@ class CraftedRun:
             epoch: When.
             images, starts: float32 `(n, height, width, channels)` in [0, 1].
             captions: One for each image.
+            meaning: What they say.
         """
         title = f"{self._title}, after epoch {epoch}"
-        sheet = training_figures.contact_sheet(images, starts, captions, title)
+        sheet = training_figures.contact_sheet(images, starts, captions, title, meaning)
         figures.save_png(sheet, self._figures_folder() / CONTACT_SHEET)
         log.add_image("crafted queries", epoch, figures.png_bytes(sheet))
 

@@ -6,7 +6,9 @@ metamodel_dir/
   attributes.json  queries.npz   so that the folder stands alone; crafted queries are
                    validation images until the training ends
   checkpoints/     state of a training that goes on
-  metrics.jsonl    logs/   losses and accuracies, logs/ for TensorBoard
+  metrics.jsonl    losses and accuracies of evaluated epochs
+  epochs.jsonl     what training says of every epoch: loss, learning rate
+  events.out.tfevents.*    the same for TensorBoard, whose run is named as this folder
   metamodel.keras  from features to probabilities
   coarse-1.keras   ...  the same for coarser answers, if there are any
   limits.json      novelty.npz   what is known of its limits; see evaluation/limits.py
@@ -43,7 +45,7 @@ SPLIT_NAME = "split.json"
 ATTRIBUTES_NAME = "attributes.json"
 CHECKPOINTS_NAME = "checkpoints"
 METRICS_NAME = "metrics.jsonl"
-LOGS_NAME = "logs"
+EPOCHS_NAME = "epochs.jsonl"
 MODEL_NAME = "metamodel.keras"
 COARSE_NAME = "coarse-{}.keras"
 FINISHED_NAME = "finished.json"

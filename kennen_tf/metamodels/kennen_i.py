@@ -16,6 +16,7 @@ import numpy.typing as npt
 import tqdm
 
 from kennen_tf.attributes import Attribute, AttributeTable
+from kennen_tf.evaluation import figures
 from kennen_tf.evaluation.accuracy import class_balanced_accuracy
 from kennen_tf.metamodels import left_out, limiting
 from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
@@ -100,10 +101,11 @@ class _Training:
         ) as bar:
             while descent.epoch < num_epochs:
                 loss = descent.run_epoch(named_classes)
+                self._log.add_epoch(descent.epoch, {"images/loss": float(loss)})
                 bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
                 bar.update()
                 is_last = descent.epoch == num_epochs
-                if is_last or descent.epoch % config.evaluate_every == 0:
+                if is_last or descent.epoch % config.image_epochs_between == 0:
                     self._evaluate()
                 # After its epoch's row, so that no row is missing after it.
                 if is_last or descent.epoch % config.checkpoint_every == 0:
@@ -193,9 +195,16 @@ class _Training:
         ):
             before = self._read(attribute, place, seen_before[:, place])
             change = f"{100 * before.accuracy:.0f}% to {100 * reading.accuracy:.0f}%"
-            captions.append(f"{attribute.code}\n{change}")
+            parts = [figures.name_in_full(attribute), figures.class_key(attribute)]
+            captions.append("\n".join([*parts, change]))
         self._run.show_images(
-            self._log, self._descent.epoch, queries.pixels, starts, captions
+            self._log,
+            self._descent.epoch,
+            queries.pixels,
+            starts,
+            captions,
+            "below: which class seen in it stands for which value; training\n"
+            "classifiers named rightly by the start, and by the crafted image",
         )
 
     def _score(

@@ -168,6 +168,9 @@ class _Training:
             trainer.first_epoch, trainer.num_epochs, f"{config.method}, metamodel"
         )
 
+        def add_epoch(epoch: int, numbers: dict[str, float]) -> None:
+            self._log.add_epoch(phase.first_epoch + epoch, numbers)
+
         def evaluate(epoch: int) -> None:
             epoch += phase.first_epoch
             self._log.evaluate(epoch, predict, train, test)
@@ -190,7 +193,12 @@ class _Training:
         trainer.fit(
             make_stream,
             [
-                every(evaluate, config.evaluate_every, trainer.num_epochs),
+                callbacks.EachEpoch(add_epoch),
+                every(
+                    evaluate,
+                    config.epochs_between(trainer.num_epochs),
+                    trainer.num_epochs,
+                ),
                 every(save, config.checkpoint_every, trainer.num_epochs),
                 bar,
             ],

@@ -135,7 +135,12 @@ def _fit_with_curves(
     trainer.fit(
         make_stream,
         [
-            every(evaluate, config.evaluate_every, trainer.num_epochs),
+            callbacks.EachEpoch(log.add_epoch),
+            every(
+                evaluate,
+                config.epochs_between(trainer.num_epochs),
+                trainer.num_epochs,
+            ),
             every(save, config.checkpoint_every, trainer.num_epochs),
             bar,
         ],
@@ -209,5 +214,10 @@ def _end_fit(
 
 def _open_log(job: Job, last_epoch: int) -> MetricsLog:
     return MetricsLog(
-        job.folder, job.table, job.config, job.split.split_attributes, last_epoch
+        job.folder,
+        job.table,
+        job.config,
+        job.split.split_attributes,
+        last_epoch,
+        len(job.split.train_ids),
     )

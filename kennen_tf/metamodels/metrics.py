@@ -1,15 +1,12 @@
-"""Losses and accuracies over the epochs, in metrics.jsonl and for TensorBoard."""
+"""Losses and accuracies over the epochs, in files and for TensorBoard."""
 
 import dataclasses
 import pathlib
-import shutil
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-from tensorboard.plugins.hparams import api as hparams
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
@@ -17,9 +14,8 @@ from kennen_tf.evaluation import figures, result_figures
 from kennen_tf.evaluation.accuracy import class_balanced_accuracy, confusion_matrix
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.recipes import heads
+from kennen_tf.metamodels.tensorboard_log import SIDES, TensorBoardLog
 from kennen_tf.vocabulary import artifacts
-
-SIDES = ("train", "test")
 
 # From features to the logits of all heads side by side.
 Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
@@ -85,13 +81,14 @@ def say(row: dict[str, Any]) -> str:
 
 
 class MetricsLog:
-    """Writes one row for each evaluated epoch to metrics.jsonl and to TensorBoard.
+    """Writes how a training goes: to files, and from them for TensorBoard.
 
-    TensorBoard's files are written anew from metrics.jsonl whenever a training is
-    resumed, so what a killed run left there is not seen twice.
+    Evaluated epochs have a row in metrics.jsonl; what training itself says of every
+    epoch is in epochs.jsonl. TensorBoard's events are written anew from both whenever a
+    training is resumed, so what a killed run left there is not seen twice.
 
     Attributes:
-        rows: What has been written so far.
+        rows: Of metrics.jsonl, what has been written so far.
     """
 
     def __init__(
@@ -101,49 +98,28 @@ class MetricsLog:
         config: MetamodelConfig,
         skip: Collection[str],
         last_epoch: int,
+        num_train: int,
     ):
         """Opens the log of the metamodel in `folder`.
 
         Args:
             folder: Of the metamodel.
-            table: The attributes that it names.
+            table: The attributes of the zoo.
             config: Its settings, for TensorBoard.
             skip: Attributes without an accuracy.
             last_epoch: What was written of later ones is forgotten.
+            num_train: Number of entries that are trained on, for TensorBoard.
         """
         self._table = table
         self._skip = skip
         self._path = folder / folder_lib.METRICS_NAME
-        self.rows = [
-            row
-            for row in artifacts.read_json_lines(self._path)
-            if row["epoch"] <= last_epoch
-        ]
-        with artifacts.atomic_path(self._path) as temporary:
-            lines = [artifacts.canonical_json(row) + "\n" for row in self.rows]
-            temporary.write_text("".join(lines))
-        logs = folder / folder_lib.LOGS_NAME
-        shutil.rmtree(logs, ignore_errors=True)
-        self._writers = {
-            side: tf.summary.create_file_writer(str(logs / side)) for side in SIDES
-        }
-        with tf.summary.create_file_writer(str(logs)).as_default():
-            # The recipe last: it has the numbers that hold, where the config says 0.
-            settings = {**config.to_json(), **config.make_recipe(table).to_json()}
-            # Numbers, texts and booleans are all that the plugin takes.
-            plain = {
-                name: value if isinstance(value, int | float | str) else str(value)
-                for name, value in settings.items()
-            }
-            hparams.hparams_config(
-                hparams=[hparams.HParam(name) for name in plain],
-                metrics=[
-                    hparams.Metric("accuracy/average", group=side) for side in SIDES
-                ],
-            )
-            hparams.hparams(plain, trial_id=str(folder.resolve()))
+        self._epochs_path = folder / folder_lib.EPOCHS_NAME
+        self.rows = _forget(self._path, last_epoch)
+        self._board = TensorBoardLog(folder, table, config, skip, num_train)
         for row in self.rows:
-            self._write_scalars(row)
+            self._board.add_row(row)
+        for row in _forget(self._epochs_path, last_epoch):
+            self._board.add_scalars(row.pop("epoch"), row)
 
     def evaluate(self, epoch: int, predict: Predict, train: Side, test: Side) -> None:
         """Scores both sides after so many epochs and writes a row."""
@@ -166,39 +142,43 @@ class MetricsLog:
         """Writes a row: "epoch", and for each of `SIDES` what `score` returns."""
         artifacts.append_json_line(self._path, row)
         self.rows.append(row)
-        self._write_scalars(row)
+        self._board.add_row(row)
+
+    def add_epoch(self, epoch: int, numbers: Mapping[str, float]) -> None:
+        """Writes what training says of an epoch, e.g. its loss as "fit/loss"."""
+        artifacts.append_json_line(self._epochs_path, {"epoch": epoch, **numbers})
+        self._board.add_scalars(epoch, numbers)
 
     def add_image(self, name: str, epoch: int, png: bytes) -> None:
         """Writes an image for TensorBoard."""
-        with self._writers["train"].as_default(epoch):
-            tf.summary.image(name, tf.io.decode_png(png)[tf.newaxis])
+        self._board.add_image(name, epoch, png)
 
     def end(self, epoch: int, predict: Predict, test: Side) -> None:
         """Writes the test entries' confusion matrices as images, and closes."""
         logits = heads.split_logits(self._table, predict(test.features))
-        with self._writers["test"].as_default(epoch):
-            for attribute in self._table:
-                own = test.labels[attribute.name]
-                matrix = confusion_matrix(
-                    own[own >= 0],
-                    logits[attribute.name].argmax(axis=1)[own >= 0],
-                    len(attribute.values),
-                )
-                figure = result_figures.confusion_figure(matrix, attribute)
-                image = tf.io.decode_png(figures.png_bytes(figure))
-                tf.summary.image(f"confusion/{attribute.name}", image[tf.newaxis])
+        for attribute in self._table:
+            own = test.labels[attribute.name]
+            matrix = confusion_matrix(
+                own[own >= 0],
+                logits[attribute.name].argmax(axis=1)[own >= 0],
+                len(attribute.values),
+            )
+            figure = result_figures.confusion_figure(matrix, attribute)
+            tag = f"confusion/{attribute.name}"
+            self.add_image(tag, epoch, figures.png_bytes(figure))
         self.close()
 
     def close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        self._board.close()
 
-    def _write_scalars(self, row: Mapping[str, Any]) -> None:
-        for side, writer in self._writers.items():
-            with writer.as_default(row["epoch"]):
-                tf.summary.scalar("loss", row[side]["loss"])
-                if row[side]["average"] is not None:
-                    tf.summary.scalar("accuracy/average", row[side]["average"])
-                for name, accuracy in row[side]["accuracy"].items():
-                    tf.summary.scalar(f"accuracy/{name}", accuracy)
-            writer.flush()
+
+def _forget(path: pathlib.Path, last_epoch: int) -> list[dict[str, Any]]:
+    """Returns the rows of a file up to an epoch, and takes the others out of it."""
+    if not path.exists():
+        return []
+    rows = artifacts.read_json_lines(path)
+    kept = [row for row in rows if row["epoch"] <= last_epoch]
+    with artifacts.atomic_path(path) as temporary:
+        lines = [artifacts.canonical_json(row) + "\n" for row in kept]
+        temporary.write_text("".join(lines))
+    return kept

@@ -37,33 +37,36 @@ def texts(axes):
 def test_the_accuracy_figure_names_axes_attributes_and_chance(results):
     figure = result_figures.accuracy_figure(results, "a title")
     [axes] = figure.axes
-    labels = [tick.get_text() for tick in axes.get_xticklabels()]
-    assert labels == [a.code for a in PAPERS] + ["average"]
-    assert axes.get_ylabel() == "class-balanced accuracy (%)"
-    assert axes.get_xlabel() == "attribute"
-    assert axes.get_title() == "a title"
+    labels = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert labels[:2] == ["activation (act)", "dropout (drop)"]
+    assert labels[-1] == "average" and len(labels) == len(PAPERS) + 1
+    for label, attribute in zip(labels, PAPERS, strict=False):
+        assert label.endswith(f"({attribute.code})")
+    assert axes.get_xlabel() == "class-balanced accuracy (%)"
+    assert figure.get_suptitle() == "a title"
     [legend] = figure.legends
     assert {text.get_text() for text in legend.get_texts()} == {
         "chance",
         "95% interval",
     }
-    assert texts(axes).count("not\nscored") == 2
+    assert texts(axes).count("not scored") == 2
     assert len(axes.patches) == len(PAPERS) + 1 - 2
-    heights = [bar.get_height() for bar in axes.patches]
-    assert heights[0] == pytest.approx(100 * results["act"].accuracy)
-    assert heights[-1] == pytest.approx(100 * results.average["accuracy"])
+    lengths = [bar.get_width() for bar in axes.patches]
+    assert lengths[0] == pytest.approx(100 * results["act"].accuracy)
+    assert lengths[-1] == pytest.approx(100 * results.average["accuracy"])
 
 
 def test_attributes_that_are_not_named_are_left_out(results_of_one, tmp_path):
     title = "kennen-i (kernel recipe), pool only, top-1, 1 query, split R, seed 0"
     figure = result_figures.accuracy_figure(results_of_one, title)
     [axes] = figure.axes
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["pool"]
+    [label] = axes.get_yticklabels()
+    assert label.get_text() == "max pooling (pool)"
     [bar] = axes.patches
-    assert bar.get_height() == pytest.approx(100 * results_of_one["pool"].accuracy)
+    assert bar.get_width() == pytest.approx(100 * results_of_one["pool"].accuracy)
     sheet = result_figures.confusion_sheet(results_of_one, title)
     [axes] = sheet.axes
-    assert axes.get_title().startswith("pool  ")
+    assert axes.get_title().startswith("max pooling (pool):")
     for drawn in (figure, sheet):
         assert_nothing_is_cut_off(drawn)
 
@@ -103,7 +106,7 @@ def test_figures_of_any_table_are_readable(table):
     figure = result_figures.accuracy_figure(results, "kennen-o")
     assert_nothing_is_cut_off(figure)
     [axes] = figure.axes
-    assert not overlapping(axes.get_xticklabels())
+    assert not overlapping(axes.get_yticklabels())
     sheet = result_figures.confusion_sheet(results, "kennen-o")
     assert_nothing_is_cut_off(sheet)
     for axes in sheet.axes:
@@ -132,8 +135,26 @@ def test_the_sheet_has_one_matrix_for_each_attribute(results):
     sheet = result_figures.confusion_sheet(results, "kennen-o")
     assert len(sheet.axes) == len(PAPERS)
     titles = [axes.get_title() for axes in sheet.axes]
-    assert titles[0].startswith("act  ") and titles[0].endswith("%")
-    assert "ens (not scored)" in titles
+    assert titles[0].startswith("activation (act):") and titles[0].endswith("%")
+    assert "ensemble (ens): not\nscored" in titles
+    assert not overlapping([axes.title for axes in sheet.axes])
+    assert sheet.get_size_inches()[0] == figures.WIDTH
+
+
+def test_names_in_full_have_a_code_and_no_more_words_than_fit():
+    names = {a.name: figures.name_in_full(a, 80) for a in (*PAPERS, *tables.SMALL)}
+    assert names["pool"] == "max pooling (pool)"
+    assert names["fc"] == "fully connected layers (#fc)"
+    assert names["par"] == "parameters, floor of log2 (#par)"
+    assert names["license"] == "license"
+
+
+def test_a_key_says_which_class_stands_for_which_value():
+    key = figures.class_key(PAPERS["pool"])
+    assert key.replace("\N{NO-BREAK SPACE}", " ") == "0 = no, 1 = yes"
+    lines = figures.class_key(PAPERS["split"]).splitlines()
+    assert len(lines) == 3 and max(map(len, lines)) <= 32
+    assert all(line.split("\N{NO-BREAK SPACE}")[0].isdecimal() for line in lines)
 
 
 def make_pairs(num_images, shape=(28, 28, 1)):
@@ -143,13 +164,13 @@ def make_pairs(num_images, shape=(28, 28, 1)):
 
 
 @pytest.mark.parametrize(
-    ("num_images", "columns"), [(1, 1), (3, 3), (12, 4), (13, 10), (100, 10)]
+    ("num_images", "columns"), [(1, 1), (3, 3), (12, 3), (13, 6), (100, 6)]
 )
 def test_a_contact_sheet_shows_each_image_beside_its_start(num_images, columns):
     images, starts = make_pairs(num_images)
     captions = [f"#{i}\n50% to 97%" for i in range(num_images)]
     sheet = training_figures.contact_sheet(
-        images, starts, captions, "kennen-i, epoch 3"
+        images, starts, captions, "kennen-i, epoch 3", "below: what\nthat says"
     )
     [axes] = sheet.axes
     assert texts(axes) == captions
@@ -168,7 +189,12 @@ def test_a_contact_sheet_shows_each_image_beside_its_start(num_images, columns):
     assert np.sum(mosaic[..., 3]) == 2 * num_images * 28 * 28
     assert len(axes.patches) == 2 * num_images
     title = sheet.get_suptitle()
-    assert title == "kennen-i, epoch 3\nleft: the start; right: the crafted image"
+    assert title == (
+        "kennen-i, epoch 3\nleft: the start; right: the crafted image\n"
+        "below: what\nthat says"
+    )
+    [above] = [text for text in sheet.texts if text.get_text() == title]
+    assert above.get_window_extent().y0 > axes.get_window_extent().y1
     assert_nothing_is_cut_off(sheet)
 
 

@@ -8,7 +8,8 @@ import types
 import numpy as np
 import pytest
 import tables
-from figure_checks import assert_nothing_is_cut_off
+from figure_checks import assert_nothing_is_cut_off, smallest_letters
+from matplotlib.text import Text
 from tables import PAPERS, SMALL, THIRTEEN
 
 from kennen_tf.attributes import MISSING, Attribute, AttributeTable
@@ -26,6 +27,7 @@ from kennen_tf.vocabulary import artifacts
 NUM_CLASSES = 3
 IMAGE_SHAPE = (6, 5, 3)
 NUM_ENTRIES, NUM_QUERIES = 120, 4
+EMBED = embedding._embed
 
 
 class MadeUpRuns:
@@ -118,6 +120,12 @@ def make_results(table):
 
 
 @functools.cache
+def embed_once(num_entries):
+    """Embeds the answers, which are the same for all methods and tables."""
+    return EMBED(make_answers(num_entries))
+
+
+@functools.cache
 def make_answers(num_entries):
     random = np.random.default_rng(0)
     shape = (num_entries, NUM_QUERIES)
@@ -146,6 +154,7 @@ def make_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(
         embedding.asking, "ask", lambda zoo, entries, _: make_answers(len(entries))
     )
+    monkeypatch.setattr(embedding, "_embed", lambda answers: embed_once(len(answers)))
     monkeypatch.setattr(readers, "NUM_TREES", 20)
     return make
 
@@ -201,6 +210,19 @@ def test_many_attributes_with_long_names_are_drawn(name, make_runs):
         assert_nothing_is_cut_off(figure)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_figures_of_the_papers_attributes_are_read_on_a_small_screen(name, make_runs):
+    _, drawn, _ = run(catalog.BY_NAME[name], make_runs(PAPERS))
+    for figure in drawn.values():
+        assert_nothing_is_cut_off(figure)
+        assert smallest_letters(figure) > 6.4
+        # Above all there is what the figure shows, and no panel is without words.
+        assert figure.get_suptitle()
+        named = {t.get_text() for t in figure.findobj(Text)}
+        assert not named & {"act", "drop", "pool", "#conv"}
+
+
 @pytest.mark.parametrize("table", [PAPERS, THIRTEEN], ids=len)
 def test_the_papers_row_stands_below_ours(table, make_runs):
     _, _, section = run(catalog.BY_NAME["table2"], make_runs(table))
@@ -229,7 +251,7 @@ def test_a_thirteenth_attribute_has_no_point_of_the_papers(make_runs):
         axes.get_title(): [line for line in axes.lines if line.get_marker() == "D"]
         for axes in figure.axes
     }
-    assert len(diamonds["act"]) == 2 and diamonds["norm"] == []
+    assert len(diamonds["activation (act)"]) == 2 and diamonds["norm"] == []
 
 
 def test_an_e_split_needs_its_attributes_and_their_values(make_runs):
@@ -238,7 +260,10 @@ def test_an_e_split_needs_its_attributes_and_their_values(make_runs):
     result, drawn, section = run(catalog.BY_NAME["table3"], make_runs(table))
     assert [row["split"] for row in result["rows"]] == ["R", "E-alg"]
     assert "E-alg: alg:sgd,adam>rmsprop." in words_of(section)
-    assert "E-alg-bs" in section.notes[0] and drawn
+    assert "E-alg-bs" in section.notes[0]
+    labels = [t.get_text() for t in drawn["splits"].axes[0].get_yticklabels()]
+    assert labels[0] == "R: held out at random"
+    assert labels[1] == "E-alg: alg\ntrained on sgd, adam,\ntested on rmsprop"
     # Of the same name, but without a value that is tested on.
     other = dataclasses.replace(alg, values=("sgd", "adam"))
     result, _, _ = run(
@@ -258,6 +283,17 @@ def test_crafted_images_keep_shape_and_colours(make_runs):
     [image] = drawn["images"].axes[0].get_images()
     pixels = np.asarray(image.get_array())
     assert pixels.shape == IMAGE_SHAPE and tuple(pixels[0, 0]) == (1, 0, 0)
+
+
+def test_values_of_an_embedding_differ_in_shape_and_lightness(make_runs):
+    _, drawn, _ = run(catalog.BY_NAME["embedding"], make_runs(SMALL))
+    assert set(drawn) == set(embedding.METHODS)
+    for axes in drawn["kennen-o"].axes:
+        marks = [own for own in axes.collections if not own.get_label().startswith("_")]
+        marks = [own for own in marks if own.get_label() != "not known"]
+        shapes = {own.get_paths()[0].vertices.tobytes() for own in marks}
+        gray = sorted(own.get_facecolor()[0, :3] @ [0.3, 0.6, 0.1] for own in marks)
+        assert len(shapes) == len(marks) > 1 and np.diff(gray).min() > 0.2
 
 
 def test_values_that_are_not_known_are_counted_apart(make_runs):
@@ -303,9 +339,11 @@ def test_a_document_of_before_it_carried_the_table_is_of_the_papers():
     assert report.read_table(document) == PAPERS
 
 
-@pytest.mark.parametrize(("table", "has_paper"), [(SMALL, False), (PAPERS, True)])
+@pytest.mark.parametrize(
+    ("table", "has_paper", "num_trained"), [(SMALL, False, 0), (PAPERS, True, 3)]
+)
 def test_the_pages_name_the_papers_zoo_only_for_its_table(
-    table, has_paper, make_runs, tmp_path
+    table, has_paper, num_trained, make_runs, tmp_path
 ):
     experiment = catalog.BY_NAME["query-choice"]
     result, drawn, section = run(experiment, make_runs(table))
@@ -316,7 +354,7 @@ def test_the_pages_name_the_papers_zoo_only_for_its_table(
         command="c",
         made_from={"query_outputs": "q", "zoo": "z"},
         seconds=1.0,
-        num_trained=0,
+        num_trained=num_trained,
     )
     report.write(tmp_path, document)
     report.write_figures(tmp_path, "query-choice", drawn)
@@ -324,3 +362,5 @@ def test_the_pages_name_the_papers_zoo_only_for_its_table(
         text = path.read_text()
         assert ("MNIST-NET" in text) == has_paper
         assert ("of other attributes than the paper's" in text) != has_paper
+        assert ("3 runs in 1 seconds on" in text) == (num_trained == 3)
+        assert "0 seconds" not in text and "0 runs" not in text

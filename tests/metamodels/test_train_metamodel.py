@@ -13,6 +13,8 @@ import fakes
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from kennen_tf.configs.evaluation import EvaluationConfig
 from kennen_tf.configs.metamodels import RECIPES, MetamodelConfig
@@ -22,6 +24,7 @@ from kennen_tf.evaluate_metamodel import evaluate_metamodel
 from kennen_tf.evaluation.results import read_results
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels.metamodel import Metamodel
+from kennen_tf.metamodels.metrics import MetricsLog
 from kennen_tf.metamodels.recipes import checkpoints, fitting
 from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
@@ -67,7 +70,7 @@ def assert_same_metamodel(folder, expected):
     weights = [Metamodel.load(f).keras_model.get_weights() for f in (folder, expected)]
     for ours, theirs in zip(*weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    for name in ("metrics.jsonl", "split.json", "queries.npz"):
+    for name in ("metrics.jsonl", "epochs.jsonl", "split.json", "queries.npz"):
         assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
 
 
@@ -260,13 +263,14 @@ def test_what_cannot_be_trained_on_leaves_no_folder(small, tmp_path):
 
 def test_a_run_leaves_these_files(finished):
     names = {path.name for path in finished.iterdir()}
-    assert names - {".lock"} == {
+    [events] = [name for name in names if name.startswith("events.out.tfevents.")]
+    assert names - {".lock", events} == {
         "attributes.json",
         "checkpoints",
         "config.json",
+        "epochs.jsonl",
         "finished.json",
         "limits.json",
-        "logs",
         "metamodel.keras",
         "metrics.jsonl",
         "novelty.npz",
@@ -287,25 +291,99 @@ def test_metrics_have_a_row_for_every_evaluated_epoch(finished):
 
 
 def read_events(folder):
-    """Returns the steps, by tag, of all TensorBoard summaries of a run."""
-    steps = {}
-    for path in sorted(folder.glob("events*")):
+    """Returns the values of all TensorBoard summaries of a run, by tag and step."""
+    found = {}
+    for path in sorted(folder.rglob("events*")):
+        assert path.parent == folder
         for record in tf.data.TFRecordDataset(str(path)):
             event = tf.compat.v1.Event.FromString(record.numpy())
             for value in event.summary.value:
-                steps.setdefault(value.tag, []).append(event.step)
-    return steps
+                found.setdefault(value.tag, []).append((event.step, value))
+    return found
 
 
-def test_tensorboard_has_curves_settings_and_confusion_matrices(finished):
+def steps_of(events, tag):
+    return [step for step, _ in events[tag]]
+
+
+def test_tensorboard_has_one_run_of_curves_and_confusion_matrices(finished):
+    events = read_events(finished)
     for side in ("train", "test"):
-        steps = read_events(finished / "logs" / side)
-        for tag in ("loss", "accuracy/average", "accuracy/act"):
-            assert steps[tag] == [3, 6, 9, 12]
+        for tag in (f"loss/{side}", f"accuracy/{side}/average", f"accuracy/{side}/act"):
+            assert steps_of(events, tag) == [3, 6, 9, 12]
+    for tag in ("fit/loss", "fit/learning_rate"):
+        assert steps_of(events, tag) == list(range(1, 13))
     for name in TABLE.names:
-        assert steps[f"confusion/{name}"] == [12]
-    tags = read_events(finished / "logs")
-    assert "_hparams_/session_start_info" in tags
+        assert steps_of(events, f"confusion/{name}") == [12]
+    _, charts = events["custom_scalars__config__"][0]
+    layout = layout_pb2.Layout.FromString(charts.tensor.string_val[0])
+    tags = [tag for c in layout.category for h in c.chart for tag in h.multiline.tag]
+    assert len(tags) == len(set(tags)) == 2 * (len(TABLE) + 2)
+    for tag in tags:
+        assert tag.strip("^$") in events
+
+
+def test_hparams_have_what_mattered_and_a_name_without_a_path(finished):
+    events = read_events(finished)
+    found = {}
+    for name in ("experiment", "session_start_info"):
+        [(_, value)] = events[f"_hparams_/{name}"]
+        data = plugin_data_pb2.HParamsPluginData.FromString(
+            value.metadata.plugin_data.content
+        )
+        found[name] = getattr(data, name)
+    start, experiment = found["session_start_info"], found["experiment"]
+    assert start.group_name == f"kennen-o/mlp/seed0 ({finished.name})"
+    own = {
+        name: getattr(value, value.WhichOneof("kind"))
+        for name, value in start.hparams.items()
+    }
+    assert own == {
+        "1 method": "kennen-o",
+        "2 recipe": "mlp",
+        "3 seed": 0,
+        "4 classifiers": 96,
+        "5 queries": 20,
+        "answers": "probabilities",
+        "batch size": 48,
+        "epochs": 12,
+        "learning rate": RECIPES["mlp"].learning_rate,
+        "split": "R",
+    }
+    assert {info.name for info in experiment.hparam_infos} == set(own)
+    for info in experiment.metric_infos:
+        assert info.name.tag in events
+
+
+def test_what_training_says_of_each_epoch_is_kept(finished):
+    rows = [json.loads(s) for s in (finished / "epochs.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 13))
+    assert rows[-1]["fit/loss"] < rows[0]["fit/loss"]
+    rates = [row["fit/learning_rate"] for row in rows]
+    assert rates == sorted(rates, reverse=True) and rates[-1] < 1e-6 < rates[0]
+
+
+def test_a_resumed_training_shows_each_epoch_once(tmp_path):
+    folder = tmp_path / "kennen-o" / "mlp" / "seed0"
+    folder.mkdir(parents=True)
+    config = resumable("q", folder)
+    rows = {}
+    for last_epoch in (0, 2):
+        log = MetricsLog(folder, TABLE, config, (), last_epoch, num_train=96)
+        for epoch in range(last_epoch + 1, 5):
+            score = {"loss": float(epoch), "accuracy": {}, "average": None}
+            rows[epoch] = {"epoch": epoch, "train": score, "test": score}
+            log.add_epoch(epoch, {"fit/loss": 0.5})
+            log.add_row(rows[epoch])
+        log.close()
+    assert log.rows == list(rows.values())
+    events = read_events(folder)
+    for tag in ("fit/loss", "loss/test"):
+        assert steps_of(events, tag) == [1, 2, 3, 4]
+    [(_, value)] = events["_hparams_/session_start_info"]
+    content = value.metadata.plugin_data.content
+    start = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+    assert start.group_name == "kennen-o/mlp/seed0"
 
 
 def test_a_metamodel_that_was_altered_is_refused(finished, tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -13,7 +14,8 @@ from kennen_tf.evaluation import figures
 from kennen_tf.experiments.shared import curves as curves_lib
 from kennen_tf.experiments.shared import summaries
 
-_COLUMNS = 4
+# Between names of places, as a share of the axis.
+_LEAST_GAP = 0.15
 # By place of the method; tells them apart without colours.
 _STYLES: tuple[dict[str, Any], ...] = (
     {"linestyle": "-", "marker": "o", "color": "0.0"},
@@ -57,9 +59,9 @@ def draw(
         beside: What the paper has.
     """
     names = [summaries.AVERAGE, *attributes.names]
-    columns = min(_COLUMNS, len(names))
+    columns = min(figures.COLUMNS, len(names))
     num_rows = -(-len(names) // columns)
-    figure = figures.make_figure(2.6 * columns, 2.1 * num_rows + 1.1)
+    figure = figures.make_figure(figures.WIDTH, 1.75 * num_rows + 1.4)
     places = sorted({*curves_lib.list_places(curves), *(point.x for point in beside)})
     lowest = min(
         (
@@ -69,11 +71,11 @@ def draw(
         ),
         default=0.0,
     )
-    shared: Axes | None = None
+    first: Axes | None = None
     lines: dict[str, Any] = {}
     for place, name in enumerate(names, start=1):
-        axes = figure.add_subplot(num_rows, columns, place, sharex=shared)
-        shared = shared or axes
+        axes = figure.add_subplot(num_rows, columns, place, sharex=first, sharey=first)
+        first = first or axes
         lines["chance"] = axes.axhline(0, color="black", linestyle=":", linewidth=1)
         is_empty = True
         for method, style in zip(curves, _STYLES, strict=False):
@@ -87,11 +89,11 @@ def draw(
                 lines[method] = _draw_line(axes, points, style)
             for own in beside:
                 if own.method == method and name in own.scaled:
-                    [lines[f"† {method}"]] = axes.plot(
+                    [lines[f"the paper's {method} (†)"]] = axes.plot(
                         own.x,
                         100 * own.scaled[name],
                         marker="D",
-                        markersize=6,
+                        markersize=5,
                         linestyle="",
                         color=style["color"],
                         markerfacecolor=style.get("markerfacecolor", style["color"]),
@@ -105,29 +107,43 @@ def draw(
             )
         if log:
             axes.set_xscale("log")
-        axes.set_xticks(places, [f"{x:,}" for x in places])
+        # Of many places, those that have room; each has its mark.
+        shown = _spread(places, log)
+        axes.set_xticks(places, [f"{x:,}" if x in shown else "" for x in places])
         axes.xaxis.set_minor_locator(NullLocator())
         is_average = name == summaries.AVERAGE
         axes.set_title(
-            "average" if is_average else figures.shorten(attributes[name].code),
-            fontsize=9,
+            "average" if is_average else figures.name_in_full(attributes[name]),
+            fontsize=8,
             fontweight="bold" if is_average else "normal",
         )
-        axes.set_ylim(min(-25.0, lowest - 5), 105)
-        axes.tick_params(labelsize=7)
+        axes.set_ylim(min(-8.0, lowest - 5), 105)
+        axes.set_yticks(range(0, 101, 25))
+        axes.tick_params(
+            labelsize=7,
+            labelleft=place % columns == 1 or columns == 1,
+            # Where none stands below.
+            labelbottom=place > len(names) - columns,
+        )
         if place > len(names) - columns:  # Of the whole figure, the legend hides it.
             axes.set_xlabel(x_label, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supylabel("accuracy (%), chance 0, perfect 100", fontsize=9)
+    figure.supylabel("accuracy (%), scaled: chance is 0, perfect 100", fontsize=9)
     figure.suptitle(title, fontsize=10)
-    figure.legend(
-        list(lines.values()),
-        list(lines),
-        loc="outside lower center",
-        ncols=min(len(lines), 2 * columns),
-        frameon=False,
-    )
+    figures.add_legend(figure, lines)
     return figure
+
+
+def _spread(places: Sequence[int], log: bool) -> list[int]:
+    """Returns places so far apart, in an axis of 1, that names do not meet."""
+    position = np.log(places) if log else np.asarray(places, float)
+    shares = (position - position.min()) / max(np.ptp(position), 1e-9)
+    # Outer ones first, as what was done stands there.
+    found: list[int] = []
+    for index in (len(places) - 1, *range(len(places) - 1)):
+        if all(abs(shares[index] - shares[own]) > _LEAST_GAP for own in found):
+            found.append(index)
+    return [places[index] for index in found]
 
 
 def _draw_line(
@@ -143,5 +159,5 @@ def _draw_line(
         [100 * (s["highest"] - s["mean"]) for _, s in points],
     ]
     return axes.errorbar(
-        x, mean, yerr=reach, markersize=3.5, linewidth=1, capsize=2, **style
+        x, mean, yerr=reach, markersize=3, linewidth=1, capsize=2, **style
     )

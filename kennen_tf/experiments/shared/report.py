@@ -141,6 +141,7 @@ def write_pages(
                 {
                     "document": document,
                     "section": section,
+                    "effort": _say_effort(document),
                     "pictures": _pictures(folder, document["experiment"], section),
                 }
                 for document, section in sections
@@ -150,6 +151,17 @@ def write_pages(
             temporary.write_text(text, encoding="utf-8")
         paths.append(folder / page)
     return paths
+
+
+def _say_effort(document: Mapping[str, Any]) -> str:
+    """Says when an experiment was run, and how long its own runs took, if any."""
+    created, count = document["provenance"]["created"], document["num_trained"]
+    if not count:
+        return f"{created}, from runs that other experiments trained."
+    runs = f"{count} run{'s' if count > 1 else ''}"
+    cores = document["machine"]["cores"]
+    seconds = max(document["seconds"], 1.0)
+    return f"{created}: {runs} in {seconds:,.0f} seconds on {cores} cores."
 
 
 def _pictures(

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+from kennen_tf.attributes import AttributeTable
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
@@ -51,3 +53,13 @@ class Section:
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     notes: Sequence[str] = ()
+
+
+def explain_codes(table: AttributeTable) -> list[str]:
+    """Returns a note on what columns are called, if that is not clear."""
+    names = [
+        f"{attribute.code}: {attribute.description}"
+        for attribute in table
+        if attribute.description
+    ]
+    return [f"{'; '.join(names)}."] if names else []

@@ -1,5 +1,6 @@
 """Figures of AIPs: the transfer matrix and sheets of perturbed images."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,22 +12,24 @@ from matplotlib.figure import Figure
 Matrix = Mapping[str, Mapping[str, float | None]]
 Pixels = npt.NDArray[np.uint8]
 
+_LINE_CHARACTERS = 66
 _DARK = 0.55  # From this rate on, numbers are white.
 
 
 def transfer_figure(matrices: Mapping[str, Matrix], title: str = "") -> Figure:
-    """Draws transfer matrices side by side as heat maps, by the name of each."""
+    """Draws transfer matrices as heat maps, one below the other, by their names."""
     first = next(iter(matrices.values()))
     num_columns = len(next(iter(first.values())))
     longest = max(len(name) for matrix in matrices.values() for name in matrix)
-    width = len(matrices) * (0.6 * num_columns + 0.09 * longest + 0.8)
-    figure = Figure(
-        figsize=(max(width, 6.0), 0.45 * len(first) + 2.2), layout="constrained"
+    width = 0.6 * num_columns + 0.09 * longest + 1.8
+    height = sum(
+        0.4 * len(matrix) + 0.07 * longest + 0.9 for matrix in matrices.values()
     )
+    figure = Figure(figsize=(max(width, 6.0), height + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     image: Any = None
     for place, (name, matrix) in enumerate(matrices.items(), start=1):
-        axes = figure.add_subplot(1, len(matrices), place)
+        axes = figure.add_subplot(len(matrices), 1, place)
         rows, columns = list(matrix), list(next(iter(matrix.values())))
         rates = np.array(
             [
@@ -50,12 +53,11 @@ def transfer_figure(matrices: Mapping[str, Matrix], title: str = "") -> Figure:
         axes.set_yticks(range(len(rows)), rows)
         axes.tick_params(labelsize=8)
         axes.set_xlabel("family of the target")
-        if place == 1:
-            axes.set_ylabel("generated on")
-        axes.set_title(name, fontsize=9)
+        axes.set_ylabel("generated on")
+        axes.set_title(f"{name}; bold: within a family", fontsize=9)
     bar = figure.colorbar(image, ax=figure.axes, shrink=0.8)
     bar.set_label("top-1 misclassification (%)")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(textwrap.fill(title, _LINE_CHARACTERS), fontsize=10)
     return figure
 
 

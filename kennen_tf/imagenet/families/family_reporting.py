@@ -158,8 +158,7 @@ def confusion_figure(score: FamilyScore, families: Sequence[str]) -> Figure:
     """Draws the confusion matrix of a score; a family is an attribute, too."""
     family = Attribute(
         name="family",
-        code=score.metamodel,
-        description=count_queries(score.num_queries),
+        description=f"{score.metamodel} with {count_queries(score.num_queries)}",
         values=tuple(families),
         group="architecture",
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tqdm
 
 
@@ -25,6 +26,24 @@ class EveryFewEpochs(keras.callbacks.Callback):
         done = epoch + 1
         if done % self._every == 0 or done == self._num_epochs:
             self._function(done)
+
+
+class EachEpoch(keras.callbacks.Callback):
+    """Calls a function with the number of epochs done, and what `fit` says of the last.
+
+    That is "fit/loss", the mean over its steps, and "fit/learning_rate".
+    """
+
+    def __init__(self, function: Callable[[int, dict[str, float]], object]):
+        super().__init__()
+        self._function = function
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        rate = self.model.optimizer.learning_rate
+        # With several workers, the loss is an array of one.
+        loss = np.mean((logs or {})["loss"])
+        numbers = {"fit/loss": float(loss), "fit/learning_rate": float(rate)}
+        self._function(epoch + 1, numbers)
 
 
 class EveryFewSeconds(keras.callbacks.Callback):

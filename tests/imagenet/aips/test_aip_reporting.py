@@ -253,8 +253,8 @@ def test_the_transfer_figure_has_every_number_and_says_what_it_is(tmp_path):
     first, second, bar = figure.axes
     assert texts(first) == ["12", "25", "-", "50", "75", "100", "-", "-"]
     assert texts(second) == ["-", "50", "75", "100", "-", "-"]
-    assert first.get_title() == "all images"
-    assert first.get_ylabel() == "generated on"
+    assert first.get_title() == "all images; bold: within a family"
+    assert first.get_ylabel() == second.get_ylabel() == "generated on"
     assert first.get_xlabel() == second.get_xlabel() == "family of the target"
     assert tick_labels(first.yaxis) == list(MATRIX)
     assert tick_labels(first.xaxis) == ["a", "b"]
