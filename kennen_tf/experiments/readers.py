@@ -40,10 +40,16 @@ _METAMODELS = {
 }
 _OURS = "kennen-o"
 
-INVERSE_REGULARIZATION = 3e-4
-COST = 1.0
+# Chosen by `benchmarks/recipes.py` on the development data of `configs/recipes.py`: 500
+# to train on of the first zoo, and 111 of the second (six seeds).
+# 3e-4, 3e-3, 1e-2: 55.8, 55.1, 56.2 on the second.
+INVERSE_REGULARIZATION = 1e-2
+# 1, 3, 10: 80.0, 81.5, 81.7 on the first; 51.8, 50.9, 50.3 on the second.
+COST = 3.0
 NUM_TREES = 400
-LEAST_IN_LEAF = 1
+# 1, 3: 47.6, 49.1 on the second, with a hundred trees; 73.4 with 1 on the first.
+LEAST_IN_LEAF = 3
+# Not varied to the end: it is scikit-learn's.
 SHARE_OF_FEATURES: float | str = "sqrt"
 
 
