@@ -19,7 +19,7 @@ from kennen_tf.vocabulary.seeds import derive_seed
 
 # Strength of the regularisation, for features of variance 1. Chosen by
 # `benchmarks/recipes.py` on the development data of `configs/recipes.py`: with 20
-# queries chosen of 1,000, strengths of 100, 300 and 1000 have 79.9, 80.7 and 80.1 on the
+# queries chosen of 1,000, strengths of 100, 300 and 1000 have 79.9, 80.7, 80.1 on the
 # first zoo (500 to train on, three seeds), and 56.8, 55.4 and 54.5 on the second (111,
 # six seeds).
 RIDGE = 300.0
