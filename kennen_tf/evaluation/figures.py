@@ -99,7 +99,7 @@ def ticks(attribute: Attribute) -> tuple[list[int], list[str]]:
 
 def font_size(num_values: int) -> float:
     """Returns the size of letters, in points, at which rows and names do not meet."""
-    return min(7.0, 110 / num_values)
+    return min(7.0, 90 / num_values)
 
 
 def name_in_full(attribute: Attribute, width: int = _NAME_CHARACTERS) -> str:

@@ -114,7 +114,7 @@ def confusion_panels(
     lines = max(text.count("\n") for text in titles)
     room = 0.07 * max(longest - 8, 0)
     width = max(figures.WIDTH, (2.0 + room) * columns)
-    height = 2.2 + 1.1 * room + 0.14 * lines
+    height = 2.3 + 1.3 * room + 0.14 * lines
     figure = figures.make_figure(width, height * num_rows + 0.9)
     for position, (attribute, matrix, _) in enumerate(panels, start=1):
         axes = figure.add_subplot(num_rows, columns, position)

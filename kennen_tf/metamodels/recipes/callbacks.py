@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 
@@ -39,7 +40,8 @@ class EachEpoch(keras.callbacks.Callback):
         self._function = function
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        rate = self.model.optimizer.learning_rate
+        # Constant, it is a variable, and mirrored under several devices.
+        rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
         # With several workers, the loss is an array of one.
         loss = np.mean((logs or {})["loss"])
         numbers = {"fit/loss": float(loss), "fit/learning_rate": float(rate)}
