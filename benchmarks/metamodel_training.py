@@ -19,7 +19,9 @@ _NUM_TRAIN = flags.DEFINE_integer("num_train", 5000, "Classifiers to train on.")
 _NUM_TEST = flags.DEFINE_integer("num_test", 1000, "Classifiers to test on.")
 _NUM_QUERIES = flags.DEFINE_integer("num_queries", 100, "Queries.")
 _EPOCHS = flags.DEFINE_integer("epochs", 200, "Passes over the training classifiers.")
-_RECIPES = flags.DEFINE_list("recipes", ["kernel", "mlp", "paper"], "Recipes to time.")
+_RECIPES = flags.DEFINE_list(
+    "recipes", ["kernel", "mlp", "joined", "paper"], "Recipes to time."
+)
 
 
 def write_query_outputs(

@@ -45,7 +45,7 @@ def train_metamodel(config: MetamodelConfig) -> None:
     if config.is_solved and (config.epochs or config.batch_size):
         logging.warning(
             "%s is solved for at once: --epochs and --batch_size have no effect. "
-            "--recipe=mlp and --recipe=paper of kennen-o, kennen-s and kennen-io have "
+            "--recipe=joined, mlp and paper of kennen-o, kennen-s and kennen-io have "
             "epochs.",
             config.method,
         )

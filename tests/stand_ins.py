@@ -44,9 +44,8 @@ def write_metamodel(metamodel_dir, query_dir, model=None, **settings):
 
     One of kennen-i reads the label of an attribute from its own query, a black image.
     """
-    config = MetamodelConfig(
-        query_dir=str(query_dir), metamodel_dir=str(metamodel_dir), **settings
-    )
+    folders = {"query_dir": str(query_dir), "metamodel_dir": str(metamodel_dir)}
+    config = MetamodelConfig(**{**folders, "recipe": "kernel", **settings})
     info = QueryOutputsInfo.open(query_dir)
     config = config.for_zoo(TABLE, info.num_classes)
     query_indices = folder_lib.draw_queries(info, config.num_queries, config.seed)

@@ -15,7 +15,7 @@ CHAIN = [
     "--min_accuracy=0.0 --workers=1",
     "query_zoo --zoo_dir=zoo --query_dir=queries --num_queries=40",
     "train_metamodel --method=kennen-o --query_dir=queries --metamodel_dir=runs/o "
-    "--num_queries=20 --representation=probabilities --split=R",
+    "--num_queries=20 --representation=probabilities --split=R --epochs=2",
     "train_metamodel --method=linear --query_dir=queries --metamodel_dir=runs/linear "
     "--num_queries=20",
     "evaluate_metamodel --metamodel_dir=runs/o,runs/linear --output=summary.json",

@@ -44,7 +44,10 @@ SMALL = {
     "query_zoo": ("--num_queries=20",),
     "import_zoo": (),
     "import_outputs": (),
-    "train_metamodel": ("--num_queries=10", "--image_epochs=1", "--num_test=4"),
+    "train_metamodel": (
+        *("--num_queries=10", "--image_epochs=1", "--num_test=4"),
+        "--recipe=kernel",
+    ),
     "reproduce": (
         *("--num_queries=5", "--num_seeds=1", "--num_crafted_seeds=1", "--epochs=1"),
         *("--query_draws=2", "--curve_draws=1", "--curve_crafted_draws=1"),
@@ -171,7 +174,7 @@ def prepared(tmp_path_factory):
     commands.run(
         folder,
         "train_metamodel --query_dir=queries --metamodel_dir=runs/o --num_queries=10 "
-        "--num_test=4",
+        "--num_test=4 --recipe=kernel",
     )
     commands.run(
         folder, "export_metamodel --metamodel_dir=runs/o --export_dir=exported/o"

@@ -123,6 +123,8 @@ RECIPES: dict[str, dict[str, CraftingRecipe]] = {
         ),
     },
 }
+for _crafting in RECIPES.values():
+    _crafting["joined"] = _crafting["mlp"]
 # The metamodels of these recipes are solved for, at once.
 for _name in ("kernel", "svm", "ridge"):
     RECIPES["kennen-i"][_name] = RECIPES["kennen-i"]["mlp"]

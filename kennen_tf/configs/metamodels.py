@@ -42,11 +42,11 @@ class MetamodelConfig(base.Config):
         "each.",
     )
     recipe: str = base.setting(
-        "kernel",
-        "How the metamodel is trained and images are crafted: this project's way, by a "
-        "kernel regression that is solved for or by MLPs; by linear support vector "
-        "machines (svm) or ridge regressions, for few classifiers of many classes; or "
-        "the paper's.",
+        "joined",
+        "How the metamodel is trained and images are crafted: this project's way, by "
+        "MLPs that are trained and a kernel regression that is solved for, joined, or "
+        "by either alone (mlp, kernel); by linear support vector machines (svm) or "
+        "ridge regressions, for few classifiers of many classes; or the paper's.",
         choices=RECIPES,
     )
     start: str = base.setting(
@@ -107,7 +107,9 @@ class MetamodelConfig(base.Config):
     )
     split: str = base.setting(
         "R",
-        "Who is held out: R (random combinations, a fifth of all entries), group (a "
+        "Who is held out: R (random combinations, a fifth of all entries), development "
+        "(as R, among the four tenths of the combinations that R does not hold out "
+        "with --seed=0, 1 or 2: to choose settings by), group (a "
         "fifth of the combinations, of whatever size), leave-one-out:ATTRIBUTE (one of "
         "each value with two combinations or more; with the next --seed, the next "
         "one), the paper's E-conv, E-conv-fc, E-alg, E-alg-bs, E-split, E-size, or "
@@ -207,8 +209,8 @@ class MetamodelConfig(base.Config):
             what = "linear" if self.method == "linear" else f"--recipe={self.recipe}"
             raise UserError(
                 "--strategy=multi_worker is for what is trained step by step: kennen-o "
-                f"with --recipe=mlp or paper. Received: {what}, which is solved for at "
-                "once, by one process; take --strategy=auto."
+                f"with --recipe=joined, mlp or paper. Received: {what}, which is "
+                "solved for at once, by one process; take --strategy=auto."
             )
 
     @property

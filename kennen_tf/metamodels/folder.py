@@ -65,7 +65,7 @@ _FREE_FIELDS = (
     "logical_cpus",
 )
 # What recipes do that do not say so: those of before had no choice, and are the same.
-_RECIPE_DEFAULTS = {"divide": False}
+_RECIPE_DEFAULTS = {"divide": False, "beside": None}
 # Of a description, all but what it is.
 _PARTS = ("config", "recipe", "crafting", "fingerprints")
 

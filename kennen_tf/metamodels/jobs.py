@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
+from kennen_tf.configs.recipes import Recipe
 from kennen_tf.evaluation import splits
 from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.splits import Split
@@ -191,7 +192,9 @@ class Job:
 def _check_memory(job: Job) -> None:
     """Raises `UserError` if training would not fit, before anything is read."""
     config, train_ids, test_ids = job.config, job.split.train_ids, job.split.test_ids
-    if config.is_solved and config.method != "linear":
+    recipe = config.make_recipe(job.table)
+    has_kernel = not isinstance(recipe, Recipe) or recipe.beside is not None
+    if has_kernel and config.method != "linear":
         solving.check_size(config.recipe, len(train_ids))
     entry_bytes = 4 * config.num_queries * job.info.num_classes
     memory.check_memory(

@@ -7,6 +7,7 @@ metamodel learns from these answers until the next phase.
 """
 
 import dataclasses
+import functools
 import pathlib
 from typing import Any
 
@@ -27,6 +28,7 @@ from kennen_tf.metamodels.recipes import (
     checkpoints,
     fitting,
     heads,
+    joining,
     solving,
 )
 from kennen_tf.queries import representations
@@ -65,6 +67,7 @@ class _Training:
         self._images = CraftedImages(run)
         self._log = run.open_log(self._epochs_done())
         self._metamodel: fitting.PairedModels | None = None
+        self._beside: joining.Beside | None = None
 
     def run(self) -> tuple[Limited, QueryInputs, dict[str, Any]]:
         images = self._images
@@ -101,6 +104,8 @@ class _Training:
                 run.config.seed,
                 run.strategy,
                 is_honest=is_honest if is_honest.any() else None,
+                beside=self._beside,
+                reads_all=run.config.representation == "probabilities",
             )
         return limiting.limit_solved(
             recipe,
@@ -149,6 +154,17 @@ class _Training:
         if before and trainer.first_epoch == 0:
             trainer.model.set_weights(before.model.get_weights())
         self._metamodel = trainer
+        self._beside = None
+        predict = trainer.predict_logits
+        if is_last and recipe.beside is not None:
+            self._beside = joining.Beside(
+                recipe.beside,
+                run.table,
+                train.features,
+                images.labels,
+                images.combination_ids,
+            )
+            predict = functools.partial(self._beside.predict_logits, trainer)
         path = self._checkpoint_of(phase)
         bar = callbacks.ProgressBar(
             trainer.first_epoch, trainer.num_epochs, f"{config.method}, metamodel"
@@ -159,7 +175,7 @@ class _Training:
 
         def evaluate(epoch: int) -> None:
             epoch += phase.first_epoch
-            self._log.evaluate(epoch, trainer.predict_logits, train, test)
+            self._log.evaluate(epoch, predict, train, test)
 
         def save(epoch: int) -> None:
             checkpoints.save(path, trainer.model, epoch)
@@ -189,6 +205,8 @@ class _Training:
                 bar,
             ],
         )
+        if self._beside is not None:
+            self._metamodel = self._beside.join(recipe, trainer, train.features)
 
     def _open_trainer(
         self, phase: Phase, features: npt.NDArray[np.float32]

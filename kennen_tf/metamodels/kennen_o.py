@@ -4,6 +4,7 @@ kennen-s is trained alike, on queries that were chosen (`kennen_s.py`), and so i
 yardstick, "linear".
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from kennen_tf.metamodels.recipes import (
     checkpoints,
     fitting,
     heads,
+    joining,
     linear,
     solving,
 )
@@ -41,6 +43,15 @@ def train(job: Job) -> Trained:
     if not isinstance(recipe, Recipe):
         return _solve(job, recipe)
     train, test = load_sides(job)
+    beside = None
+    if recipe.beside is not None:
+        beside = joining.Beside(
+            recipe.beside,
+            job.table,
+            train.features,
+            train.labels,
+            job.train_combination_ids,
+        )
     checkpoint_path = (
         job.folder / folder_lib.CHECKPOINTS_NAME / checkpoints.CHECKPOINT_NAME
     )
@@ -73,20 +84,30 @@ def train(job: Job) -> Trained:
     if not job.keeps_curves:
         by_clock = callbacks.EveryFewSeconds(save, _SECONDS_BETWEEN_CHECKPOINTS)
         trainer.fit(make_stream, [by_clock])
-        return Trained(model=trainer.answering)
+        if beside is None:
+            return Trained(model=trainer.answering)
+        return Trained(model=beside.join(recipe, trainer, train.features).answering)
     last = {}
+    predict = trainer.predict_logits
+    if beside is not None:
+        predict = functools.partial(beside.predict_logits, trainer)
     if distribution.is_chief(job.strategy):
-        last = _fit_with_curves(job, trainer, make_stream, save, train, test)
+        last = _fit_with_curves(job, trainer, make_stream, save, predict, train, test)
     else:
         trainer.fit(make_stream, [])
+    fitted: fitting.PairedModels = trainer
+    if beside is not None:
+        fitted = beside.join(recipe, trainer, train.features)
     limited = limiting.limit_trained(
         recipe,
         job.table,
-        trainer.answering,
+        fitted.answering,
         train,
         job.train_combination_ids,
         config.seed,
         job.strategy,
+        beside=beside,
+        reads_all=config.representation == "probabilities",
     )
     return Trained.of(limited, last=last)
 
@@ -96,6 +117,7 @@ def _fit_with_curves(
     trainer: fitting.Trainer,
     make_stream: fitting.MakeStream,
     save: Callable[[int], None],
+    predict: metrics.Predict,
     train: Side,
     test: Side,
 ) -> dict[str, Any]:
@@ -105,7 +127,7 @@ def _fit_with_curves(
     bar = callbacks.ProgressBar(trainer.first_epoch, trainer.num_epochs, config.method)
 
     def evaluate(epoch: int) -> None:
-        log.evaluate(epoch, trainer.predict_logits, train, test)
+        log.evaluate(epoch, predict, train, test)
         bar.set_note(metrics.say(log.rows[-1]))
 
     # A checkpoint comes after its epoch's row, so that no row is missing after it.
@@ -123,7 +145,7 @@ def _fit_with_curves(
             bar,
         ],
     )
-    log.end(trainer.num_epochs, trainer.predict_logits, test)
+    log.end(trainer.num_epochs, predict, test)
     return log.rows[-1]
 
 

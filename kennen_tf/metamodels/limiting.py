@@ -23,7 +23,7 @@ from kennen_tf.evaluation.novelty import Novelty
 from kennen_tf.metamodels import left_out as left_out_lib
 from kennen_tf.metamodels.left_out import Refit
 from kennen_tf.metamodels.metrics import Side
-from kennen_tf.metamodels.recipes import fitting, heads, solving
+from kennen_tf.metamodels.recipes import fitting, heads, joining, solving
 from kennen_tf.vocabulary.seeds import derive_seed
 from pipelines import query_outputs
 
@@ -78,26 +78,43 @@ def limit_solved(
             `(entries,)`; None: all.
     """
 
-    def settle(
-        model: keras.Model, left_out: heads.LeftOut
-    ) -> tuple[keras.Model, heads.LeftOut]:
-        if is_honest is None:  # The temperature is right already.
-            return model, left_out
-        honest = left_out_lib.select(left_out, is_honest)
-        return left_out_lib.calibrate(model, side.labels, honest)
+    model, left_out = _settle(model, side.labels, left_out, is_honest)
+    limited = limit(model, side, combination_ids, left_out)
+    if not reads_all:
+        return limited
+    solve = _make_solve(recipe, table, combination_ids, is_honest)
+    return add_coarse(limited, side, combination_ids, solve)
+
+
+def _settle(
+    model: keras.Model,
+    labels: heads.Labels,
+    left_out: heads.LeftOut,
+    is_honest: npt.NDArray[np.bool_] | None,
+) -> tuple[keras.Model, heads.LeftOut]:
+    """Trusts what was solved for as far as honest entries say."""
+    if is_honest is None:  # The temperature is right already.
+        return model, left_out
+    honest = left_out_lib.select(left_out, is_honest)
+    return left_out_lib.calibrate(model, labels, honest)
+
+
+def _make_solve(
+    recipe: SolvedRecipe,
+    table: AttributeTable,
+    combination_ids: Sequence[str],
+    is_honest: npt.NDArray[np.bool_] | None,
+) -> Solve:
+    """Returns what solves for a metamodel of coarser answers."""
 
     def solve(coarse: Side) -> tuple[keras.Model, heads.LeftOut]:
         said: heads.LeftOut = {}
         answering, _ = solving.fit(
             recipe, table, coarse.features, coarse.labels, combination_ids, said
         )
-        return settle(answering, said)
+        return _settle(answering, coarse.labels, said, is_honest)
 
-    model, left_out = settle(model, left_out)
-    limited = limit(model, side, combination_ids, left_out)
-    if not reads_all:
-        return limited
-    return add_coarse(limited, side, combination_ids, solve)
+    return solve
 
 
 def limit_refitted(
@@ -135,8 +152,13 @@ def limit_trained(
     seed: int,
     strategy: tf.distribute.Strategy,
     is_honest: npt.NDArray[np.bool_] | None = None,
+    beside: joining.Beside | None = None,
+    reads_all: bool = False,
 ) -> Limited:
-    """Finds the limits of an MLP, by training another; see `leave_out`.
+    """Finds the limits of MLPs, by training others; see `leave_out`.
+
+    Of what is joined with a regression that is solved for, what both say of those left
+    out counts; and of coarser answers, the regression alone is solved for again.
 
     All processes of a strategy call this.
 
@@ -150,6 +172,9 @@ def limit_trained(
         strategy: Under which to train.
         is_honest: Which entries had no part in the making of the queries,
             `(entries,)`; None: all.
+        beside: What the MLPs are joined with, if they are.
+        reads_all: Whether features are log-probabilities: only then coarser answers are
+            read otherwise.
     """
 
     def refit(others: Side, _: Sequence[str]) -> keras.Model:
@@ -178,14 +203,17 @@ def limit_trained(
         return trainer.answering
 
     parts = left_out_lib.deal(combination_ids)[:1] if is_honest is None else [is_honest]
-    return limit_refitted(
-        refit,
-        model,
-        side,
-        combination_ids,
-        parts,
-        is_balanced=recipe.balance > 0,
+    left_out = left_out_lib.leave_out(refit, side, combination_ids, parts)
+    if beside is not None:
+        left_out = beside.join_left_out(left_out)
+    model, left_out = left_out_lib.calibrate(
+        model, side.labels, left_out, is_balanced=recipe.balance > 0
     )
+    limited = limit(model, side, combination_ids, left_out)
+    if beside is None or not reads_all:
+        return limited
+    solve = _make_solve(beside.recipe, table, combination_ids, is_honest)
+    return add_coarse(limited, side, combination_ids, solve)
 
 
 def limit(

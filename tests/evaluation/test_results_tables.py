@@ -26,6 +26,7 @@ def make_document(
     missing_share=0.0,
     **settings,
 ):
+    settings = {"recipe": "kernel", **settings}
     config = MetamodelConfig(seed=seed, **settings).for_zoo(table, 10)
     random = np.random.default_rng(seed)
     labels, probabilities = {}, {}

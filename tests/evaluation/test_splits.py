@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import types
 
 import fakes
 import numpy as np
@@ -35,7 +36,14 @@ BY_ID = {entry.id: entry for entry in ZOO}
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(
     "split",
-    ["R", "group", *splits.EXTRAPOLATIONS, "ens:no>yes", "par:14,15,16>17,18,19,20,21"],
+    [
+        "R",
+        "development",
+        "group",
+        *splits.EXTRAPOLATIONS,
+        "ens:no>yes",
+        "par:14,15,16>17,18,19,20,21",
+    ],
 )
 def test_no_member_of_a_test_entry_is_trained_on(split, seed):
     zoo = make_zoo(seed, 200)
@@ -120,6 +128,60 @@ def test_a_zoo_that_grows_keeps_most_of_its_split():
     assert len(set(before.test_ids) & set(after.test_ids)) > 0.7 * len(before.test_ids)
 
 
+def make_plain_zoo(num_combinations):
+    """Makes combinations of one to four entries that have no values."""
+    return [
+        types.SimpleNamespace(
+            id=f"c{index:05d}-{place}", combination_id=f"c{index:05d}", values={}
+        )
+        for index in range(num_combinations)
+        for place in range(1 + index * 7 % 4)
+    ]
+
+
+def reported_tests(zoo):
+    """Returns the combinations that any reported test holds."""
+    made = [splits.make_split(zoo, "R", TABLE, seed) for seed in (0, 1, 2)]
+    return {i.partition("-")[0] for split in made for i in split.test_ids}
+
+
+def development_sides(zoo, seed=0):
+    """Returns the entries to train on and to test on."""
+    made = splits.make_split(zoo, "development", TABLE, seed)
+    return set(made.train_ids), set(made.test_ids)
+
+
+@pytest.mark.parametrize("num_combinations", [20, 60, 200, 600])
+def test_nothing_that_is_reported_is_developed_on(num_combinations):
+    zoo = make_plain_zoo(num_combinations)
+    train, test = development_sides(zoo, seed=3)
+    developed_on = {i.partition("-")[0] for i in train | test}
+    assert not developed_on & reported_tests(zoo)
+    # Of a fifth thrice, a half would be left, and less for certain.
+    assert 0.15 < len(developed_on) / num_combinations < 0.6
+    assert 0.2 <= len(test) / len(train | test) < 0.2 + 4 / len(train | test)
+
+
+def test_what_was_developed_on_is_not_reported_when_the_zoo_has_grown():
+    sizes = (300, 400, 600, 1500)
+    zoos = [make_plain_zoo(size) for size in sizes]
+    tests = [reported_tests(zoo) for zoo in zoos]
+    for place, zoo in enumerate(zoos):
+        train, test = development_sides(zoo)
+        developed_on = {i.partition("-")[0] for i in train | test}
+        for later in tests[place:]:
+            assert not developed_on & later
+
+
+def test_seeds_develop_on_the_same_and_hold_out_others():
+    zoo = make_plain_zoo(200)
+    (train, test), (other_train, other_test) = (
+        development_sides(zoo, seed) for seed in (0, 1)
+    )
+    assert train | test == other_train | other_test
+    assert test != other_test
+
+
 def test_a_split_on_ensembles_trains_on_some_that_could_be_tested():
     made = splits.make_split(ZOO, "ens:no>yes", TABLE, seed=0)
     singles = {e.combination_id for e in ZOO if len(e.members) == 1}
@@ -144,7 +206,7 @@ def test_too_few_entries_are_counted_in_the_error():
     [
         (
             "E-none",
-            "--split must be R, group, .*one of E-conv.*Received: split='E-none'",
+            "must be R, dev.*, group, .*one of E-conv.*Received: split='E-none'",
         ),
         ("", "--split must be"),
         ("pool:no", "--split must be"),

@@ -168,7 +168,7 @@ def make_runs(tmp_path, monkeypatch):
         embedding.asking, "ask", lambda zoo, entries, _: make_answers(len(entries))
     )
     monkeypatch.setattr(embedding, "_embed", lambda answers: embed_once(len(answers)))
-    monkeypatch.setattr(readers, "_NUM_TREES", 20)
+    monkeypatch.setattr(readers, "NUM_TREES", 20)
     return make
 
 

@@ -60,6 +60,10 @@ def test_replicas_drop_units_of_their_own(differences):
     assert differences["dropped alike"] is False
 
 
+def test_what_replicas_trained_is_joined_with_a_regression(differences):
+    assert differences["joined"] < 1e-4
+
+
 def main():
     """Prints as JSON what the tests look at."""
     from kennen_tf.machine import environment
@@ -90,6 +94,7 @@ def main():
             train(name, batch_size, strategies[replicas]), of_one[name, batch_size]
         )
     found["dropped alike"] = drops_alike(strategies[2])
+    found["joined"] = join(strategies[2])
     print(json.dumps(found))
 
 
@@ -172,6 +177,19 @@ def compare(ours, theirs):
 def farthest(arrays, others):
     pairs = zip(arrays, others, strict=True)
     return max(float(abs(own - other).max()) for own, other in pairs)
+
+
+def join(strategy):
+    """Returns how far what was joined is from what its parts say."""
+    from kennen_tf.metamodels.recipes import joining
+
+    recipe = make_recipe("joined", members=2)
+    trainer, features, labels = start(recipe, strategy)
+    table, ids = trainer.table, [f"c{place}" for place in range(NUM_ENTRIES)]
+    beside = joining.Beside(recipe.beside, table, features, labels, ids)
+    joined = beside.join(recipe.for_table(table), trainer, features)
+    expected = beside.predict_logits(trainer, features)
+    return farthest([joined.predict_logits(features)], [expected])
 
 
 def drops_alike(strategy):

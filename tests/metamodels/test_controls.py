@@ -19,7 +19,7 @@ from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from pipelines.outputs_in_memory import OutputsInMemory
 
 # Recipes of kennen-o, and the yardstick.
-METHODS = ("kernel", "svm", "ridge", "mlp", "linear")
+METHODS = ("kernel", "svm", "ridge", "mlp", "joined", "linear")
 NUM_SHUFFLES = 6
 NUM_TRAIN, NUM_TEST = 200, 300
 CHANCE = np.mean([attribute.chance for attribute in TABLE])
@@ -56,7 +56,7 @@ def test_a_zoo_that_betrays_its_attributes_is_read_at_100_percent(
 def make_config(query_dir, folder, method, **settings):
     """Makes settings of a recipe of kennen-o, or of the method "linear"."""
     which = {"method": method} if method == "linear" else {"recipe": method}
-    epochs = {"epochs": 25} if method == "mlp" else {}
+    epochs = {"epochs": 25} if method in ("mlp", "joined") else {}
     return MetamodelConfig(
         **{
             "query_dir": query_dir,
@@ -97,8 +97,10 @@ def shuffles(planted):
 def test_labels_shuffled_over_classifiers_are_read_at_chance(
     method, planted, shuffles, make_job, tmp_path, monkeypatch
 ):
-    tiny = dataclasses.replace(metamodels.RECIPES["mlp"], hidden_units=(32,), members=1)
-    monkeypatch.setitem(metamodels.RECIPES, "mlp", tiny)
+    for name in ("mlp", "joined"):
+        own = metamodels.RECIPES[name]
+        tiny = dataclasses.replace(own, hidden_units=(32,), members=1)
+        monkeypatch.setitem(metamodels.RECIPES, name, tiny)
     averages, deviations = [], []
     for seed, outputs in enumerate(shuffles):
         config = make_config(

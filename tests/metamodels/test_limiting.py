@@ -58,7 +58,7 @@ def planted(tmp_path_factory):
 @pytest.fixture(scope="module")
 def metamodel(planted, tmp_path_factory, train):
     folder = tmp_path_factory.mktemp("metamodel")
-    own = make(planted, folder, train)
+    own = make(planted, folder, train, recipe="kernel")
     evaluate_metamodel(EvaluationConfig(metamodel_dir=str(folder)))
     return own
 
@@ -94,7 +94,7 @@ def test_results_say_whether_it_keeps_what_it_promises(metamodel):
 @pytest.mark.long
 def test_of_shuffled_labels_nothing_is_ruled_out(tmp_path, train, undrawn):
     query_dir = write_outputs(tmp_path / "queries", True)
-    make(query_dir, tmp_path / "m", train)
+    make(query_dir, tmp_path / "m", train, recipe="kernel")
     evaluate_metamodel(EvaluationConfig(metamodel_dir=str(tmp_path / "m")))
     document = read_results(tmp_path / "m")
     assert document["sets"]["cannot_tell"] > 0.9
@@ -174,17 +174,22 @@ def test_a_coarse_metamodel_reads_what_has_a_floor(metamodel):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", ["linear", "mlp"])
+@pytest.mark.parametrize("method", ["linear", "mlp", "joined"])
 def test_what_is_trained_learns_its_limits_from_a_second_training(
     method, planted, train, tmp_path, undrawn
 ):
-    how = {"recipe": "mlp", "epochs": 25} if method == "mlp" else {"method": "linear"}
+    how = {"recipe": method, "epochs": 25}
+    if method == "linear":
+        how = {"method": "linear"}
     own = make(planted, tmp_path, train, **how)
     evaluate_metamodel(EvaluationConfig(metamodel_dir=str(tmp_path)))
     document = read_results(tmp_path)
     assert document["calibration"]["all"]["error"] < 0.07
     assert document["sets"]["coverage"] > 0.85
-    assert len(own.limits) == 1 and own.load_coarse() == []
+    # Of coarser answers, only what is solved for is known.
+    num_coarse = len(limits_lib.COARSE) if method == "joined" else 0
+    assert len(own.limits) == 1 + num_coarse
+    assert len(own.load_coarse()) == num_coarse
 
 
 def make_side(num_entries=40):
@@ -242,12 +247,13 @@ def test_calibration_takes_confidence_back_and_changes_no_name():
 
 def test_recipes_that_gained_a_choice_are_what_they_were(planted):
     info = QueryOutputsInfo.open(planted)
-    for recipe in ("mlp", "paper", "kernel"):
+    for recipe in ("mlp", "paper", "kernel", "joined"):
         config = MetamodelConfig(query_dir=planted, recipe=recipe)
         config = config.for_zoo(info.attributes, info.num_classes)
         stored = folder_lib.describe(config, info)["recipe"]
         # Not said where it is as before, so that fingerprints stay.
         assert ("divide" in stored) == metamodels.RECIPES[recipe].divide
+        assert ("beside" in stored) == (recipe == "joined")
         read = type(metamodels.RECIPES[recipe]).from_json(
             json.loads(json.dumps(stored))
         )

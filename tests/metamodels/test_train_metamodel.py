@@ -74,6 +74,10 @@ def assert_same_metamodel(folder, expected):
         assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
 
 
+def metrics_rows(folder):
+    return list(map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()))
+
+
 class Stopped(Exception):
     pass
 
@@ -107,6 +111,26 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_ends(
 
     train(dataclasses.replace(config, resume=True))
     assert_same_metamodel(tmp_path / "stopped", finished_few)
+
+
+def test_what_is_joined_with_a_regression_is_resumed_and_ends_with_its_mean(
+    few, train, tmp_path, monkeypatch, undrawn
+):
+    config = resumable(few, tmp_path / "stopped", recipe="joined")
+    whole = dataclasses.replace(config, metamodel_dir=str(tmp_path / "whole"))
+    train(whole)
+    train_and_stop(train, config, 2, monkeypatch)
+    train(dataclasses.replace(config, resume=True))
+    assert_same_metamodel(tmp_path / "stopped", tmp_path / "whole")
+    # The curves end with what the metamodel says, but for how sure it is of it.
+    metamodel = Metamodel.load(tmp_path / "whole")
+    evaluate_metamodel(EvaluationConfig(metamodel_dir=str(tmp_path / "whole")))
+    rows = read_results(tmp_path / "whole")["attributes"]
+    last = metrics_rows(tmp_path / "whole")[-1]
+    assert last["epoch"] == 12
+    assert {row["name"]: row["accuracy"] for row in rows} == last["test"]["accuracy"]
+    # Of coarser answers, the regression has learned too.
+    assert len(metamodel.load_coarse()) == len(metamodel.limits) - 1 > 0
 
 
 def test_a_resumed_training_that_xla_compiles_ends_there_too(
@@ -259,9 +283,7 @@ def test_a_run_leaves_these_files(finished):
 
 
 def test_metrics_have_a_row_for_every_evaluated_epoch(finished):
-    rows = [
-        json.loads(s) for s in (finished / "metrics.jsonl").read_text().splitlines()
-    ]
+    rows = metrics_rows(finished)
     assert [row["epoch"] for row in rows] == [3, 6, 9, 12]
     for side in ("train", "test"):
         assert set(rows[-1][side]) == {"loss", "accuracy", "average"}
@@ -422,7 +444,7 @@ def write_with_missing_values(query_dir):
         )
 
 
-@pytest.mark.parametrize("recipe", ["kernel", "svm", "mlp"])
+@pytest.mark.parametrize("recipe", ["kernel", "svm", "mlp", "joined"])
 def test_values_that_are_missing_are_neither_learned_nor_scored(
     recipe, train, tmp_path, undrawn
 ):
