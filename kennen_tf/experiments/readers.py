@@ -52,7 +52,7 @@ NUM_TREES = 400
 # on the second.
 LEAST_IN_LEAF = 3
 # A tenth of them instead has 49.7 on the second, with a hundred trees and leaves of 1,
-# and takes five times as long on more queries: scikit-learn's share is kept.
+# and takes twice as long: scikit-learn's share is kept.
 SHARE_OF_FEATURES: float | str = "sqrt"
 
 
