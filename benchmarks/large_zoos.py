@@ -252,7 +252,7 @@ def train(folder: pathlib.Path, num_models: int, recipe: str) -> str:
     train_metamodel(
         MetamodelConfig(
             method="linear" if recipe == "linear" else "kennen-o",
-            recipe="" if recipe == "linear" else recipe,
+            recipe="kernel" if recipe == "linear" else recipe,
             epochs=_EPOCHS.value if recipe == "mlp" else 0,
             query_dir=str(folder / "queries"),
             metamodel_dir=str(metamodel_dir),
