@@ -91,10 +91,10 @@ ENGINE ?= local
 # zoo, whose classifiers the ready metamodels name from their files, and one over HTTP.
 demo: .venv/requirements
 	$(BIN)/python -m kennen_tf.train_metamodel $(DEMO) --query_dir=mnist_net --strategy=auto \
-	    --metamodel_dir=demo/runs/kennen-o
-	$(BIN)/python -m kennen_tf.evaluate_metamodel $(DEMO) --metamodel_dir=demo/runs/kennen-o
+	    --metamodel_dir=demo/runs/kennen-o/joined/seed0
+	$(BIN)/python -m kennen_tf.evaluate_metamodel $(DEMO) --metamodel_dir=demo/runs/kennen-o/joined/seed0
 	$(BIN)/python -m kennen_tf.export_metamodel $(DEMO) \
-	    --metamodel_dir=demo/runs/kennen-o --export_dir=demo/exported
+	    --metamodel_dir=demo/runs/kennen-o/joined/seed0 --export_dir=demo/exported
 	$(BIN)/python -m kennen_tf.build_zoo $(DEMO) --zoo_dir=demo/zoo --engine=$(ENGINE)
 	$(BIN)/python -m kennen_tf.query_zoo $(DEMO) --zoo_dir=demo/zoo --query_dir=demo/queries \
 	    --engine=$(ENGINE)

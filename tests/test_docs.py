@@ -42,6 +42,7 @@ MANIFEST = "--classifiers=DIR/manifest.json"
 SMALL = {
     "build_zoo": ("--num_models=2", "--epochs=1", "--min_accuracy=0", "--workers=1"),
     "query_zoo": ("--num_queries=20",),
+    "package_zoo": ("--num_queries=20", "--num_crafted=10", "--image_epochs=1"),
     "import_zoo": (),
     "import_outputs": (),
     "train_metamodel": (
@@ -202,6 +203,10 @@ def predict(images):
 
 bytes_seen = []
 """
+LABELS_MODULE = """
+def predict(images):
+    return (images.mean(axis=(1, 2, 3)) * 100).astype(int) % 10
+"""
 
 
 @pytest.mark.long
@@ -285,6 +290,15 @@ def test_commands_of_methods(folder):
     run_all(folder, "docs/methods.md")
     for name in ("o", "s", "linear", "i", "io"):
         assert (folder / "runs" / name / "results.json").exists(), name
+
+
+@pytest.mark.long
+def test_commands_of_packages(folder):
+    (folder / "my_module.py").write_text(LABELS_MODULE)
+    printed = run_all(folder, "docs/packages.md")
+    assert (folder / "exported/io/saved_model.pb").exists()
+    assert (folder / "mine/package.json").exists()
+    assert "mine/kennen-s" in printed[-1] or "mnist.keras" in printed[-1]
 
 
 @pytest.mark.long

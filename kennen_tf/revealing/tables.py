@@ -94,20 +94,38 @@ def _say_plausible(answer: AttributeAnswer) -> str:
 
 
 def revelations_table(revelations: Sequence[Revelation]) -> Table:
-    """Returns one row for each black box: likeliest values and probabilities."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("black box")
+    """Returns one row for each black box: likeliest values and probabilities.
+
+    Where truths are known, those that were missed stand below, and a last row counts.
+    """
+    attributes = list(zip(*(own.answers for own in revelations), strict=True))
+    counts = [_count_right(answers) for answers in attributes]
+    table = Table(box=box.SIMPLE_HEAD, show_footer=any(counts))
+    table.add_column("black box", footer="named rightly")
     table.add_column("strange")
-    for answer in revelations[0].answers:
-        table.add_column(answer.code)
+    for answers, count in zip(attributes, counts, strict=True):
+        table.add_column(answers[0].code, footer=count)
     for revelation in revelations:
-        ranked = [answer.ranked()[0] for answer in revelation.answers]
         table.add_row(
             markup.escape(revelation.black_box),
             _say_strange(revelation),
-            *(f"{value}\n{100 * probability:.0f}%" for value, probability in ranked),
+            *map(_say_likeliest, revelation.answers),
         )
     return table
+
+
+def _say_likeliest(answer: AttributeAnswer) -> str:
+    value, probability = answer.ranked()[0]
+    is_missed = answer.truth not in (None, value)
+    truth = f"\n(! {answer.truth})" if is_missed else ""
+    return f"{value}\n{100 * probability:.0f}%{truth}"
+
+
+def _count_right(answers: Sequence[AttributeAnswer]) -> str:
+    """Returns e.g. "9/12", of those whose truth is known; nothing if of none."""
+    known = [answer for answer in answers if answer.truth is not None]
+    right = sum(answer.ranked()[0][0] == answer.truth for answer in known)
+    return f"{right}/{len(known)}" if known else ""
 
 
 def _say_strange(revelation: Revelation) -> str:
@@ -118,4 +136,13 @@ def _say_strange(revelation: Revelation) -> str:
 
 def revelations_notes(revelations: Sequence[Revelation]) -> list[str]:
     """Returns what a reader of `revelations_table` should know, box by box."""
-    return [f"{own.black_box}: {note}" for own in revelations for note in own.notes]
+    notes = [f"{own.black_box}: {note}" for own in revelations for note in own.notes]
+    answers = [answer for own in revelations for answer in own.answers]
+    known = [answer for answer in answers if answer.truth is not None]
+    if known:
+        right = sum(answer.ranked()[0][0] == answer.truth for answer in known)
+        notes.append(
+            f"{right} of {len(known)} values are named rightly; (! ...) is the truth "
+            "where another was named."
+        )
+    return notes

@@ -101,6 +101,32 @@ def test_a_stranger_is_told_in_table_json_and_python(metamodel):
     assert note.startswith("the-box: ")
 
 
+def test_truths_of_several_stand_where_they_were_missed(revelation):
+    assert not tables.revelations_table([revelation]).show_footer
+    right, wrong = (
+        dataclasses.replace(
+            revelation,
+            answers=tuple(
+                dataclasses.replace(a, truth=a.ranked()[place][0])
+                for a in revelation.answers
+            ),
+        )
+        for place in (0, 1)
+    )
+    shown = tables.revelations_table([right, wrong, revelation])
+    first = revelation.answers[0]
+    value, truth = (value for value, _ in first.ranked()[:2])
+    cells = cells_of(shown, first.code)
+    assert [cell.split("\n")[0] for cell in cells] == [str(value)] * 3
+    assert [cell.endswith(f"(! {truth})") for cell in cells] == [False, True, False]
+    assert [column.footer for column in shown.columns[2:]] == ["1/2"] * len(
+        revelation.answers
+    )
+    notes = tables.revelations_notes([right, wrong])
+    count = len(revelation.answers)
+    assert notes[-1].startswith(f"{count} of {2 * count} values are named rightly")
+
+
 def test_what_an_export_of_before_does_not_know_is_not_said(tmp_path):
     before = ExportedMetamodel.load(bars.export(tmp_path / "o", with_limits=False))
     revelation = reveal(before)
