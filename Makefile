@@ -28,7 +28,7 @@ PYTEST_FLAGS ?=
 PYTEST := -m pytest --numprocesses=2 --dist=loadfile --quiet
 
 PACKAGES := flags kennen_tf pipelines
-SOURCES := $(shell find $(PACKAGES) -name '*.py' -o -name '*.flags' -o -name '*.gz')
+SOURCES := $(shell find $(PACKAGES) -name '*.py' -o -name '*.flags' -o -path '*/data/*' -type f)
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile

@@ -145,7 +145,8 @@ def _readme(description: Mapping[str, Any]) -> str:
         "belong on one side of any split."
     )
     about, made = (textwrap.fill(text, _WIDTH) for text in (about, made))
-    said = description["licence"] or ["Nothing is said of it."]
+    licence = description["licence"] or ["Nothing is said of it"]
+    said = [text if text.endswith(".") else f"{text}." for text in licence]
     loss = ""
     if rows := description.get("half_precision"):
         lines = [

@@ -83,6 +83,8 @@ def fit(
         max_weight=recipe.max_weight,
         label_smoothing=0.0,
     )
+    for layer in layers.values():  # What no entry has a value of stays uniform.
+        layer.set_weights([np.zeros_like(own) for own in layer.get_weights()])
     for known, attributes in _group_by_known(table, labels):
         weights = [np.diag(counting[table.names.index(a.name)]) for a in attributes]
         targets = [

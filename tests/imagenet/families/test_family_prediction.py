@@ -735,5 +735,5 @@ def test_the_confusion_matrix_names_families_and_counts(scores):
     assert figures.png_bytes(figure).startswith(b"\x89PNG")
     [axes] = figure.axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b", "c"]
-    assert axes.get_title() == "svm: 100 queries"
+    assert axes.get_title() == "svm with 100 queries\n(family)"
     assert sorted(text.get_text() for text in axes.texts) == ["1", "1", "1", "3"]
