@@ -33,6 +33,7 @@ ELSEWHERE = {
     "resnet": "designs/test_documented_design.py",
     "--engine=ray": "zoo/test_build_on_ray.py",
     "--estimate": "zoo/test_estimating.py",
+    "python -m benchmarks.": "the benchmark itself",
     "make ": "the Makefile itself",
     "tensorboard ": "TensorBoard itself",
     "source ": "the shell itself",
