@@ -82,7 +82,7 @@ class CraftedImages:
         config, descent = self._run.config, self._descent
         first = phase.image_epochs_before
         offset = phase.first_epoch - first
-        if not log.rows:
+        if not log.rows and self._run.keeps_curves:
             self._evaluate(0, loss, log)
         with tqdm.tqdm(
             total=phase.length,
@@ -101,7 +101,8 @@ class CraftedImages:
                 bar.update()
                 is_last = descent.epoch == phase.image_epochs
                 done = descent.epoch - first
-                if is_last or done % config.image_epochs_between == 0:
+                is_due = is_last or done % config.image_epochs_between == 0
+                if is_due and self._run.keeps_curves:
                     self._evaluate(offset + descent.epoch, loss, log)
                 # After its epoch's row, so that no row is missing after it.
                 if is_last or done % config.checkpoint_every == 0:

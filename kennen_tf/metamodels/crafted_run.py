@@ -68,7 +68,7 @@ class CraftedRun:
         stored_queries: Validation images to begin with, all that are stored: first
             those that the metamodel is to begin with, then the others in the seed's
             order.
-        finds_limits: Whether what the metamodel knows of its limits is wanted.
+        keeps_curves: Whether curves, figures and limits of kennen-io are wanted.
         compiled: Models of earlier trainings, to be trained again.
     """
 
@@ -80,7 +80,7 @@ class CraftedRun:
     test_entries: tuple[QueriedEntry, ...]
     split_attributes: tuple[str, ...]
     stored_queries: QueryInputs
-    finds_limits: bool = True
+    keeps_curves: bool = True
     compiled: CompiledModels | None = None
 
     @classmethod
@@ -92,7 +92,7 @@ class CraftedRun:
         query_indices: Sequence[int],
         strategy: tf.distribute.Strategy,
         *,
-        finds_limits: bool = True,
+        keeps_curves: bool = True,
         compiled: CompiledModels | None = None,
     ) -> "CraftedRun":
         """Opens the zoo.
@@ -103,7 +103,7 @@ class CraftedRun:
             split: Who is trained on.
             query_indices: The stored queries to begin with; kennen-i goes on to others.
             strategy: Under which to train.
-            finds_limits: Whether what it knows of its limits is wanted.
+            keeps_curves: Whether curves, figures and limits of kennen-io are wanted.
             compiled: Models of earlier trainings, to be trained again.
 
         Raises:
@@ -124,7 +124,7 @@ class CraftedRun:
             test_entries=tuple(by_id[i] for i in split.test_ids),
             split_attributes=split.split_attributes,
             stored_queries=info.query_inputs.take([*query_indices, *others]),
-            finds_limits=finds_limits,
+            keeps_curves=keeps_curves,
             compiled=compiled,
         )
 

@@ -84,8 +84,8 @@ class Job:
         strategy: Under which to train.
         keeps_curves: Whether metrics.jsonl, logs for TensorBoard, regular checkpoints,
             a bar and limits are wanted. They take longer than a short training itself,
-            so experiments of hundreds of runs go without; kennen-i and kennen-io keep
-            all but kennen-io's limits always.
+            so experiments of hundreds of runs go without; kennen-i keeps
+            them always, and kennen-io its folder and checkpoints.
         compiled: Models of earlier trainings, to be trained again.
         outputs: What reads the query outputs: from files, or, where many trainings read
             the same, from memory.

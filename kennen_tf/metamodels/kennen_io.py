@@ -80,13 +80,15 @@ class _Training:
         metamodel = self._metamodel
         if metamodel is None:
             raise ValueError("The last phase must be the metamodel's.")
-        spans = [(p.name, p.first_epoch, p.last_epoch) for p in self._phases]
-        self._run.show_curves(self._log, spans)
-        last_epoch = self._phases[-1].last_epoch
-        self._log.end(last_epoch, metamodel.predict_logits, self._test)
         limited = Limited(model=metamodel.answering)
-        if self._run.finds_limits:
+        if self._run.keeps_curves:
+            spans = [(p.name, p.first_epoch, p.last_epoch) for p in self._phases]
+            self._run.show_curves(self._log, spans)
+            last_epoch = self._phases[-1].last_epoch
+            self._log.end(last_epoch, metamodel.predict_logits, self._test)
             limited = self._limit(metamodel)
+        else:
+            self._log.close()
         return limited, images.queries(), self._log.rows[-1]
 
     def _limit(self, metamodel: fitting.PairedModels) -> Limited:

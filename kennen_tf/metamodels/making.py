@@ -92,7 +92,7 @@ def _train_crafted(job: Job) -> Trained:
         job.split,
         job.choose_queries(),
         job.strategy,
-        finds_limits=job.keeps_curves,
+        keeps_curves=job.keeps_curves,
         compiled=job.compiled,
     )
     train = kennen_i.train if job.config.method == "kennen-i" else kennen_io.train

@@ -84,7 +84,7 @@ def test_it_says_what_it_is_and_nothing_of_where_it_was_made(made):
     }
     assert not package.has_crafted and not (made / "mine" / "zoo").exists()
     readme = (made / "mine" / "README.md").read_text()
-    assert "## Licence\n\nMIT\n" in readme and "(18, classes)" in readme
+    assert "## Licence\n\nMIT.\n" in readme and "(18, classes)" in readme
     assert max(map(len, readme.splitlines())) <= 88
     for path in (made / "mine").rglob("*"):
         if path.is_file():
