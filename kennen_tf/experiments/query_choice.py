@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.evaluation import figures
 from kennen_tf.experiments import num_queries
-from kennen_tf.experiments.shared import summaries
+from kennen_tf.experiments.shared import curve_figures, summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
 from kennen_tf.experiments.shared.sections import Picture, Section, Table
@@ -35,7 +35,9 @@ class QueryChoice(Experiment):
         names = [n for n in (*table.names, summaries.AVERAGE) if scores[n]]
         if not names:
             return {}
-        figure, axes = figures.make_bars([_name(name, table) for name in names])
+        figure, axes = figures.make_bars(
+            [curve_figures.name_in_full(name, table) for name in names]
+        )
         axes.boxplot(
             [[100 * v for v in scores[name]["accuracy"]["values"]] for name in names],
             positions=range(len(names)),
@@ -93,7 +95,3 @@ class QueryChoice(Experiment):
             ],
             notes=summary["refused"],
         )
-
-
-def _name(name: str, table: AttributeTable) -> str:
-    return name if name == summaries.AVERAGE else figures.name_in_full(table[name])

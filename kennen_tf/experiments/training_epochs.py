@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.evaluation import figures
-from kennen_tf.experiments.shared import summaries
+from kennen_tf.experiments.shared import curve_figures, summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
 from kennen_tf.experiments.shared.sections import Picture, Section, Table
@@ -84,7 +84,9 @@ class TrainingEpochs(Experiment):
         ]
         if not rows or not names:
             return {}
-        figure, axes = figures.make_bars([_in_full(name, table) for name in names])
+        figure, axes = figures.make_bars(
+            [curve_figures.name_in_full(name, table) for name in names]
+        )
         width = 0.7 / len(rows)
         handles: dict[str, Any] = {}
         for number, row in enumerate(rows):
@@ -166,9 +168,3 @@ class TrainingEpochs(Experiment):
 
 def _code(name: str, table: AttributeTable) -> str:
     return name if name == summaries.AVERAGE else table[name].code
-
-
-def _in_full(name: str, table: AttributeTable) -> str:
-    if name == summaries.AVERAGE:
-        return name
-    return figures.name_in_full(table[name])

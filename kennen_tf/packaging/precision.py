@@ -10,13 +10,13 @@ import tqdm
 
 from kennen_tf.configs.recipes import KERNEL
 from kennen_tf.evaluation import printing, scores, splits
+from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import left_out
 from kennen_tf.metamodels.recipes import heads, linear, solving
 from kennen_tf.packaging import describing
 from kennen_tf.queries import packages, representations
 from kennen_tf.queries.packages import Package
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
-from kennen_tf.vocabulary.seeds import derive_seed
 from pipelines import query_outputs
 
 
@@ -85,7 +85,10 @@ def measure(package: Package, info: QueryOutputsInfo) -> list[dict[str, Any]]:
     is_train = np.isin(ids, split.train_ids)
     rows = []
     for name, reading in tqdm.tqdm(_READINGS.items(), "half precision", leave=False):
-        queries = _choose(reading, len(places), config["seed"])
+        count = min(reading.num_queries, len(places))
+        queries: Sequence[int] = range(count)
+        if reading.is_random:
+            queries = folder_lib.draw_queries(halved, count, config["seed"])
         rows.append(
             {"reader": name}
             | {
@@ -94,13 +97,6 @@ def measure(package: Package, info: QueryOutputsInfo) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _choose(reading: _Reading, num_queries: int, seed: int) -> Sequence[int]:
-    if not reading.is_random:
-        return range(num_queries)[: reading.num_queries]
-    random = np.random.default_rng(derive_seed(seed, "query choice"))
-    return random.permutation(num_queries)[: reading.num_queries].tolist()
 
 
 def _score(

@@ -142,7 +142,7 @@ class ReadyMetamodel:
         return dataclasses.replace(opened, name=self.name)
 
     def _folder_name(self, solving: Solving, level: int) -> str:
-        versions = artifacts.provenance([])["versions"]
+        versions = artifacts.versions()
         deciding = [
             solving.describe(),
             level,

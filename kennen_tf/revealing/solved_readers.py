@@ -6,6 +6,7 @@ So the entries held out tell how often each attribute is named rightly.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import keras
@@ -66,7 +67,6 @@ class Level:
     Attributes:
         model: From represented answers to probabilities of the values.
         limits: What it knows of its limits.
-        left_out: What it says of training entries without their combination.
     """
 
     model: keras.Model
@@ -104,8 +104,9 @@ class Solving:
         """What is sent, in order."""
         return self.info.query_inputs.take(range(self.num_queries))
 
-    @property
+    @functools.cached_property
     def split(self) -> Split:
+        """Who was trained on, and who is held out."""
         table = self.info.attributes
         return splits.make_split(self.info.entries, splits.RANDOM, table, self._seed)
 

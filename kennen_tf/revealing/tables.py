@@ -1,6 +1,7 @@
 """Tables of what was revealed: of one black box, or of several."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 from rich import box, markup
 from rich.table import Table
@@ -56,14 +57,13 @@ def revelation_table(revelation: Revelation) -> Table:
 def revelation_notes(revelation: Revelation) -> list[str]:
     """Returns what a reader of `revelation_table` should know."""
     notes = [*revelation.notes]
-    known = [a for a in revelation.answers if a.truth is not None]
-    if known:
-        right = sum(answer.ranked()[0][0] == answer.truth for answer in known)
+    right, num_known = _count_right(revelation.answers)
+    if num_known:
         notes.append(
-            f"{right} of {len(known)} attributes"
-            + (" whose value is known" if len(known) < len(revelation.answers) else "")
+            f"{right} of {num_known} attributes"
+            + (" whose value is known" if num_known < len(revelation.answers) else "")
             + " are named rightly; (!) marks the others."
-            if len(known) > 1
+            if num_known > 1
             else "(!) marks an attribute that is not named rightly."
         )
     if any(a.test_accuracy is not None for a in revelation.answers):
@@ -100,11 +100,13 @@ def revelations_table(revelations: Sequence[Revelation]) -> Table:
     """
     attributes = list(zip(*(own.answers for own in revelations), strict=True))
     counts = [_count_right(answers) for answers in attributes]
-    table = Table(box=box.SIMPLE_HEAD, show_footer=any(counts))
+    knows_truth = any(num_known for _, num_known in counts)
+    table = Table(box=box.SIMPLE_HEAD, show_footer=knows_truth)
     table.add_column("black box", footer="named rightly")
     table.add_column("strange")
-    for answers, count in zip(attributes, counts, strict=True):
-        table.add_column(answers[0].code, footer=count)
+    for answers, (right, num_known) in zip(attributes, counts, strict=True):
+        footer = f"{right}/{num_known}" if num_known else ""
+        table.add_column(answers[0].code, footer=footer)
     for revelation in revelations:
         table.add_row(
             markup.escape(revelation.black_box),
@@ -121,11 +123,10 @@ def _say_likeliest(answer: AttributeAnswer) -> str:
     return f"{value}\n{100 * probability:.0f}%{truth}"
 
 
-def _count_right(answers: Sequence[AttributeAnswer]) -> str:
-    """Returns e.g. "9/12", of those whose truth is known; nothing if of none."""
+def _count_right(answers: Iterable[AttributeAnswer]) -> tuple[int, int]:
+    """Returns how many are right, and of how many the truth is known."""
     known = [answer for answer in answers if answer.truth is not None]
-    right = sum(answer.ranked()[0][0] == answer.truth for answer in known)
-    return f"{right}/{len(known)}" if known else ""
+    return sum(a.ranked()[0][0] == a.truth for a in known), len(known)
 
 
 def _say_strange(revelation: Revelation) -> str:
@@ -137,12 +138,11 @@ def _say_strange(revelation: Revelation) -> str:
 def revelations_notes(revelations: Sequence[Revelation]) -> list[str]:
     """Returns what a reader of `revelations_table` should know, box by box."""
     notes = [f"{own.black_box}: {note}" for own in revelations for note in own.notes]
-    answers = [answer for own in revelations for answer in own.answers]
-    known = [answer for answer in answers if answer.truth is not None]
-    if known:
-        right = sum(answer.ranked()[0][0] == answer.truth for answer in known)
+    answers = itertools.chain.from_iterable(own.answers for own in revelations)
+    right, num_known = _count_right(answers)
+    if num_known:
         notes.append(
-            f"{right} of {len(known)} values are named rightly; (! ...) is the truth "
+            f"{right} of {num_known} values are named rightly; (! ...) is the truth "
             "where another was named."
         )
     return notes

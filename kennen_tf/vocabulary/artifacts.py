@@ -219,18 +219,23 @@ def fingerprint(value: Any) -> str:
 
 def provenance(command: Sequence[str] | None = None) -> dict[str, Any]:
     """Returns what an artifact was made from and when: versions, command, commit."""
-    versions = {"python": sys.version.split()[0]}
-    for library in _LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[library] = importlib.metadata.version(library)
     return {
         "command": list(command if command is not None else sys.argv),
         "commit": _commit(),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(
             timespec="seconds"
         ),
-        "versions": versions,
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of what decides what is computed."""
+    found = {"python": sys.version.split()[0]}
+    for library in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[library] = importlib.metadata.version(library)
+    return found
 
 
 def _commit() -> str | None:

@@ -111,11 +111,10 @@ def draw(
         shown = _spread(places, log)
         axes.set_xticks(places, [f"{x:,}" if x in shown else "" for x in places])
         axes.xaxis.set_minor_locator(NullLocator())
-        is_average = name == summaries.AVERAGE
         axes.set_title(
-            "average" if is_average else figures.name_in_full(attributes[name]),
+            name_in_full(name, attributes),
             fontsize=8,
-            fontweight="bold" if is_average else "normal",
+            fontweight="bold" if name == summaries.AVERAGE else "normal",
         )
         axes.set_ylim(min(-8.0, lowest - 5), 105)
         axes.set_yticks(range(0, 101, 25))
@@ -132,6 +131,11 @@ def draw(
     figure.suptitle(title, fontsize=10)
     figures.add_legend(figure, lines)
     return figure
+
+
+def name_in_full(name: str, table: AttributeTable) -> str:
+    """Returns what figures call an attribute, or the average of all."""
+    return name if name == summaries.AVERAGE else figures.name_in_full(table[name])
 
 
 def _spread(places: Sequence[int], log: bool) -> list[int]:

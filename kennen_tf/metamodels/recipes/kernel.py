@@ -18,9 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from kennen_tf.attributes import Attribute, AttributeTable
+from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.recipes import KernelRecipe
-from kennen_tf.metamodels.recipes import features, heads, joint_loss, regression
+from kennen_tf.metamodels.recipes import (
+    features,
+    heads,
+    joint_loss,
+    missing,
+    regression,
+)
 from kennen_tf.metamodels.recipes.temperature import find_temperature
 
 # Rows of the kernel that are computed at once.
@@ -85,7 +91,8 @@ def fit(
     )
     for layer in layers.values():  # What no entry has a value of stays uniform.
         layer.set_weights([np.zeros_like(own) for own in layer.get_weights()])
-    for known, attributes in _group_by_known(table, labels):
+    for is_known, attributes in missing.group(table, labels):
+        known = np.flatnonzero(is_known)
         weights = [np.diag(counting[table.names.index(a.name)]) for a in attributes]
         targets = [
             _make_targets(labels[attribute.name][known], len(attribute.values), counts)
@@ -166,22 +173,6 @@ def _add_to_kernel(
         distances *= scale
         distances += 1
         kernel[rows] += share / np.sqrt(distances, out=distances)
-
-
-def _group_by_known(
-    table: AttributeTable, labels: heads.Labels
-) -> list[tuple[npt.NDArray[np.integer], list[Attribute]]]:
-    """Returns which entries have a value, and the attributes of which these do.
-
-    Attributes that no entry has a value of are in no group.
-    """
-    groups: dict[bytes, tuple[npt.NDArray[np.integer], list[Attribute]]] = {}
-    for attribute in table:
-        is_known = labels[attribute.name] >= 0
-        if is_known.any():
-            new = np.flatnonzero(is_known), list[Attribute]()
-            groups.setdefault(is_known.tobytes(), new)[1].append(attribute)
-    return list(groups.values())
 
 
 def _make_targets(
