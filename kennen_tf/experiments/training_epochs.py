@@ -14,7 +14,12 @@ from kennen_tf.evaluation import figures
 from kennen_tf.experiments.shared import curve_figures, summaries
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
-from kennen_tf.experiments.shared.sections import Picture, Section, Table
+from kennen_tf.experiments.shared.sections import (
+    Picture,
+    Section,
+    Table,
+    explain_codes,
+)
 from kennen_tf.vocabulary.errors import UserError
 
 METHODS = ("kennen-o", "kennen-s")
@@ -162,7 +167,7 @@ class TrainingEpochs(Experiment):
                     caption="Mean over seeds, and bars to the lowest and the highest.",
                 )
             ],
-            notes=list(refused),
+            notes=[*explain_codes(table), *refused],
         )
 
 

@@ -1,4 +1,4 @@
-"""A metamodel to make: settings, who is trained on, which queries are read; its end."""
+"""A metamodel to make: settings, who is trained on, which queries are read."""
 
 import dataclasses
 import functools
@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,15 +13,12 @@ from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.metamodels import MetamodelConfig
 from kennen_tf.configs.recipes import Recipe
 from kennen_tf.evaluation import splits
-from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.splits import Split
 from kennen_tf.machine import memory
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import kennen_i, kennen_s
-from kennen_tf.metamodels.limiting import Limited
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import fitting, solving
-from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from pipelines import query_outputs
 
@@ -43,35 +39,6 @@ class QueryOutputs(Protocol):
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """See `pipelines.query_outputs`."""
         ...
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trained:
-    """What a training ends with.
-
-    Attributes:
-        model: From features to a dict from attribute to probabilities.
-        crafted: The queries, if they were crafted.
-        last: The last row of the metrics; empty if none were kept.
-        coarse: The same as `model` for coarser answers; see `limiting.Limited`.
-        limits: What is known of its limits, if it was to be found.
-    """
-
-    model: keras.Model
-    crafted: QueryInputs | None = None
-    last: dict[str, Any] = dataclasses.field(default_factory=dict)
-    coarse: tuple[keras.Model, ...] = ()
-    limits: tuple[Limits, ...] = ()
-
-    @classmethod
-    def of(cls, limited: Limited, **others: Any) -> "Trained":
-        """Makes one of a metamodel that knows its limits, and the other fields."""
-        return cls(
-            model=limited.model,
-            coarse=limited.coarse,
-            limits=limited.limits,
-            **others,
-        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

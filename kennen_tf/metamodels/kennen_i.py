@@ -18,7 +18,7 @@ import tqdm
 from kennen_tf.attributes import Attribute, AttributeTable
 from kennen_tf.evaluation import figures
 from kennen_tf.evaluation.accuracy import class_balanced_accuracy
-from kennen_tf.metamodels import left_out, limiting
+from kennen_tf.metamodels import left_out, limiting, metrics
 from kennen_tf.metamodels.crafted_run import IMAGES_CHECKPOINT, CraftedRun, Pixels
 from kennen_tf.metamodels.crafting import start_images
 from kennen_tf.metamodels.crafting.descent import Descent, ask, round_to_bytes
@@ -26,6 +26,7 @@ from kennen_tf.metamodels.crafting.losses import NamedClasses
 from kennen_tf.metamodels.limiting import Limited
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import heads
+from kennen_tf.metamodels.trained import Trained
 from kennen_tf.queries import representations
 from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.vocabulary.errors import UserError
@@ -43,15 +44,11 @@ Classes = npt.NDArray[np.integer]
 Table = npt.NDArray[np.float32]
 
 
-def train(run: CraftedRun) -> tuple[Limited, QueryInputs, dict[str, Any]]:
+def train(run: CraftedRun) -> Trained:
     """Crafts the images, or goes on crafting them.
 
     Each attribute has an image from each of the recipe's starts; the one that names
-    most training entries rightly is taken.
-
-    Returns:
-        The metamodel, the crafted queries in the order of the attributes, and the last
-        row of the metrics.
+    most training entries rightly is taken: queries are in the order of the attributes.
     """
     return _Training(run).run()
 
@@ -86,7 +83,7 @@ class _Training:
         self._descent.restore(run.checkpoints / IMAGES_CHECKPOINT)
         self._log = run.open_log(self._descent.epoch)
 
-    def run(self) -> tuple[Limited, QueryInputs, dict[str, Any]]:
+    def run(self) -> Trained:
         descent, config = self._descent, self._run.config
         named_classes = NamedClasses(self._labels, self._names)
         [(phase, num_epochs)] = self._recipe.phases
@@ -113,13 +110,19 @@ class _Training:
         self._run.show_curves(self._log, [(phase, 0, num_epochs)])
         self._log.close()
         readings = self._choose()
-        return self._limit(readings), self._queries(readings), self._log.rows[-1]
-
-    def _limit(self, readings: "Sequence[_Reading]") -> Limited:
-        """Builds the metamodel, and finds how far its tables are to be trusted."""
-        named = list(self._named)
         seen = np.stack([reading.seen for reading in readings], axis=1)
         side = Side(_sure_features(seen, self._run.info.num_classes), self._labels)
+        queries = self._queries(readings)
+        return Trained.of(
+            self._limit(readings, side),
+            crafted=queries,
+            last=self._log.rows[-1],
+            query_accuracies=metrics.score_queries(side, queries.labels),
+        )
+
+    def _limit(self, readings: "Sequence[_Reading]", side: Side) -> Limited:
+        """Builds the metamodel, and finds how far its tables are to be trusted."""
+        named = list(self._named)
 
         def refit(others: Side, _: Sequence[str]) -> keras.Model:
             classes = others.features.argmax(axis=-1)

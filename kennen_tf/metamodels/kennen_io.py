@@ -9,7 +9,6 @@ metamodel learns from these answers until the next phase.
 import dataclasses
 import functools
 import pathlib
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ import tensorflow as tf
 
 from kennen_tf.configs.crafting import IMAGES
 from kennen_tf.configs.recipes import Recipe
-from kennen_tf.metamodels import limiting
+from kennen_tf.metamodels import limiting, metrics
 from kennen_tf.metamodels.crafted_images import CraftedImages
 from kennen_tf.metamodels.crafted_run import CraftedRun, LabeledAnswers
 from kennen_tf.metamodels.crafting.losses import MetamodelLoss, NamingLoss
@@ -31,18 +30,14 @@ from kennen_tf.metamodels.recipes import (
     joining,
     solving,
 )
+from kennen_tf.metamodels.trained import Trained
 from kennen_tf.queries import representations
-from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.vocabulary.seeds import derive_seed
 from pipelines import query_outputs
 
 
-def train(run: CraftedRun) -> tuple[Limited, QueryInputs, dict[str, Any]]:
-    """Learns images and metamodel, or goes on learning them.
-
-    Returns:
-        The metamodel, the crafted queries, and the last row of the metrics.
-    """
+def train(run: CraftedRun) -> Trained:
+    """Learns images and metamodel, or goes on learning them."""
     return _Training(run).run()
 
 
@@ -69,7 +64,7 @@ class _Training:
         self._metamodel: fitting.PairedModels | None = None
         self._beside: joining.Beside | None = None
 
-    def run(self) -> tuple[Limited, QueryInputs, dict[str, Any]]:
+    def run(self) -> Trained:
         images = self._images
         for phase in self._phases:
             if phase.name == IMAGES:
@@ -80,16 +75,24 @@ class _Training:
         metamodel = self._metamodel
         if metamodel is None:
             raise ValueError("The last phase must be the metamodel's.")
+        queries = images.queries()
         limited = Limited(model=metamodel.answering)
+        scores: tuple[float, ...] = ()
         if self._run.keeps_curves:
             spans = [(p.name, p.first_epoch, p.last_epoch) for p in self._phases]
             self._run.show_curves(self._log, spans)
             last_epoch = self._phases[-1].last_epoch
             self._log.end(last_epoch, metamodel.predict_logits, self._test)
             limited = self._limit(metamodel)
+            scores = metrics.score_queries(self._train, queries.labels)
         else:
             self._log.close()
-        return limited, images.queries(), self._log.rows[-1]
+        return Trained.of(
+            limited,
+            crafted=queries,
+            last=self._log.rows[-1],
+            query_accuracies=scores,
+        )
 
     def _limit(self, metamodel: fitting.PairedModels) -> Limited:
         """Finds the limits, from entries that had no part in the images, if any."""

@@ -16,7 +16,7 @@ from kennen_tf.machine import distribution
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import left_out as left_out_lib
 from kennen_tf.metamodels import limiting, metrics
-from kennen_tf.metamodels.jobs import Job, Trained, load_sides
+from kennen_tf.metamodels.jobs import Job, load_sides
 from kennen_tf.metamodels.metrics import MetricsLog, Side
 from kennen_tf.metamodels.recipes import (
     callbacks,
@@ -27,6 +27,7 @@ from kennen_tf.metamodels.recipes import (
     linear,
     solving,
 )
+from kennen_tf.metamodels.trained import Trained
 from kennen_tf.vocabulary.seeds import derive_seed
 from pipelines import query_outputs
 
@@ -109,7 +110,7 @@ def train(job: Job) -> Trained:
         beside=beside,
         reads_all=config.representation == "probabilities",
     )
-    return Trained.of(limited, last=last)
+    return Trained.of(limited, last=last, query_accuracies=_score(job, train))
 
 
 def _fit_with_curves(
@@ -161,7 +162,8 @@ def _solve(job: Job, recipe: SolvedRecipe) -> Trained:
     limited = limiting.limit_solved(
         recipe, job.table, trained.model, train, ids, left_out, reads_all=reads_all
     )
-    return Trained.of(limited, last=trained.last)
+    scores = _score(job, train)
+    return Trained.of(limited, last=trained.last, query_accuracies=scores)
 
 
 def _fit_linear(job: Job) -> Trained:
@@ -197,7 +199,8 @@ def _fit_linear(job: Job) -> Trained:
         left_out_lib.deal(ids),
         is_balanced=recipe.balance > 0,
     )
-    return Trained.of(limited, last=trained.last)
+    scores = _score(job, train)
+    return Trained.of(limited, last=trained.last, query_accuracies=scores)
 
 
 def _end_fit(
@@ -210,6 +213,11 @@ def _end_fit(
     log.evaluate(1, fitted.predict_logits, train, test)
     log.end(1, fitted.predict_logits, test)
     return Trained(model=fitted.answering, last=log.rows[-1])
+
+
+def _score(job: Job, train: Side) -> tuple[float, ...]:
+    labels = job.info.query_inputs.labels[job.choose_queries()]
+    return metrics.score_queries(train, labels)
 
 
 def _open_log(job: Job, last_epoch: int) -> MetricsLog:

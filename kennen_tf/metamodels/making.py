@@ -9,7 +9,8 @@ from kennen_tf.machine import distribution
 from kennen_tf.metamodels import folder as folder_lib
 from kennen_tf.metamodels import kennen_i, kennen_io, kennen_o
 from kennen_tf.metamodels.crafted_run import CraftedRun
-from kennen_tf.metamodels.jobs import Job, Trained
+from kennen_tf.metamodels.jobs import Job
+from kennen_tf.metamodels.trained import Trained
 from kennen_tf.vocabulary import artifacts
 
 
@@ -72,7 +73,11 @@ def make(job: Job) -> Trained | None:
         }[config.method](job)
         # Without curves, the caller scores the model in memory and keeps the scores.
         if is_chief and (job.keeps_curves or config.is_crafted):
-            summary = {"last": trained.last, "seconds": time.monotonic() - started}
+            summary = {
+                "last": trained.last,
+                "seconds": time.monotonic() - started,
+                "query_accuracies": trained.query_accuracies,
+            }
             folder_lib.finish(
                 folder,
                 trained.model,
@@ -96,5 +101,4 @@ def _train_crafted(job: Job) -> Trained:
         compiled=job.compiled,
     )
     train = kennen_i.train if job.config.method == "kennen-i" else kennen_io.train
-    limited, crafted, last = train(run)
-    return Trained.of(limited, crafted=crafted, last=last)
+    return train(run)

@@ -40,6 +40,8 @@ class Metamodel:
             from attribute to probabilities.
         limits: What is known of its limits, the finest level first; empty if it was
             trained before they were found.
+        query_accuracies: Which share of the training entries names each query rightly;
+            empty if it was trained before that was counted.
         folder: Where it was opened; None if it is in memory only.
     """
 
@@ -51,6 +53,7 @@ class Metamodel:
     fingerprints: dict[str, str]
     keras_model: keras.Model
     limits: tuple[Limits, ...] = ()
+    query_accuracies: tuple[float, ...] = ()
     folder: pathlib.Path | None = None
 
     @classmethod
@@ -94,6 +97,7 @@ class Metamodel:
             },
             keras_model=keras.models.load_model(path, compile=False),
             limits=limits_lib.load(folder),
+            query_accuracies=tuple(finished.get("query_accuracies", ())),
             folder=folder,
         )
 

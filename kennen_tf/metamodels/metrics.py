@@ -70,6 +70,20 @@ def score(
     return {"loss": loss, "accuracy": accuracies, "average": average}
 
 
+def score_queries(side: Side, labels: npt.NDArray[np.int32]) -> tuple[float, ...]:
+    """Returns which share of entries names each query rightly.
+
+    Of those that tell most, few do: they are no images to find out by how a black box
+    is asked.
+
+    Args:
+        side: Entries, usually those trained on.
+        labels: The class that each query shows, `(num_queries,)`.
+    """
+    named = side.features.argmax(axis=-1)
+    return tuple(np.mean(named == labels, axis=0).tolist())
+
+
 def say(row: dict[str, Any]) -> str:
     """Returns the average accuracies of a row of metrics, for people."""
 

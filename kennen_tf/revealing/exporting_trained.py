@@ -34,6 +34,8 @@ def export(
         "labels": metamodel.query_inputs.labels.tolist(),
         "levels": len(metamodel.limits),
     }
+    if metamodel.query_accuracies:
+        description["query_accuracies"] = list(metamodel.query_accuracies)
     # Results of a metamodel that was trained anew since are not this one's.
     if results and results["fingerprints"] == metamodel.fingerprints:
         description["test_accuracy"] = {

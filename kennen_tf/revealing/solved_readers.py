@@ -18,7 +18,7 @@ from kennen_tf.evaluation import limits as limits_lib
 from kennen_tf.evaluation import scores, splits
 from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.splits import Split
-from kennen_tf.metamodels import limiting
+from kennen_tf.metamodels import limiting, metrics
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import heads, solving
 from kennen_tf.queries import packages
@@ -176,14 +176,9 @@ class Solving:
         }
 
     def score_queries(self) -> list[float]:
-        """Returns which share of the training entries names each query rightly.
-
-        Of those that tell most, few do: they are no images to find out by how a black
-        box is asked.
-        """
+        """Returns which share of the training entries names each query rightly."""
         side, _ = self._load_training_side()
-        named = side.features.argmax(axis=-1)
-        return np.mean(named == self.queries.labels, axis=0).tolist()
+        return list(metrics.score_queries(side, self.queries.labels))
 
     def _load_training_side(self) -> tuple[Side, list[str]]:
         """Returns training entries and their combinations."""

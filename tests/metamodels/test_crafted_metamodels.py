@@ -27,6 +27,7 @@ from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.query_zoo import query_zoo
 from kennen_tf.reveal_black_box import reveal_black_box
+from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
 from kennen_tf.train_metamodel import train_metamodel
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
@@ -98,6 +99,10 @@ def test_what_is_planted_is_read_scored_exported_and_revealed(
         ExportConfig(metamodel_dir=trained.metamodel_dir, export_dir=export_dir)
     )
     metamodel = Metamodel.load(trained.metamodel_dir)
+    # Black boxes are asked first what most classifiers name rightly.
+    exported = ExportedMetamodel.load(export_dir)
+    assert len(metamodel.query_accuracies) == len(exported.queries)
+    assert tuple(exported.query_accuracies) == metamodel.query_accuracies
     test_id = min(i for i in metamodel.split.test_ids if "+" not in i)
     path = planted / "zoo" / "classifiers" / f"{test_id}.keras"
     reveal_black_box(

@@ -30,6 +30,7 @@ from kennen_tf.queries import output_folder, writing
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.train_metamodel import train_metamodel
 from kennen_tf.vocabulary.errors import UserError
+from pipelines import query_outputs
 
 pytestmark = pytest.mark.long
 
@@ -187,6 +188,20 @@ def test_a_killed_training_is_resumed(few, train, tmp_path, undrawn):
     whole = dataclasses.replace(config, metamodel_dir=str(tmp_path / "whole"))
     train(whole)
     assert_same_metamodel(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_it_knows_which_queries_its_classifiers_name_rightly(small, finished):
+    metamodel = Metamodel.load(finished)
+    info = QueryOutputsInfo.open(small)
+    features, _ = query_outputs.load_arrays(
+        info, metamodel.split.train_ids, metamodel.query_indices, "probabilities"
+    )
+    expected = [
+        sum(int(row[place].argmax()) == label for row in features) / len(features)
+        for place, label in enumerate(metamodel.query_inputs.labels)
+    ]
+    assert len(set(expected)) > 1
+    assert metamodel.query_accuracies == pytest.approx(expected)
 
 
 def test_equal_trainings_leave_equal_bytes(small, finished, train, tmp_path, undrawn):
