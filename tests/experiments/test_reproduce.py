@@ -414,6 +414,14 @@ def test_a_second_call_trains_nothing_and_finds_the_same(planted, report, monkey
     assert after["result"] == before["result"]
 
 
+def test_runs_on_other_zoos_are_counted(planted, tmp_path):
+    runs = open_runs(make_config(planted, tmp_path / "r"))
+    other = runs.beside(*runs.config.others[0])
+    for seed, own in enumerate((runs, other)):
+        own.train("test", [own.make_config("kennen-o", seed, recipe="kernel")])
+    assert runs.num_trained == 2
+
+
 def test_reports_accumulate(planted, tmp_path):
     for name in ("query-choice", "attributes"):
         config = make_config(planted, tmp_path, experiment=name, query_draws=1)

@@ -87,7 +87,6 @@ class Runs:
         info: The query outputs.
         zoo: The zoo that was queried.
         outputs: All outputs, in memory.
-        num_trained: How many runs were trained and not found.
     """
 
     def __init__(
@@ -101,7 +100,8 @@ class Runs:
         self.info = info
         self.zoo = zoo
         self.outputs = OutputsInMemory(info)
-        self.num_trained = 0
+        self._num_trained = 0
+        self._beside: list[Runs] = []
         self._folder = pathlib.Path(config.report_dir) / FOLDER_NAME
         self._strategy = distribution.make_strategy("auto")
         self._compiled = fitting.CompiledModels()
@@ -165,7 +165,14 @@ class Runs:
         info, zoo = QueryOutputsInfo.open(query_dir), Zoo.open(zoo_dir)
         info.check_zoo(zoo)
         config = dataclasses.replace(self.config, zoo_dir=zoo_dir, query_dir=query_dir)
-        return Runs(config, info, zoo, self._workers)
+        opened = Runs(config, info, zoo, self._workers)
+        self._beside.append(opened)
+        return opened
+
+    @property
+    def num_trained(self) -> int:
+        """How many runs were trained and not found, those on zoos beside included."""
+        return self._num_trained + sum(other.num_trained for other in self._beside)
 
     def query_indices(self, config: MetamodelConfig) -> list[int]:
         """Returns which of the stored queries a run reads."""
@@ -275,5 +282,5 @@ class Runs:
         """Writes that a run is there."""
         artifacts.write_json(job.folder / RESULTS_NAME, document)
         shutil.rmtree(job.folder / folder_lib.CHECKPOINTS_NAME, ignore_errors=True)
-        self.num_trained += 1
+        self._num_trained += 1
         return Run(config=job.config, document=document)
