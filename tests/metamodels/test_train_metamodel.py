@@ -204,6 +204,14 @@ def test_it_knows_which_queries_its_classifiers_name_rightly(small, finished):
     assert metamodel.query_accuracies == pytest.approx(expected)
 
 
+def test_of_the_least_likely_labels_nobody_is_said_to_name_any_rightly(
+    few, train, tmp_path, undrawn
+):
+    settings = {"representation": "bottom-1", "recipe": "kernel"}
+    train(resumable(few, tmp_path / "m", **settings))
+    assert Metamodel.load(tmp_path / "m").query_accuracies == ()
+
+
 def test_equal_trainings_leave_equal_bytes(small, finished, train, tmp_path, undrawn):
     train(resumable(small, tmp_path / "m"))
     hashes = [
