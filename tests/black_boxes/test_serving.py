@@ -146,6 +146,8 @@ def test_the_binary_prints_its_url_and_ends_by_ctrl_c(path):
         cwd=root,
         stdout=subprocess.PIPE,
         text=True,
+        # Tests that run in the background of a shell ignore Ctrl-C, and who they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         url = process.stdout.readline().strip()
