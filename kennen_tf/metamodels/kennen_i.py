@@ -117,7 +117,7 @@ class _Training:
             self._limit(readings, side),
             crafted=queries,
             last=self._log.rows[-1],
-            query_accuracies=metrics.score_queries(side, queries.labels),
+            query_accuracies=metrics.score_queries(side, queries.labels, "top-1"),
         )
 
     def _limit(self, readings: "Sequence[_Reading]", side: Side) -> Limited:

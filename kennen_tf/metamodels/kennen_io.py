@@ -84,7 +84,9 @@ class _Training:
             last_epoch = self._phases[-1].last_epoch
             self._log.end(last_epoch, metamodel.predict_logits, self._test)
             limited = self._limit(metamodel)
-            scores = metrics.score_queries(self._train, queries.labels)
+            scores = metrics.score_queries(
+                self._train, queries.labels, self._run.config.representation
+            )
         else:
             self._log.close()
         return Trained.of(

@@ -110,7 +110,7 @@ def train(job: Job) -> Trained:
         beside=beside,
         reads_all=config.representation == "probabilities",
     )
-    return Trained.of(limited, last=last, query_accuracies=_score(job, train))
+    return _end(job, train, limited, last)
 
 
 def _fit_with_curves(
@@ -162,8 +162,7 @@ def _solve(job: Job, recipe: SolvedRecipe) -> Trained:
     limited = limiting.limit_solved(
         recipe, job.table, trained.model, train, ids, left_out, reads_all=reads_all
     )
-    scores = _score(job, train)
-    return Trained.of(limited, last=trained.last, query_accuracies=scores)
+    return _end(job, train, limited, trained.last)
 
 
 def _fit_linear(job: Job) -> Trained:
@@ -199,8 +198,7 @@ def _fit_linear(job: Job) -> Trained:
         left_out_lib.deal(ids),
         is_balanced=recipe.balance > 0,
     )
-    scores = _score(job, train)
-    return Trained.of(limited, last=trained.last, query_accuracies=scores)
+    return _end(job, train, limited, trained.last)
 
 
 def _end_fit(
@@ -215,9 +213,13 @@ def _end_fit(
     return Trained(model=fitted.answering, last=log.rows[-1])
 
 
-def _score(job: Job, train: Side) -> tuple[float, ...]:
+def _end(
+    job: Job, train: Side, limited: limiting.Limited, last: dict[str, Any]
+) -> Trained:
+    """Returns what a training ends with that found its limits."""
     labels = job.info.query_inputs.labels[job.choose_queries()]
-    return metrics.score_queries(train, labels)
+    scores = metrics.score_queries(train, labels, job.config.representation)
+    return Trained.of(limited, last=last, query_accuracies=scores)
 
 
 def _open_log(job: Job, last_epoch: int) -> MetricsLog:

@@ -78,8 +78,6 @@ def make(job: Job) -> Trained | None:
                 "seconds": time.monotonic() - started,
                 "query_accuracies": trained.query_accuracies,
             }
-            if config.representation == "bottom-1":  # Which says nothing of the first.
-                del summary["query_accuracies"]
             folder_lib.finish(
                 folder,
                 trained.model,

@@ -41,7 +41,7 @@ class Metamodel:
         limits: What is known of its limits, the finest level first; empty if it was
             trained before they were found.
         query_accuracies: Which share of the training entries names each query rightly;
-            empty if it was trained before that was counted.
+            empty if features do not tell it, or it was trained before that was counted.
         folder: Where it was opened; None if it is in memory only.
     """
 

@@ -70,8 +70,10 @@ def score(
     return {"loss": loss, "accuracy": accuracies, "average": average}
 
 
-def score_queries(side: Side, labels: npt.NDArray[np.int32]) -> tuple[float, ...]:
-    """Returns which share of entries names each query rightly.
+def score_queries(
+    side: Side, labels: npt.NDArray[np.int32], representation: str
+) -> tuple[float, ...]:
+    """Returns which share of entries names each query rightly, if features tell it.
 
     Of those that tell most, few do: they are no images to find out by how a black box
     is asked.
@@ -79,7 +81,10 @@ def score_queries(side: Side, labels: npt.NDArray[np.int32]) -> tuple[float, ...
     Args:
         side: Entries, usually those trained on.
         labels: The class that each query shows, `(num_queries,)`.
+        representation: What features are of outputs.
     """
+    if representation == "bottom-1":  # They are largest at the least likely label.
+        return ()
     named = side.features.argmax(axis=-1)
     return tuple(np.mean(named == labels, axis=0).tolist())
 

@@ -21,7 +21,7 @@ class Trained:
         coarse: The same as `model` for coarser answers; see `limiting.Limited`.
         limits: What is known of its limits, if it was to be found.
         query_accuracies: Which share of the training entries names each query rightly;
-            empty where limits are not found, either.
+            empty where limits are not found, either, or features do not tell it.
     """
 
     model: keras.Model

@@ -178,7 +178,8 @@ class Solving:
     def score_queries(self) -> list[float]:
         """Returns which share of the training entries names each query rightly."""
         side, _ = self._load_training_side()
-        return list(metrics.score_queries(side, self.queries.labels))
+        representation = self._reader.representation
+        return list(metrics.score_queries(side, self.queries.labels, representation))
 
     def _load_training_side(self) -> tuple[Side, list[str]]:
         """Returns training entries and their combinations."""

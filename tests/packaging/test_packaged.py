@@ -51,8 +51,9 @@ def test_it_is_small_and_says_nothing_of_the_machine():
     for path in files:
         if path.suffix in (".json", ".md"):
             assert not ABSOLUTE.search(path.read_text()), path
-    assert ABSOLUTE.search('"--zoo_dir=/home/me/zoo"')
-    assert ABSOLUTE.search("made in /tmp/x")
+    for root in ("home", "tmp"):
+        assert ABSOLUTE.search(f'"--zoo_dir=/{root}/me/zoo"')
+        assert ABSOLUTE.search(f"made in /{root}/x")
     assert any("MNIST" in own for own in PACKAGE.description["licence"])
 
 
