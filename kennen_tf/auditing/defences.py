@@ -5,12 +5,12 @@ does not depend on what else was asked. Rows stay probabilities, so that whoever
 them has to change nothing. Those that draw noise are given a seed for each row; equal
 seeds, equal noise.
 
-    _none                    as they are
+    none                    as they are
     round:DIGITS            to so many digits after the point
     top:K, top-raw:K        the K likeliest; what is left is dealt out in proportion to
                             them, or evenly to the others, as who reads fills it in
-    _label                   the likeliest _label alone
-    _cut:C                   who is surer than C says C, and of the rest nothing
+    label                   the likeliest label alone
+    cut:C                   who is surer than C says C, and of the rest nothing
     temperature:T           softmax of log-probabilities over T
     gaussian:S, laplace:S   noise of that scale on each probability; it is what it is
     ...:fresh               for a query, or drawn anew each time it is asked
@@ -138,7 +138,7 @@ def find(name: str) -> Defence:
     """Returns a defence by what is typed, e.g. "top:3" or "laplace:0.02:fresh".
 
     Raises:
-        UserError: If there is _none of this name, its number is _none or out of range, or
+        UserError: If there is none of this name, its number is none or out of range, or
             the user's own cannot be found.
     """
     kind, *rest = name.split(":")
