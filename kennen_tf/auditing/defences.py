@@ -160,8 +160,8 @@ def find(name: str) -> Defence:
         )
     if kind in _WITH_NUMBER and len(rest) == 1:
         function, least, most, is_whole = _WITH_NUMBER[kind]
-        number = _read_number(name, rest[0], least, most, is_whole=is_whole)
-        return Defence(name=name, apply=_without_seeds(function, number))
+        read = _read_number(name, rest[0], least, most, is_whole=is_whole)
+        return Defence(name=name, apply=_without_seeds(function, read))
     if len(rest) == 1 and kind not in {*_PLAIN, *_WITH_NUMBER, *_WITH_NOISE}:
         own = _import(kind, rest[0])
         return Defence(name=name, apply=functools.partial(_call_own, name, own))
