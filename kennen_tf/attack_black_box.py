@@ -10,9 +10,9 @@ file, takes no part. Nothing of the black box is used but its answers.
 
 Writes runs/attack/answers, aips/GENERATORS/IMAGE.png, figures/*.png and, last,
 results.json. Killed at any moment, the same command with --resume goes on, and sends
-nothing again that was answered; also with --compare added or left out, or with another
---metamodel or --num_queries. If the black box or all classifiers name the clean images
-no better than chance, that is called out before AIPs are made.
+nothing again that was answered; also with --compare or --every_family added or left
+out, or with another --metamodel or --num_queries. If the black box or all classifiers
+name the clean images no better than chance, that is called out before AIPs are made.
 """
 
 import pathlib
@@ -23,7 +23,7 @@ from kennen_tf.configs.aips import AttackConfig
 from kennen_tf.vocabulary.errors import UserError
 
 # Which AIPs are made of the images; those that are there do not depend on these.
-_CHOOSING = ("compare", "metamodel", "num_queries")
+_CHOOSING = ("compare", "every_family", "metamodel", "num_queries")
 
 if TYPE_CHECKING:
     from kennen_tf.black_boxes.black_box import BlackBox
@@ -118,7 +118,11 @@ def _attack(
     )
     predicted = max(scores, key=scores.__getitem__)
     pairings = attacked_box.pair(
-        families, predicted, compare=config.compare, seed=config.seed
+        families,
+        predicted,
+        compare=config.compare,
+        every_family=config.every_family,
+        seed=config.seed,
     )
     sets = generator_sets.distinct_sets(pairings)
     run = aip_run.AipRun(config, folder, images)
@@ -157,6 +161,8 @@ def _attack(
         "predicted_family": predicted,
         "warnings": warnings,
         "num_images_answered": answers.num_images,
+        # By which their AIPs are found again.
+        "image_names": list(images.names),
     }
     artifacts.write_json(folder / run_folder.RESULTS_NAME, document)
     print(f"{folder}: images in aips, figures in figures, numbers in results.json.")

@@ -151,6 +151,10 @@ class AttackConfig(PerturbationConfig):
         "Try AIPs of one member of each family as well, as who does not know the "
         "family would.",
     )
+    every_family: bool = base.setting(
+        False,
+        "Try AIPs of every other family as well, as who names a wrong one would.",
+    )
 
 
 def _split(names: str) -> list[str]:

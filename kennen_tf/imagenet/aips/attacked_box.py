@@ -54,7 +54,12 @@ def find_image_size(box: BlackBox, wanted: int, registry: Registry) -> int:
 
 
 def pair(
-    registry: Registry, predicted: str, *, compare: bool, seed: int
+    registry: Registry,
+    predicted: str,
+    *,
+    compare: bool,
+    every_family: bool = False,
+    seed: int,
 ) -> list[Pairing]:
     """Returns who generates against a black box.
 
@@ -63,6 +68,7 @@ def pair(
         predicted: The family predicted for it, which generates.
         compare: Whether one classifier of each family does as well, for who does not
             know the family.
+        every_family: Whether all others do in turn, for who takes it for another.
         seed: Decides which classifiers these are.
     """
     target = FamilyClassifier(
@@ -73,8 +79,11 @@ def pair(
         identity="",
         opener=_refuse,
     )
-    classifiers = generator_sets.make_set(registry.families[predicted])
-    pairings = [Pairing(target, predicted, classifiers)]
+    others = [f for f in registry.families if every_family and f != predicted]
+    pairings = [
+        Pairing(target, family, generator_sets.make_set(registry.families[family]))
+        for family in (predicted, *others)
+    ]
     if compare:
         each = generator_sets.one_of_each(registry, [], seed)
         pairings.append(Pairing(target, generator_sets.ONE_OF_EACH, each))

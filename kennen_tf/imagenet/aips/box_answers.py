@@ -42,9 +42,7 @@ class BoxAnswers:
         self._box = box
         self._folder = artifacts.make_folder(folder)
         artifacts.remove_incomplete(self._folder)
-        self._answers: dict[str, npt.NDArray[np.float32]] = {}
-        for path in sorted(self._folder.glob("*.npz")):
-            self._keep(*_read(path))
+        self._answers = read_answers(self._folder)
 
     @property
     def num_images(self) -> int:
@@ -66,7 +64,7 @@ class BoxAnswers:
         Raises:
             UserError: If it fails, or its answers are not what they should be.
         """
-        names = [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
+        names = [name_image(image) for image in pixels]
         places = {n: i for i, n in enumerate(names) if n not in self._answers}
         new = list(places)
         for start in range(0, len(new), _IMAGES_AT_ONCE):
@@ -88,6 +86,23 @@ class BoxAnswers:
 
     def _keep(self, names: Sequence[str], answers: npt.NDArray[np.float32]) -> None:
         self._answers |= dict(zip(names, answers, strict=True))
+
+
+def read_answers(folder: pathlib.Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Returns what a black box answered, by what `name_image` calls each image.
+
+    Raises:
+        UserError: If a file of answers is damaged.
+    """
+    answers: dict[str, npt.NDArray[np.float32]] = {}
+    for path in sorted(folder.glob("*.npz")):
+        answers |= dict(zip(*_read(path), strict=True))
+    return answers
+
+
+def name_image(pixels: npt.NDArray[np.uint8]) -> str:
+    """Returns the name that an image's answer is kept by: the SHA-256 of its pixels."""
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 def _read(path: pathlib.Path) -> tuple[list[str], npt.NDArray[np.float32]]:

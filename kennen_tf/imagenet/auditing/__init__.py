@@ -1,0 +1,1 @@
+"""What an owner learns from an attack on a classifier: the family, and its price."""
