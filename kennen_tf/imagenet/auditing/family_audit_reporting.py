@@ -99,7 +99,8 @@ def audit_notes(audit: FamilyAudit) -> list[str]:
     notes = [
         counted,
         f"{draws}, named by {audit.metamodel}. Its interval speaks of other draws of "
-        "these images, not of other black boxes. Scores of families are no "
+        "these images, not of other black boxes: from answers that tell nothing, one "
+        "family is named always, and that may be the right one. Scores of families are no "
         "probabilities, so no bits are given.",
         "unaware: the metamodel learned from the classifiers at hand as they are; "
         "aware: from their answers defended alike.",
@@ -217,8 +218,9 @@ def _others_note(first: AuditedDefence) -> str:
     count = len(score.per_member)
     few = " So few say little." if count < _FEW else ""
     return (
-        f"others: {count} classifiers at hand, each held out in turn, mean over "
-        f"families; its interval draws classifiers anew.{few}"
+        f"others: {count} classifiers at hand, one of each family held out in turn, "
+        "which leaves metamodels one less of each than for the black box; mean over "
+        f"families. The interval draws classifiers anew.{few}"
     )
 
 

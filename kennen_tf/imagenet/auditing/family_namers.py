@@ -3,13 +3,16 @@
 Both ask the same queries. The unaware attacker is that of `attack_black_box`: his
 metamodel learned from the classifiers at hand as they are. The aware one has these
 answer as the black box does, defence included. He also chooses below what
-probabilities tell nothing, which is much where they are noisy: as names the classifiers
-at hand best, each left out in turn.
+probabilities tell nothing, which is much where they are noisy: as names classifiers at
+hand best that are held out.
+
+One of each family is held out at once, as in the paper. Were it one alone, its family
+would be a smaller one for it: metamodels that learned nothing named it always or never.
 """
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ import numpy.typing as npt
 from kennen_tf.auditing.attackers import AWARE, UNAWARE
 from kennen_tf.auditing.defences import Defence
 from kennen_tf.imagenet.auditing.attack_folder import AttackAnswers
+from kennen_tf.imagenet.classifiers.registry import Registry
 from kennen_tf.imagenet.families import family_metamodels, prediction, scoring
 from kennen_tf.imagenet.families.prediction import Guess
 from kennen_tf.imagenet.families.scoring import FamilyScore
@@ -27,7 +31,11 @@ NONE = "none"
 BLACK_BOX = "the black box"
 
 # What probabilities are cut at, in parts of an even one, for the aware to choose from.
-_FLOORS = (1.0, 1e-1, 1e-2, 1e-4)
+_FLOORS = (1e-4, 1e-2, 1e-1, 1.0, 1e1, 1e2)
+# Above it, there is nothing left of who is not sure; of few classes, even ones are.
+_HIGHEST_FLOOR = 0.1
+# Of logarithms of single precision.
+_ROUNDING = 1e-6
 # Of a few dozen classifiers with 1,000 classes, 50 MB.
 _IMAGES_AT_ONCE = 64
 
@@ -41,9 +49,9 @@ class Naming:
 
     Attributes:
         target: The family of the black box, one for each draw of queries.
-        held_out: How well he names classifiers at hand, each left out in turn; None if
-            no family has two.
-        floor: What he cuts probabilities at.
+        held_out: How well he names classifiers at hand, one of each family being held
+            out in turn; None if no family has two.
+        floor: What he cuts probabilities of the black box at.
     """
 
     target: tuple[str, ...]
@@ -103,10 +111,10 @@ class FamilyNamers:
         own = [self._families.index(c.family) for c in self._classifiers]
         # As they are, as they are defended, and the black box.
         self._labels = np.array([*own, *own, -1])
-        self._left_out = [
-            place
-            for place, classifier in enumerate(self._classifiers)
-            if len(answers.families.families[classifier.family]) > 1
+        # Who is named by whoever has not seen any of them.
+        self._unseen = [
+            *_make_folds(answers.families, seed),
+            np.array([len(self._classifiers)]),
         ]
         num_images = len(answers.clean)
         self.num_queries = min(num_queries, num_images)
@@ -125,25 +133,23 @@ class FamilyNamers:
         ]
         defended.append(self._defend(defence, self._clean, BLACK_BOX))
         count = len(self._classifiers)
-        plain, alike = np.arange(count), np.arange(count, 2 * count)
         least = _least_probability(defended)
         products = self._products([*self._plain, *defended], least)
-        unaware = self._score(products, plain)
-        found = {UNAWARE: self._read(unaware, [least] * (count + 1))}
+        found = {UNAWARE: self._read(self._score(products), least)}
         if defence.name == NONE:
             return found | {AWARE: found[UNAWARE]}  # There is nothing to know.
-        # What he makes of all classifiers, for each floor.
-        tried = {least: self._score(products, alike)}
-        for part in _FLOORS:
-            floor = part / defended[0].shape[1]
-            if floor > least:
-                among = self._products(defended, floor)
-                tried[floor] = self._score(among, alike - count)
-        floors = self._choose(tried)
-        chosen = np.stack(
-            [tried[floor][:, place] for place, floor in enumerate(floors)], axis=1
+        even = 1 / defended[0].shape[1]
+        highest = max(even, _HIGHEST_FLOOR)
+        tried = [part * even for part in _FLOORS if least < part * even <= highest]
+        # Of equally good ones, who knows of noise takes the highest.
+        floors = sorted((least, *tried), reverse=defence.is_random)
+        named = np.stack(
+            [self._score(self._products(defended, floor)) for floor in floors]
         )
-        return found | {AWARE: self._read(chosen, floors)}
+        chosen = self._choose(named)
+        places = np.arange(count + 1)
+        aware = np.moveaxis(named[chosen, :, :, places], 0, -1)
+        return found | {AWARE: self._read(aware, floors[chosen[-1]])}
 
     def _defend(self, defence: Defence, rows: FloatArray, name: str) -> Answers:
         return defend(defence, rows, self._seed, name, num_asked=self._num_asked)
@@ -151,11 +157,19 @@ class FamilyNamers:
     def _products(self, answers: Sequence[Answers], floor: float) -> FloatArray:
         """Returns inner products of log-probabilities, summed over each draw's queries.
 
-        See `family_metamodels.products_of`.
+        As `family_metamodels.products_of`, but around the mean of who is learned from,
+        where metamodels have no use for the origin: answers that are defended may be so
+        alike that far from it, their differences drown in rounding errors, and support
+        vector machines find no end.
+
+        Args:
+            answers: The first are the classifiers' that are learned from.
+            floor: What probabilities are cut at.
 
         Returns:
             `(draws, len(answers), len(answers))`.
         """
+        count = len(self._classifiers)
         num_images = len(self._clean)
         is_asked = np.zeros((len(self._draws), num_images))
         for row, queries in zip(is_asked, self._draws, strict=True):
@@ -165,77 +179,89 @@ class FamilyNamers:
             some = slice(start, start + _IMAGES_AT_ONCE)
             by_image = np.stack([rows[some] for rows in answers], axis=1)
             read = np.log(np.maximum(by_image.astype(np.float64), floor))
+            read -= read[:, :count].mean(axis=1, keepdims=True)
+            read[np.abs(read) < _ROUNDING] = 0.0
             products = read @ read.transpose(0, 2, 1)
             total += np.tensordot(is_asked[:, some], products, 1)
         return total
 
-    def _score(
-        self, products: FloatArray, learned_from: npt.NDArray[np.integer]
-    ) -> npt.NDArray[np.int64]:
-        """Names all classifiers at hand that may be left out, and the black box.
+    def _score(self, products: FloatArray) -> npt.NDArray[np.int64]:
+        """Names classifiers that are held out, and the black box.
 
         Args:
-            products: The last are those of the black box; before it, of the
-                classifiers, defended.
-            learned_from: Places of the answers that metamodels learn from.
+            products: For each draw. The first are those of the classifiers that are
+                learned from; the last of the black box, and before it, of the
+                classifiers, defended. Both may be the same.
 
         Returns:
-            `(draws, classifiers + 1)`, places of families; -1 of those not left out.
+            `(draws, folds + 1, classifiers + 1)`, places of families; -1 of whom is not
+            held out, and of the black box in all folds but the last, which is its own.
         """
         count = len(self._classifiers)
         first = products.shape[1] - count - 1
         labels = self._labels[-products.shape[1] :]
-        named = np.full((len(products), count + 1), -1)
-        for row, own, queries in zip(named, products, self._draws, strict=True):
+        named = np.full((len(products), len(self._unseen), count + 1), -1)
+        for draw, queries in enumerate(self._draws):
             seed = derive_seed(self._seed, "family metamodel", *map(int, queries[:8]))
-            for place in (*self._left_out, count):
+            for fold, places in enumerate(self._unseen):
                 scores = family_metamodels.score_families(
                     self._metamodel,
-                    own,
-                    np.delete(learned_from, place) if place < count else learned_from,
-                    np.array([first + place]),
+                    products[draw],
+                    np.setdiff1d(np.arange(count), places),
+                    first + places,
                     labels,
                     len(self._families),
                     seed,
                 )
-                row[place] = scores[0].argmax()
+                named[draw, fold, places] = scores.argmax(axis=1)
         return named
 
-    def _choose(self, tried: Mapping[float, npt.NDArray[np.int64]]) -> list[float]:
-        """Returns the floor to name each classifier by, then that for the black box.
+    def _choose(self, named: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns which floor to name each classifier by, then which the black box.
 
-        A classifier has no say in its own.
+        A classifier has no say in its own. Of equally good ones, the first is taken.
+
+        Args:
+            named: For each floor, what `_score` returns.
         """
-        floors = list(tried)
-        count = len(self._classifiers)
-        is_right = np.array(
-            [(tried[f][:, :count] == self._labels[:count]).mean(0) for f in floors]
-        )
-        chosen = []
-        for place in range(count + 1):
-            others = [own for own in self._left_out if own != place]
-            chosen.append(floors[int(is_right[:, others].sum(axis=1).argmax())])
-        return chosen
+        is_right = (named == self._labels[-named.shape[-1] :]) & (named >= 0)
+        asked = np.maximum((named >= 0).sum(axis=(1, 2)), 1)
+        shares = is_right.sum(axis=(1, 2)) / asked
+        # Of the black box, no share is known, so that it is 0.
+        return (shares.sum(axis=1, keepdims=True) - shares).round(9).argmax(axis=0)
 
-    def _read(self, named: npt.NDArray[np.int64], floors: Sequence[float]) -> Naming:
+    def _read(self, named: npt.NDArray[np.int64], floor: float) -> Naming:
         guesses = [
             Guess(
                 metamodel=self._metamodel,
                 num_queries=self.num_queries,
-                fold=place,
+                fold=fold,
                 draw=draw,
                 classifier=self._classifiers[place],
-                family=self._families[named[draw, place]],
+                family=self._families[named[draw, fold, place]],
             )
-            for place in self._left_out
+            for fold, places in enumerate(self._unseen[:-1])
             for draw in range(len(named))
+            for place in places
         ]
         scores = scoring.score_guesses(guesses, self._families, self._seed)
         return Naming(
-            target=tuple(self._families[place] for place in named[:, -1]),
+            target=tuple(self._families[place] for place in named[:, -1, -1]),
             held_out=scores[0] if scores else None,
-            floor=float(floors[-1]),
+            floor=float(floor),
         )
+
+
+def _make_folds(families: Registry, seed: int) -> list[npt.NDArray[np.int64]]:
+    """Returns places of whom each fold holds out; each classifier is once or more."""
+    most = max(len(own) for own in families.families.values())
+    if most < 2:
+        return []
+    places = {c.name: place for place, c in enumerate(families.classifiers)}
+    return [
+        np.array([places[classifier.name] for classifier in held_out])
+        for held_out in prediction.make_folds(families, most, seed)
+    ]
 
 
 def normalise(answers: Answers) -> FloatArray:
