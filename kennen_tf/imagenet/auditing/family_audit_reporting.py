@@ -100,8 +100,8 @@ def audit_notes(audit: FamilyAudit) -> list[str]:
         counted,
         f"{draws}, named by {audit.metamodel}. Its interval speaks of other draws of "
         "these images, not of other black boxes: from answers that tell nothing, one "
-        "family is named always, and that may be the right one. Scores of families are no "
-        "probabilities, so no bits are given.",
+        "family is named always, and that may be the right one. Scores of families are "
+        "no probabilities, so no bits are given.",
         "unaware: the metamodel learned from the classifiers at hand as they are; "
         "aware: from their answers defended alike.",
         _others_note(first),
