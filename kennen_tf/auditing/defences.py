@@ -9,6 +9,7 @@ seeds, equal noise.
     round:DIGITS            to so many digits after the point
     top:K, top-raw:K        the K likeliest; what is left is dealt out in proportion to
                             them, or evenly to the others, as who reads fills it in
+    ranking                 the order of the labels alone, as probabilities exp(-rank)
     label                   the likeliest label alone
     cut:C                   who is surer than C says C, and of the rest nothing
     temperature:T           softmax of log-probabilities over T
@@ -83,6 +84,11 @@ def _keep_top_raw(rows: Probabilities, k: float) -> Probabilities:
     return np.where(is_top, rows, rest / others)
 
 
+def _rank(rows: Probabilities) -> Probabilities:
+    places = np.argsort(-rows, axis=1, kind="stable")
+    return _normalise(np.exp(-np.argsort(places, axis=1).astype(np.float64)))
+
+
 def _label(rows: Probabilities) -> Probabilities:
     return np.eye(rows.shape[1])[rows.argmax(axis=1)]
 
@@ -121,7 +127,7 @@ def _step_l1(rows: Probabilities, seeds: Seeds, length: float) -> Probabilities:
     return rows + np.minimum(length / np.maximum(apart, _FLOOR), 1.0) * (aims - rows)
 
 
-_PLAIN = {"none": _none, "label": _label}
+_PLAIN = {"none": _none, "ranking": _rank, "label": _label}
 # With a number: the function, what it must be above and at most, whether it is whole.
 _WITH_NUMBER = {
     "round": (_round_off, 0.0, 15.0, True),

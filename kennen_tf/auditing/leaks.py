@@ -10,13 +10,13 @@ learned: the divergence of the probabilities from the prior.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kennen_tf.attributes import MISSING
+from kennen_tf.attributes import MISSING, AttributeTable
 from kennen_tf.vocabulary.seeds import derive_seed
 
 FloatArray = npt.NDArray[np.floating]
@@ -100,18 +100,69 @@ def measure(
     if not known.any():
         return None
     bits = learned_bits(probabilities[known], labels[known], prior)
-    _, places = np.unique(np.asarray(clusters)[known], return_inverse=True)
+    return _summarise(
+        bits, np.asarray(clusters)[known], _entropy(prior), seed, "interval of bits"
+    )
+
+
+def counted(table: AttributeTable) -> tuple[str, ...]:
+    """Returns the attributes whose bits may be added up: the names of those chosen.
+
+    What follows from others, as the number of parameters does, would count twice. Of
+    those that were drawn independently, the sum is at most what is known of all.
+    """
+    return tuple(a.name for a in table.chosen) or table.names
+
+
+def measure_total(
+    names: Sequence[str],
+    probabilities: Mapping[str, FloatArray],
+    labels: Mapping[str, npt.NDArray[np.integer]],
+    priors: Mapping[str, FloatArray],
+    clusters: Sequence[str],
+    seed: int = 0,
+) -> Leak:
+    """Measures what classifiers held out give away of several attributes together.
+
+    Args:
+        names: Which.
+        probabilities, labels, priors, clusters, seed: As those of `measure`, by
+            attribute. What has no value of one gives nothing away of it.
+    """
+    total = np.zeros(len(clusters))
+    entropy = 0.0
+    for name in names:
+        known = labels[name] != MISSING
+        total[known] += learned_bits(
+            probabilities[name][known], labels[name][known], priors[name]
+        )
+        entropy += float(known.mean()) * _entropy(priors[name])
+    return _summarise(total, np.asarray(clusters), entropy, seed, "interval of total")
+
+
+def _summarise(
+    bits: FloatArray,
+    clusters: npt.NDArray[np.str_],
+    entropy: float,
+    seed: int,
+    purpose: str,
+) -> Leak:
+    _, places = np.unique(clusters, return_inverse=True)
     sums, counts = np.bincount(places, bits), np.bincount(places)
-    random = np.random.default_rng(derive_seed(seed, "interval of bits"))
+    random = np.random.default_rng(derive_seed(seed, purpose))
     share = np.full(len(counts), 1 / len(counts))
     times = random.multinomial(len(counts), share, NUM_RESAMPLES)
     lowest, highest = np.quantile(times @ sums / (times @ counts), [0.025, 0.975])
     return Leak(
         bits=float(bits.mean()),
         interval=(float(lowest), float(highest)),
-        entropy=float(-(prior * np.log2(prior)).sum()),
-        count=int(known.sum()),
+        entropy=entropy,
+        count=len(bits),
     )
+
+
+def _entropy(prior: FloatArray) -> float:
+    return float(-(prior * np.log2(prior)).sum())
 
 
 def rank(bits: float, others: FloatArray) -> float:

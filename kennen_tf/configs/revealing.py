@@ -1,4 +1,4 @@
-"""Settings of `reveal_black_box`."""
+"""Settings of `reveal_black_box`, and of all who ask a black box."""
 
 import dataclasses
 
@@ -15,7 +15,54 @@ DEFAULT_METAMODEL = "mnist_net/kennen-s"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RevealConfig(base.Config):
+class AccessConfig(base.Config):
+    """How a black box is asked: settings that all who ask one share."""
+
+    outputs: str = base.setting(
+        AUTO,
+        "What the black box answers for each image: a number for each class, or with "
+        "labels only the one that it sees, outputs (n,). Labels are enough for "
+        "metamodels that read no more of an output (kennen-i). auto is told by the "
+        "answers.",
+        choices=(AUTO, *OUTPUTS),
+    )
+    pixels: str = base.setting(
+        AUTO,
+        "Range of the pixels that the black box takes: unit is 0 to 1, byte 0 to 255, "
+        "signed -1 to 1, standardised less MNIST's mean and over its deviation, "
+        "inverted black on white. auto finds out, by images whose classes are known.",
+        choices=(AUTO, *PIXELS),
+    )
+    signature: str = base.setting(
+        "",
+        "Of a SavedModel or TF Serving, which to ask; in the protocol of version 2, "
+        "which output to read; by default the one that fits.",
+    )
+    answers: str = base.setting(
+        "",
+        "Path of a file to keep the answers in: what is in it is not asked for again. "
+        "By default, NAME.answers.npz in the current folder for a URL, and none for "
+        "a file.",
+    )
+    headers: str = base.setting(
+        "", "Path of a file with HTTP headers to send, a line each: `Name: value`."
+    )
+    token_variable: str = base.setting(
+        "", "Name of an environment variable with a token to send (Bearer)."
+    )
+    timeout: float = base.setting(
+        60.0, "Seconds that an answer over HTTP may take.", minimum=0.001
+    )
+    batch_size: int = base.setting(
+        0, "Number of images to send at once; 0 is as many as it takes.", minimum=0
+    )
+    max_queries_per_second: float = base.setting(
+        0.0, "Number of images to send in a second; 0 is any number.", minimum=0.0
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RevealConfig(AccessConfig):
     """Settings of `reveal_black_box`."""
 
     metamodel: str = base.setting(
@@ -40,57 +87,16 @@ class RevealConfig(base.Config):
         "Path of a CSV with a line for each black box: a column black_box, and, if "
         "need be, columns named as these flags, whose values count for that line.",
     )
-    outputs: str = base.setting(
-        AUTO,
-        "What the black box answers for each image: a number for each class, or with "
-        "labels only the one that it sees, outputs (n,). Labels are enough for "
-        "metamodels that read no more of an output (kennen-i). auto is told by the "
-        "answers.",
-        choices=(AUTO, *OUTPUTS),
-    )
-    pixels: str = base.setting(
-        AUTO,
-        "Range of the pixels that the black box takes: unit is 0 to 1, byte 0 to 255, "
-        "signed -1 to 1, standardised less MNIST's mean and over its deviation, "
-        "inverted black on white. auto finds out, by images whose classes are known.",
-        choices=(AUTO, *PIXELS),
-    )
     resolution: float = base.setting(
         0.0,
         "Answers are read no finer than this, e.g. 1e-4 for 4 decimals, so that black "
         "boxes that round and others can be compared; 0 is as fine as they are.",
         minimum=0.0,
     )
-    signature: str = base.setting(
-        "",
-        "Of a SavedModel or TF Serving, which to ask; in the protocol of version 2, "
-        "which output to read; by default the one that fits.",
-    )
-    answers: str = base.setting(
-        "",
-        "Path of a file to keep the answers in: what is in it is not asked for again. "
-        "By default, NAME.answers.npz in the current folder for a URL, and none for "
-        "a file.",
-    )
     queries_only: str = base.setting(
         "",
         "Folder to write the images to send into, as PNG files and in queries.npz, for "
         "a black box that has to be sent them in another way; nothing is asked.",
-    )
-    headers: str = base.setting(
-        "", "Path of a file with HTTP headers to send, a line each: `Name: value`."
-    )
-    token_variable: str = base.setting(
-        "", "Name of an environment variable with a token to send (Bearer)."
-    )
-    timeout: float = base.setting(
-        60.0, "Seconds that an answer over HTTP may take.", minimum=0.001
-    )
-    batch_size: int = base.setting(
-        0, "Number of images to send at once; 0 is as many as it takes.", minimum=0
-    )
-    max_queries_per_second: float = base.setting(
-        0.0, "Number of images to send in a second; 0 is any number.", minimum=0.0
     )
     zoo_dir: str = base.setting(
         "",

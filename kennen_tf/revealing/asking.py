@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from kennen_tf.black_boxes.black_box import BlackBox
 from kennen_tf.black_boxes.pixels import LEAST, PixelsFound
@@ -13,14 +14,39 @@ from kennen_tf.configs.revealing import AUTO, LABELS
 from kennen_tf.queries import packages
 from kennen_tf.vocabulary.errors import UserError
 
-if TYPE_CHECKING:
-    from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
-
 # Who names fewer of the digits rightly is hardly trained, or asked in a wrong way.
 _TRAINED = 0.8
 # Digits that so many of the zoo name rightly say how well somebody else does, where
 # there are enough: those that tell most are often named wrongly by all.
 _EASY, _LEAST_EASY = 0.9, 10
+
+
+class Questions(Protocol):
+    """What is sent to a black box; an exported metamodel, for one."""
+
+    @property
+    def name(self) -> str:
+        """Of who asks; a ready metamodel's is that of its package and kind."""
+
+    @property
+    def queries(self) -> npt.NDArray[np.float32]:
+        """Images in [0, 1], `(n, height, width, channels)`."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.integer]:
+        """What each shows, `(n,)`; -1 if it is not known."""
+
+    @property
+    def query_accuracies(self) -> npt.NDArray[np.floating]:
+        """Share of the zoo that names each rightly, `(n,)`; 1 if unknown."""
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the likeliest label of an answer is enough."""
+
+    @property
+    def representation(self) -> str:
+        """How much of an answer is read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +68,7 @@ class Asked:
     notes: tuple[str, ...]
 
 
-def ask(metamodel: "ExportedMetamodel", box: BlackBox) -> Asked:
+def ask(metamodel: Questions, box: BlackBox) -> Asked:
     """Finds how a black box takes its pixels, and sends it all queries.
 
     Args:
@@ -87,18 +113,18 @@ def ask(metamodel: "ExportedMetamodel", box: BlackBox) -> Asked:
     )
 
 
-def _check_labels(metamodel: "ExportedMetamodel", box: BlackBox) -> None:
+def _check_labels(metamodel: Questions, box: BlackBox) -> None:
     """Raises `UserError` if a black box answers less than what is read."""
     if box.outputs_kind == LABELS and not metamodel.reads_labels:
         raise UserError(
             f"{box.name} answers labels (--outputs={LABELS}); the metamodel must read "
             "nothing but the top label: one of kennen-i, or of --representation=top-1, "
             f"e.g. --metamodel={_name_for_labels(metamodel)}. Received: {metamodel}, "
-            f"which reads {metamodel.description['representation']}."
+            f"which reads {metamodel.representation}."
         )
 
 
-def _name_for_labels(metamodel: "ExportedMetamodel") -> str:
+def _name_for_labels(metamodel: Questions) -> str:
     """Returns the name of a ready metamodel that reads labels."""
     package = metamodel.name.rpartition("/")[0] or packages.MNIST_NET
     return f"{package}/labels"

@@ -105,11 +105,15 @@ class ExportedMetamodel:
         return np.asarray(self.description.get("query_accuracies", unknown))
 
     @property
+    def representation(self) -> str:
+        """How much of an answer it reads."""
+        return str(self.description["representation"])
+
+    @property
     def reads_labels(self) -> bool:
         """Whether the likeliest label of an answer is all that it reads."""
-        representation = self.description["representation"]
-        is_top_k = representation == "top-k" and self.description["top_k"] == 1
-        return is_top_k or representation == "top-1"
+        is_top_k = self.representation == "top-k" and self.description["top_k"] == 1
+        return is_top_k or self.representation == "top-1"
 
     def reveal(self, probabilities: FloatArray) -> dict[str, FloatArray]:
         """Returns the probability of every value of every attribute named.

@@ -1,13 +1,15 @@
 """Naming a black box's attributes with an exported metamodel."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kennen_tf.attributes import Value, Values
+from kennen_tf.attributes import AttributeTable, Value, Values
 from kennen_tf.evaluation import novelty
 from kennen_tf.revealing import asking
+from kennen_tf.revealing.asking import Asked
 
 if TYPE_CHECKING:
     from kennen_tf.black_boxes.black_box import BlackBox
@@ -150,13 +152,40 @@ def reveal(
     [assessed] = metamodel.assess(
         recognised.probabilities[np.newaxis], [max(recognised.resolution, resolution)]
     )
-    accuracies = metamodel.description.get("test_accuracy", {})
+    return make_revelation(
+        metamodel.table,
+        black_box,
+        asked,
+        assessed,
+        metamodel.description.get("test_accuracy", {}),
+        truth or {},
+    )
+
+
+def make_revelation(
+    table: AttributeTable,
+    black_box: "BlackBox",
+    asked: Asked,
+    assessed: "Assessment",
+    test_accuracy: Mapping[str, float],
+    truth: Values,
+) -> Revelation:
+    """Puts together what is said of a black box.
+
+    Args:
+        table: The attributes that are named.
+        black_box: Who was asked.
+        asked: What it answered.
+        assessed: What a metamodel says of that.
+        test_accuracy: Of the metamodel, class-balanced, by attribute, in [0, 1].
+        truth: See `reveal`.
+    """
     is_strange = assessed.p_value is not None and assessed.p_value <= STRANGE
     return Revelation(
         black_box=black_box.name,
         num_queries=black_box.num_queries,
         pixels=black_box.pixels,
-        outputs=recognised.kind,
+        outputs=asked.recognised.kind,
         accuracy=asked.accuracy,
         p_value=assessed.p_value,
         strange_by=assessed.strange_by if is_strange else None,
@@ -172,10 +201,10 @@ def reveal(
                 plausible=None
                 if assessed.plausible is None
                 else assessed.plausible[attribute.name],
-                test_accuracy=accuracies.get(attribute.name),
-                truth=(truth or {}).get(attribute.name),
+                test_accuracy=test_accuracy.get(attribute.name),
+                truth=truth.get(attribute.name),
             )
-            for attribute in metamodel.table
+            for attribute in table
         ),
     )
 
