@@ -57,6 +57,7 @@ BINARIES = {
     "kennen_tf.export_metamodel",
     "kennen_tf.reveal_black_box",
     "kennen_tf.serve_classifier",
+    "kennen_tf.audit_classifier",
     "kennen_tf.reproduce",
     "kennen_tf.predict_family",
     "kennen_tf.generate_aips",

@@ -96,6 +96,7 @@ def queries_figure(audit: Audit) -> Figure:
     axes.set_xlabel("queries")
     axes.set_ylabel("bits of classifiers held out")
     axes.spines[["top", "right"]].set_visible(False)
+    handles["band: 95% interval"] = Patch(facecolor="0.85")
     handles["chance: nothing"] = Line2D([], [], color="black", linestyle=":")
     figures.add_legend(figure, handles)
     return figure

@@ -25,6 +25,8 @@ from kennen_tf.revealing.naming import Revelation
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.vocabulary.seeds import derive_seed
 
+_SEEDS = np.arange(2, dtype=np.uint64)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Told:
@@ -206,9 +208,13 @@ def audit(config: AuditConfig, knowledge: Knowledge, box: BlackBox) -> Audit:
         UserError: See `targets.ask`; or if a defence or the truth is not as it should
             be.
     """
+    num_classes = knowledge.info.num_classes
     chosen = [defences.find(name) for name in config.defence_names]
     table = knowledge.info.attributes
-    targets.find_truth(config, table, None)  # Before anything is asked.
+    # Before anything is asked, which may cost, whether all of it makes sense.
+    targets.find_truth(config, table, None)
+    for defence in chosen:
+        defence.apply(np.full((2, num_classes), 1 / num_classes), _SEEDS)
     target = targets.ask(config, knowledge, box)
     return _Auditing(config, knowledge, target, chosen).run()
 

@@ -30,6 +30,12 @@ def recommend(audit: Audit) -> tuple[str, str]:
     """Returns two sentences: what to do, and what that rests on."""
     plain, *others = audit.tried
     before = plain.worst.total
+    if not others:
+        return (
+            f"No defence was tried: answers as they are give away {before.bits:.1f} "
+            f"of {before.entropy:.1f} bits, of classifiers held out.",
+            "Name some with --defences to learn what hides them, and at which cost.",
+        )
     if before.interval[0] <= 0:
         return (
             "No defence is needed against this attacker: of classifiers held out, "
