@@ -1,5 +1,7 @@
 """Figures of an audit: by attribute, by number of queries, by defence."""
 
+from typing import Any
+
 import matplotlib.patheffects
 import numpy as np
 from matplotlib.axes import Axes
@@ -70,7 +72,7 @@ def queries_figure(audit: Audit) -> Figure:
     """Draws bits against the number of queries, for each kind of them."""
     figure = figures.make_figure(figures.WIDTH, 3.8)
     axes = figure.add_subplot()
-    handles = {}
+    handles: dict[str, Any] = {}
     for source in SOURCES:
         points = [own for own in audit.points if own.source == source]
         if not points:

@@ -98,7 +98,7 @@ def findings(audit: Audit) -> Cells:
         )
     )
     return Cells(
-        caption=f"{audit.revelation.black_box}: what its answers give away",
+        caption=f"{audit.name}: what its answers give away",
         columns=(
             *("attribute", "", "named", "sure", "not ruled out", "truth"),
             *("bits", "more than", "held out: bits", "of", "accuracy"),

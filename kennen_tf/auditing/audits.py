@@ -1,6 +1,7 @@
 """The audit: what a classifier gives away, and what each defence leaves of that."""
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -169,6 +170,12 @@ class Audit:
     made_from: Mapping[str, str]
 
     @property
+    def name(self) -> str:
+        """Of the classifier: of a file, without its folder."""
+        name = self.revelation.black_box
+        return name if "://" in name else pathlib.PurePath(name).name
+
+    @property
     def as_it_is(self) -> Told:
         """What is given away without another defence: the headline."""
         return self.tried[0].worst
@@ -243,7 +250,11 @@ class _Auditing:
 
     def run(self) -> Audit:
         config, knowledge, target = self._config, self._knowledge, self._target
-        points = [(s, count) for s in knowledge.sources for count in s.counts]
+        points = [
+            (s, count)
+            for s in knowledge.sources
+            for count in s.cap(config.query_counts)
+        ]
         num_steps = len(points) + len(self._defences) + 1
         with tqdm.tqdm(total=num_steps, desc="audit", unit="step") as bar:
             found = []
@@ -279,7 +290,7 @@ class _Auditing:
             ranks=ranks,
             points=tuple(found),
             tried=tuple(tried),
-            alarms=tuple(streams.watch(knowledge, target, config.seed)),
+            alarms=tuple(streams.watch(config, knowledge, target)),
             num_train=attackers.num_train,
             num_held_out=len(attackers.combination_ids),
             num_users=len(users.images),

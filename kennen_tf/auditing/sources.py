@@ -24,8 +24,6 @@ from kennen_tf.zoo.store import Zoo
 from pipelines import query_outputs
 
 NATURAL, CHOSEN, CRAFTED = SOURCES = ("natural", "chosen", "crafted")
-# Queries at which leaks are measured, as far as there are that many.
-COUNTS = (1, 3, 10, 30, 100, 200)
 # Draws of natural queries; with more of them, draws differ less.
 NUM_DRAWS = 3
 # What answers in half precision may be off by, in logarithms of probabilities that
@@ -49,11 +47,10 @@ class Source:
     orders: tuple[tuple[int, ...], ...]
     descended: tuple[str, ...] = ()
 
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Numbers of queries at which its leak is measured."""
+    def cap(self, counts: Sequence[int]) -> list[int]:
+        """Returns numbers of queries as far as there are that many, ascending."""
         most = len(self.orders[0])
-        return tuple(sorted({min(count, most) for count in COUNTS}))
+        return sorted({min(count, most) for count in counts})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import numpy as np
 from kennen_tf.auditing.detectors import Detector, Prada, UnusualImages
 from kennen_tf.auditing.sources import Knowledge
 from kennen_tf.auditing.targets import Target
+from kennen_tf.configs.auditing import AuditConfig
 from kennen_tf.vocabulary.seeds import derive_seed
 
 # Fewer images of users tell no detector what is usual.
@@ -41,7 +42,7 @@ class Alarm:
         return dataclasses.asdict(self)
 
 
-def watch(knowledge: Knowledge, target: Target, seed: int) -> list[Alarm]:
+def watch(config: AuditConfig, knowledge: Knowledge, target: Target) -> list[Alarm]:
     """Sends each kind of queries past each detector.
 
     Half of the users' images say what is usual, the other half counts false alarms.
@@ -56,7 +57,7 @@ def watch(knowledge: Knowledge, target: Target, seed: int) -> list[Alarm]:
     half = len(named) // 2
     alarms = []
     for source in knowledge.sources:
-        order = source.orders[0][: max(source.counts)]
+        order = source.orders[0][: max(config.query_counts)]
         images = source.info.query_inputs.pixels[list(order)]
         labels = target.answers(source, order).argmax(axis=1)
         num_queries = min(len(order), half)
@@ -65,13 +66,13 @@ def watch(knowledge: Knowledge, target: Target, seed: int) -> list[Alarm]:
                 users.images[:half],
                 named[:half],
                 num_queries,
-                derive_seed(seed, "users of PRADA"),
+                derive_seed(config.seed, "users of PRADA"),
             ),
             UNUSUAL: UnusualImages.fit(
-                users.images[:half], derive_seed(seed, "usual images")
+                users.images[:half], derive_seed(config.seed, "usual images")
             ),
         }
-        random = np.random.default_rng(derive_seed(seed, "other users"))
+        random = np.random.default_rng(derive_seed(config.seed, "other users"))
         others = [
             half + random.permutation(len(named) - half)[:num_queries]
             for _ in range(_NUM_USERS)

@@ -97,7 +97,7 @@ def ask(config: AuditConfig, knowledge: Knowledge, box: BlackBox) -> Target:
         for source in knowledge.sources
         if source.name != CRAFTED
         for order in source.orders
-        for place in order[: max(*source.counts, config.num_queries)]
+        for place in order[: max(*config.query_counts, config.num_queries)]
     }
     places = sorted(wanted)
     inputs = info.query_inputs.take(places)

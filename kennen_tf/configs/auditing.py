@@ -57,6 +57,12 @@ class AuditConfig(AccessConfig):
     num_queries: int = base.setting(
         100, "Queries that attackers ask, for all but their curve.", minimum=1
     )
+    counts: str = base.setting(
+        "1,3,10,30,100,200",
+        "Numbers of queries of the curve, separated by commas; of those above what "
+        "there is, all.",
+        required=True,
+    )
     num_asked: int = base.setting(
         10,
         "How often attackers ask the same where noise is drawn anew each time.",
@@ -95,6 +101,22 @@ class AuditConfig(AccessConfig):
             raise UserError(
                 "--fail_above is about the bits of a --classifier. Received: none."
             )
+
+        self.query_counts  # noqa: B018 - It checks.
+
+    @property
+    def query_counts(self) -> tuple[int, ...]:
+        """Numbers of queries of the curve, ascending."""
+        try:
+            counts = {int(part) for part in self.counts.split(",") if part.strip()}
+        except ValueError:
+            counts = {0}
+        if min(counts, default=0) < 1:
+            raise UserError(
+                "--counts must be whole numbers from 1, separated by commas. Received: "
+                f"counts={self.counts!r}."
+            )
+        return tuple(sorted(counts))
 
     @property
     def defence_names(self) -> tuple[str, ...]:
