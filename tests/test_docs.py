@@ -38,6 +38,7 @@ ELSEWHERE = {
     "kennen-build-zoo --design=my_resnets:DESIGN": "designs/test_documented_design.py",
     "resnet": "designs/test_documented_design.py",
     "--engine=ray": "zoo/test_build_on_ray.py",
+    "kennen-audit --attack_dir": "imagenet/auditing/test_attack_folder.py",
     "--estimate": "zoo/test_estimating.py",
     "python -m benchmarks.": "the benchmark itself",
     "make ": "the Makefile itself",
@@ -69,6 +70,7 @@ SMALL = {
     ),
     "attack_black_box": ("--num_steps=2", "--num_images=8", "--num_queries=4"),
     "train_families": (),
+    "audit_classifier": ("--counts=3", "--num_queries=3", "--num_images=0"),
 }
 
 
@@ -310,6 +312,15 @@ def test_commands_and_python_of_black_boxes(folder):
     rows = (folder / "table.csv").read_text().splitlines()
     assert len(rows) == len(lines)
     run_python("docs/black_boxes.md", folder)
+
+
+@pytest.mark.long
+def test_commands_of_auditing(folder):
+    defend = "\n\ndef defend(rows):\n    return rows\n"
+    (folder / "my_module.py").write_text(MY_MODULE + defend)
+    run_all(folder, "docs/auditing.md")
+    for name in ("audit", "audit_of_mine"):
+        assert (folder / name / "index.html").exists(), name
 
 
 @pytest.mark.long

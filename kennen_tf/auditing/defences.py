@@ -26,11 +26,14 @@ import dataclasses
 import functools
 import importlib
 import math
+import pathlib
+import sys
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
+from kennen_tf.black_boxes.formats.opened import one_line
 from kennen_tf.vocabulary.errors import UserError
 
 Probabilities = npt.NDArray[np.float64]
@@ -201,12 +204,16 @@ def _read_number(
 
 
 def _import(module: str, function: str) -> Callable[[Probabilities], Probabilities]:
+    folder = str(pathlib.Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # A module of the user's may raise anything.
         raise UserError(
-            f"There is no defence {module}:{function}: {error}. It must be one of the "
-            "table, or a function in a module that Python finds."
+            f"There is no defence {module}:{function}: {one_line(error)}. It must "
+            "be one of the table, or a function in a module that Python finds, in the "
+            "current folder for one."
         ) from error
     if not callable(found):
         raise UserError(f"A defence must be a function. Received: {module}:{function}.")
@@ -220,7 +227,13 @@ def _call_own(
     seeds: Seeds,
 ) -> Probabilities:
     """Asks the user's own, and checks what it says."""
-    answers = np.asarray(function(rows.copy()))
+    try:
+        answers = np.asarray(function(rows.copy()))
+    except Exception as error:  # Code of the user's may raise anything.
+        raise UserError(
+            f"The defence {name} failed when it was given probabilities of shape "
+            f"{rows.shape}: {one_line(error)}"
+        ) from error
     if answers.shape != rows.shape or not np.issubdtype(answers.dtype, np.number):
         raise UserError(
             f"The defence {name} must return numbers of shape {rows.shape}. Received: "

@@ -200,6 +200,8 @@ def test_too_many_bits_end_with_a_status_of_their_own(query_dir, tmp_path, capsy
         ({"truth": "act=sine"}, "must be one of relu"),
         ({"defences": "mirror"}, "A defence must be"),
         ({"defences": "audit_fakes:say_too_little"}, "must return numbers of shape"),
+        ({"defences": "audit_fakes:fail"}, "failed when it was given .* no mood"),
+        ({"counts": "1,many"}, "--counts must be whole numbers"),
     ],
 )
 def test_what_cannot_be_audited_is_refused(query_dir, tmp_path, settings, message):

@@ -160,7 +160,7 @@ def test_the_users_own_must_return_probabilities(function, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "must be one of none, label"),
+        ("nothing", "must be one of none, ranking, label"),
         ("top", "with a number"),
         ("label:3", "with a number"),
         ("top:1.5", "a whole number"),

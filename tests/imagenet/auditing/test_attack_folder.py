@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from kennen_tf.attack_black_box import attack_black_box
+from kennen_tf.audit_classifier import audit_classifier
 from kennen_tf.configs.aips import AttackConfig
+from kennen_tf.configs.auditing import AuditConfig
 from kennen_tf.imagenet.aips import sheets
 from kennen_tf.imagenet.aips.generator_sets import ONE_OF_EACH
 from kennen_tf.imagenet.attacks import grading
@@ -113,6 +115,24 @@ def test_another_classifier_than_took_part_is_named(run_dir, tmp_path):
 
 
 # Folders that are no such run's.
+
+
+@pytest.mark.long
+def test_the_binary_reports_on_a_family(run_dir, tmp_path):
+    audit_classifier(
+        AuditConfig(
+            attack_dir=str(run_dir),
+            family="b",
+            defences="label",
+            report_dir=str(tmp_path / "audit"),
+        )
+    )
+    document = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert document["family"]["family"] == "b"
+    assert (tmp_path / "audit" / "family.png").exists()
+    page = (tmp_path / "audit" / "index.html").read_text()
+    assert "The family of an ImageNet classifier" in page
+    assert not (tmp_path / "audit" / "defences.csv").exists()
 
 
 @pytest.fixture
