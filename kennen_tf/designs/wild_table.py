@@ -60,13 +60,13 @@ SHARES: dict[str, dict[Value, int]] = {
     "act": {"relu": 4, "elu": 2, "tanh": 2, "sigmoid": 2},
     "pool": {"no": 3, "max": 5, "average": 2},
     "ks": {3: 2, 5: 1},
-    "conv": {0: 2, 1: 2, 2: 4, 3: 4, 4: 3},
+    "conv": {0: 2, 1: 3, 2: 9, 3: 10, 4: 6},
     "fc": {1: 2, 2: 4, 3: 3, 4: 2},
-    "filters": {8: 2, 16: 3, 32: 6, 64: 4},
+    "filters": {8: 1, 16: 3, 32: 6, 64: 4},
     "units": {32: 2, 64: 3, 128: 4, 256: 2, 512: 2},
     "drop_conv": {"no": 3, "yes": 1},
     "drop_fc": {"no": 3, "yes": 2},
-    "norm": {"no": 3, "before": 1, "after": 1},
+    "norm": {"no": 4, "before": 1, "after": 1},
     "growth": {"no": 1, "yes": 1},
     "taper": {"no": 1, "yes": 1},
     "pad": {"valid": 2, "same": 1},
@@ -75,6 +75,7 @@ SHARES: dict[str, dict[Value, int]] = {
     "alg": {"sgd": 2, "adam": 3, "rmsprop": 2},
     "bs": {32: 1, 64: 1, 128: 1},
     "epochs": {1: 1, 2: 2, 5: 4, 10: 4, 20: 4},
+    "size": {"all": 2, "third": 1},
     "pixels": {"unit": 2, "pm1": 1, "standardised": 1},
 }
 # Each value as many times as its share says.
@@ -141,6 +142,7 @@ TABLE = AttributeTable(
         _choose("alg", "optimizer", "optimization"),
         _choose("bs", "batch size", "optimization"),
         _choose("epochs", "passes over the training data", "optimization"),
+        _choose("size", "amount of training data", "data"),
         _choose("pixels", "range of pixels", "data"),
         # What makes classifiers as different as they are, and is seldom asked for.
         _choose_layers(
