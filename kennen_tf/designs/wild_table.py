@@ -20,6 +20,10 @@ def _has_two_convolutions(values: Values) -> bool:
     return values["conv"] not in (0, 1)
 
 
+def _has_three_convolutions(values: Values) -> bool:
+    return values["conv"] not in (0, 1, 2)
+
+
 def _pools_twice(values: Values) -> bool:
     return _has_two_convolutions(values) and values["pool"] != "no"
 
@@ -57,7 +61,7 @@ def _derive_par(facts: Facts) -> Value:
 
 # Values are given as often as their share says, before what is too dear is left out.
 SHARES: dict[str, dict[Value, int]] = {
-    "act": {"relu": 4, "elu": 2, "tanh": 2, "sigmoid": 2},
+    "act": {"relu": 5, "elu": 2, "tanh": 2, "sigmoid": 1},
     "pool": {"no": 3, "max": 5, "average": 2},
     "ks": {3: 2, 5: 1},
     "conv": {0: 2, 1: 3, 2: 9, 3: 10, 4: 6},
@@ -158,7 +162,10 @@ TABLE = AttributeTable(
         _choose_layers(
             "per_pool", "convolutions before each pooling", applies=_pools_twice
         ),
-        _choose_layers("head", "from maps to features", applies=_is_convolutional),
+        # Of fewer, means over an image tell no digits apart.
+        _choose_layers(
+            "head", "from maps to features", applies=_has_three_convolutions
+        ),
     )
 )
 
