@@ -48,10 +48,10 @@ def query_zoo(config: QueryConfig) -> None:
             f"{len(zoo.records)} classifiers, {len(zoo.accepted)} of them accepted. "
             "Train more with build_zoo, or lower --min_accuracy."
         )
+    images, labels = datasets.load_validation(zoo.config, zoo.images_path)
+    pool = slice(config.query_pool or None)
     queries = query_inputs.draw(
-        *datasets.load_validation(zoo.config, zoo.images_path),
-        config.num_queries,
-        config.query_seed,
+        images[pool], labels[pool], config.num_queries, config.query_seed
     )
     startup.import_tensorflow()
     if output_folder.holds_query_outputs(config.query_dir) and not config.overwrite:

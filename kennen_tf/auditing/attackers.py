@@ -82,6 +82,7 @@ class Attackers:
         without: Collection[str] = (),
         descended: Collection[str] = (),
         deployed: Defence | None = None,
+        strangers: FloatArray | None = None,
     ):
         """Reads the answers.
 
@@ -94,7 +95,10 @@ class Attackers:
             descended: Combinations that the queries were crafted on: what is said of
                 them does not tell how far to trust the attackers.
             deployed: How the black box answers as it is; None: in full.
+            strangers: What classifiers that are no networks answer to these queries in
+                full, log-probabilities `(strangers, queries, classes)`.
         """
+        self._strangers = strangers
         self.table: AttributeTable = info.attributes
         self._seed = seed
         self._deployed = deployed or defences.find("none")
@@ -169,8 +173,15 @@ class Attackers:
         features = _represent(self._train)
         model, left_out = self._solve(features)
         side = Side(features, self._train_labels)
-        [found] = limiting.limit(model, side, self._train_combinations, left_out).limits
-        return found
+        strangers = self._strangers
+        if strangers is not None:
+            names = [f"stranger {number}" for number in range(len(strangers))]
+            rows = _normalise(np.exp(strangers))
+            strangers = _represent(self._defend(self._deployed, rows, names, 1))
+        limited = limiting.limit(
+            model, side, self._train_combinations, left_out, strangers
+        )
+        return limited.limits[0]
 
     def measure(self, attack: Attack) -> dict[str, Leak]:
         """Returns what classifiers held out gave away, by attribute."""

@@ -312,6 +312,9 @@ class _Auditing:
             without=[self._twin.combination_id] if self._twin else [],
             descended=source.descended,
             deployed=self._target.deployed,
+            strangers=None
+            if source.strangers is None
+            else source.strangers[:, list(order)],
         )
 
     def _measure_point(self, source: Source, count: int) -> Point:
@@ -378,6 +381,7 @@ class _Auditing:
             assessed,
             accuracies,
             self._truth,
+            name=self._knowledge.name,
         )
         return revelation, accuracies
 

@@ -40,12 +40,15 @@ class Source:
         info: The zoo's answers.
         orders: Places of queries in the order in which they are asked, a draw in each.
         descended: Combinations that the queries were crafted on.
+        strangers: What classifiers that are no networks answer, log-probabilities
+            `(strangers, queries, classes)`; None if that is not known.
     """
 
     name: str
     info: QueryOutputsInfo
     orders: tuple[tuple[int, ...], ...]
     descended: tuple[str, ...] = ()
+    strangers: npt.NDArray[np.float32] | None = None
 
     def cap(self, counts: Sequence[int]) -> list[int]:
         """Returns numbers of queries as far as there are that many, ascending."""
@@ -98,9 +101,11 @@ def open_knowledge(config: AuditConfig) -> Knowledge:
         chosen: Sequence[int] = range(info.num_queries)
     else:
         chosen = _choose(info, config, seed)
+    strange = package.load_strangers(packages.NATURAL) if package else None
+    drawn = _draw(info.num_queries, config.seed)
     sources = [
-        Source(name=NATURAL, info=info, orders=_draw(info.num_queries, config.seed)),
-        Source(name=CHOSEN, info=info, orders=(tuple(chosen),)),
+        Source(name=NATURAL, info=info, orders=drawn, strangers=strange),
+        Source(name=CHOSEN, info=info, orders=(tuple(chosen),), strangers=strange),
     ]
     if package is not None and package.has_crafted:
         crafted = QueryOutputsInfo.open(package.folder / packages.CRAFTED)
@@ -110,6 +115,7 @@ def open_knowledge(config: AuditConfig) -> Knowledge:
                 info=crafted,
                 orders=(tuple(range(crafted.num_queries)),),
                 descended=tuple(package.description["descended_through"]),
+                strangers=package.load_strangers(packages.CRAFTED),
             )
         )
     return Knowledge(

@@ -74,16 +74,6 @@ class Target:
         return self._answers[kind][list(order)]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Questions:
-    name: str
-    queries: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.integer]
-    query_accuracies: FloatArray
-    reads_labels: bool = True
-    representation: str = "probabilities"
-
-
 def ask(config: AuditConfig, knowledge: Knowledge, box: BlackBox) -> Target:
     """Asks a classifier for all that an audit needs.
 
@@ -101,7 +91,7 @@ def ask(config: AuditConfig, knowledge: Knowledge, box: BlackBox) -> Target:
     }
     places = sorted(wanted)
     inputs = info.query_inputs.take(places)
-    questions = _Questions(
+    questions = asking.GivenQuestions(
         name=knowledge.name,
         queries=inputs.pixels,
         labels=inputs.labels,
@@ -183,7 +173,7 @@ def _ask_for_users(
     config: AuditConfig,
     knowledge: Knowledge,
     box: BlackBox,
-    questions: _Questions,
+    questions: asking.GivenQuestions,
     answers: Probabilities,
 ) -> Users:
     """Asks images that users might send; without any, queries take their place."""

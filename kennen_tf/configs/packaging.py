@@ -3,6 +3,7 @@
 import dataclasses
 
 from kennen_tf.configs import base
+from kennen_tf.vocabulary.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,17 @@ class PackageConfig(base.Config):
         "default, both are trained here.",
         stored=False,
     )
+    crafted_queries: str = base.setting(
+        "",
+        "Query outputs whose images are sent in place of crafted ones, e.g. "
+        "mnist_net/crafted: a black box asked once is then read by both packages.",
+    )
+    strangers: bool = base.setting(
+        False,
+        "Train some forty classifiers that are no networks, ask them, too, and keep "
+        "their answers: metamodels learn from them to say that a black box is none of "
+        "the zoo's kind. Of zoos that build_zoo made; a few minutes.",
+    )
     num_shards: int = base.setting(
         1, "Number of files that answers are divided among.", minimum=1, maximum=99_999
     )
@@ -83,8 +95,13 @@ class PackageConfig(base.Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_crafted:
+        if self.num_crafted or self.crafted_queries or self.strangers:
             base.check_given("zoo_dir", self.zoo_dir)
+        if self.crafted_queries and self.crafted_metamodels:
+            raise UserError(
+                "Either --crafted_queries or --crafted_metamodels can be given. "
+                "Received: both."
+            )
 
     @property
     def metamodel_dirs(self) -> tuple[str, ...]:

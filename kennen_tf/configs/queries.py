@@ -25,6 +25,12 @@ class QueryConfig(EngineConfig):
     query_seed: int = base.setting(
         0, "Root seed of the draw of these images.", minimum=0
     )
+    query_pool: int = base.setting(
+        0,
+        "Number of validation images, the first ones, that they are drawn from, e.g. "
+        "those that somebody else's classifiers were asked about; 0 is all.",
+        minimum=0,
+    )
     min_accuracy: float = base.setting(
         0.0,
         "Validation accuracy, in [0, 1], below which an accepted classifier is left "

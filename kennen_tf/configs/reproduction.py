@@ -8,7 +8,7 @@ from kennen_tf.configs.engines import EngineConfig
 from kennen_tf.configs.metamodels import CRAFTED, MADE
 from kennen_tf.vocabulary.errors import UserError
 
-EPOCHS = "epochs"
+EPOCHS, WILD = "epochs", "wild"
 EXPERIMENTS = (
     "attributes",
     "table2",
@@ -22,6 +22,7 @@ EXPERIMENTS = (
     "embedding",
     "confusion",
     "crafted",
+    WILD,
 )
 ALL = "all"
 # Whose curves num-queries draws.
@@ -29,7 +30,7 @@ NUM_QUERIES_METHODS = ("kennen-o", "kennen-s", "kennen-io")
 
 # What changes neither a number nor which runs there are.
 _FREE_FIELDS = (
-    *("experiment", "zoo_dir", "query_dir", "other_zoos", "report_dir"),
+    *("experiment", "zoo_dir", "query_dir", "other_zoos", "report_dir", "files_dir"),
     "max_memory_mb",
 )
 
@@ -53,6 +54,12 @@ class ReproductionConfig(EngineConfig):
         "",
         "For the experiment epochs: zoos of other epochs and their query outputs, as "
         "ZOO_DIR:QUERY_DIR, separated by commas.",
+    )
+    files_dir: str = base.setting(
+        "",
+        "For the experiment wild: a folder with classifiers that others trained, and a "
+        "truth.csv that says what is inside of them. Without one, it is on entries "
+        "held out alone.",
     )
     report_dir: str = base.setting(
         "report",
@@ -139,7 +146,8 @@ class ReproductionConfig(EngineConfig):
         """The experiments to run; of all, those that have what they need."""
         if self.experiment != ALL:
             return (self.experiment,)
-        return tuple(n for n in EXPERIMENTS if n != EPOCHS or self.others)
+        needed = {EPOCHS: self.others, WILD: self.files_dir}
+        return tuple(name for name in EXPERIMENTS if needed.get(name, True))
 
     @property
     def others(self) -> tuple[tuple[str, str], ...]:

@@ -30,6 +30,9 @@ Sharpness by two tails took a quarter of the perceptrons found on digits_net, as
 alarms inside of the zoo as well; so it counts outside only. Among few combinations the
 outermost are a large share: what is outside by less than they are of the others may not
 be called strange.
+
+Where answers of strangers are known, likeness to them is measured beside
+(`likeness.py`), in a unit of its own.
 """
 
 import dataclasses
@@ -40,12 +43,14 @@ import numpy.typing as npt
 
 from kennen_tf.evaluation import conformal
 from kennen_tf.evaluation.cloud import Cloud, find_sharpness, find_spread
+from kennen_tf.evaluation.likeness import Likeness
 
 NUM_FOLDS = 10
 # Why something is strange.
 SHAPE, SHARPER, FLATTER, CONSTANT = "shape", "sharper", "flatter", "constant"
-# One unit of strangeness: exceeded by this share of shapes left out, and, by sharpness,
-# by none of those left out, with something to spare.
+STRANGERS = "strangers"
+# One unit of strangeness: exceeded by this share of shapes, and of likeness to
+# strangers, left out; by sharpness, by none of those left out, with something to spare.
 _EXCEED = 0.025
 _MARGIN = 1.2
 # Answers that hardly depend on the query: their spread as a share of the zoo's least.
@@ -62,12 +67,14 @@ class Novelty:
 
     Attributes:
         cloud: Where the zoo's classifiers lie.
-        units: Of how strange shapes are, and how far sharpness is below and above that
-            of all of the zoo, `(3,)`.
+        units: Of how strange shapes are, how far sharpness is below and above that of
+            all of the zoo, and how like strangers' answers are, `(4,)`; `(3,)` if none
+            of strangers are known.
         scores: Of those left out, sorted, `(entries,)`.
         weights: How much each of them counts; see `conformal.share_weights`.
         sharpness: Of the zoo's classifiers, sorted, `(entries,)`.
         least_spread: Of the zoo's classifiers; see `find_spread`.
+        likeness: To strangers; None if none are known.
     """
 
     cloud: Cloud
@@ -76,24 +83,32 @@ class Novelty:
     weights: Array
     sharpness: Array
     least_spread: float
+    likeness: Likeness | None = None
 
     @classmethod
-    def fit(cls, outputs: Array, combination_ids: Sequence[str]) -> "Novelty":
+    def fit(
+        cls,
+        outputs: Array,
+        combination_ids: Sequence[str],
+        strangers: Array | None = None,
+    ) -> "Novelty":
         """Learns from the answers of training entries.
 
         Args:
             outputs: Represented, `(entries, num_queries, classes)`; log-probabilities.
             combination_ids: `(entries,)`; those of one are left out together.
+            strangers: The same of classifiers that are none of the zoo's kind.
         """
-        measured = np.zeros((len(outputs), 3))
+        measured = np.zeros((len(outputs), 3 if strangers is None else 4))
         for out in conformal.deal(combination_ids, NUM_FOLDS):
             if out.any() and not out.all():
-                others = Cloud.fit(outputs[~out])
-                measured[out] = others.measure(outputs[out])
-        units = np.append(
-            np.quantile(measured[:, 0], 1 - _EXCEED),
-            _MARGIN * measured[:, 1:].max(axis=0),
-        )
+                measured[out, :3] = Cloud.fit(outputs[~out]).measure(outputs[out])
+                if strangers is not None:
+                    told = Likeness.fit(outputs[~out], strangers)
+                    measured[out, 3] = told.measure(outputs[out])
+        units = _MARGIN * measured.max(axis=0)
+        for place in (0, 3)[: 1 if strangers is None else 2]:
+            units[place] = np.quantile(measured[:, place], 1 - _EXCEED)
         units = np.maximum(units, _LEAST_UNIT)
         scores = (measured / units).max(axis=1)
         order = np.argsort(scores, kind="stable")
@@ -104,6 +119,7 @@ class Novelty:
             weights=conformal.share_weights(combination_ids)[order],
             sharpness=np.sort(find_sharpness(outputs)),
             least_spread=float(find_spread(outputs).min()),
+            likeness=None if strangers is None else Likeness.fit(outputs, strangers),
         )
 
     def p_values(self, outputs: Array) -> Array:
@@ -118,7 +134,9 @@ class Novelty:
     def reasons(self, outputs: Array) -> list[str]:
         """Returns what is strangest of each entry: one of the constants above."""
         return [
-            CONSTANT if np.isinf(own[0]) else (SHAPE, FLATTER, SHARPER)[own.argmax()]
+            CONSTANT
+            if np.isinf(own[0])
+            else (SHAPE, FLATTER, SHARPER, STRANGERS)[own.argmax()]
             for own in self._measure(outputs)
         ]
 
@@ -130,12 +148,21 @@ class Novelty:
     def to_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         """Returns what `from_arrays` takes, for an .npz file."""
         own = dataclasses.asdict(self)
-        arrays = {f"cloud.{name}": array for name, array in own.pop("cloud").items()}
+        arrays = {
+            f"{part}.{name}": array
+            for part in ("cloud", "likeness")
+            for name, array in (own.pop(part) or {}).items()
+        }
         return {name: np.asarray(v, np.float32) for name, v in (arrays | own).items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> "Novelty":
         cloud = {f.name: arrays[f"cloud.{f.name}"] for f in dataclasses.fields(Cloud)}
+        likeness = {
+            f.name: arrays[f"likeness.{f.name}"]
+            for f in dataclasses.fields(Likeness)
+            if f"likeness.{f.name}" in arrays
+        }
         return cls(
             cloud=Cloud(**cloud),
             units=arrays["units"],
@@ -143,11 +170,15 @@ class Novelty:
             weights=arrays["weights"],
             sharpness=arrays["sharpness"],
             least_spread=float(arrays["least_spread"]),
+            likeness=Likeness(**likeness) if likeness else None,
         )
 
     def _measure(self, outputs: Array) -> Array:
         """Returns what `Cloud.measure` does in units; infinity for constant answers."""
-        measured = self.cloud.measure(outputs) / self.units
+        measured = self.cloud.measure(outputs)
+        if self.likeness is not None:
+            measured = np.column_stack([measured, self.likeness.measure(outputs)])
+        measured = measured / self.units
         # They may lie in the middle of all.
         is_constant = find_spread(outputs) < _CONSTANT * self.least_spread
         measured[is_constant, 0] = np.inf

@@ -12,7 +12,12 @@ from absl import logging
 from kennen_tf.configs import crafting
 from kennen_tf.configs.engines import LOCAL
 from kennen_tf.configs.recipes import RECIPES
-from kennen_tf.configs.reproduction import EPOCHS, EXPERIMENTS, ReproductionConfig
+from kennen_tf.configs.reproduction import (
+    EPOCHS,
+    EXPERIMENTS,
+    WILD,
+    ReproductionConfig,
+)
 from kennen_tf.experiments import (
     attribute_counts,
     confusion,
@@ -31,6 +36,8 @@ from kennen_tf.experiments.shared import report
 from kennen_tf.experiments.shared.experiment import Experiment
 from kennen_tf.experiments.shared.runs import Runs
 from kennen_tf.experiments.shared.sections import Section
+from kennen_tf.experiments.wild import files as wild_files
+from kennen_tf.experiments.wild.experiment import Wild
 from kennen_tf.machine.engines import making
 from kennen_tf.machine.engines.engine import Engine
 from kennen_tf.queries import packages
@@ -53,6 +60,7 @@ _ALL: tuple[Experiment, ...] = (
     embedding.Embedding(),
     confusion.Confusion(),
     crafted.Crafted(),
+    Wild(),
 )
 BY_NAME = {experiment.name: experiment for experiment in _ALL}
 
@@ -175,6 +183,11 @@ def _made_from(
                 ]
             }
             if others
+            else {}
+        ),
+        **(
+            {"files": wild_files.fingerprint(config.files_dir)}
+            if name == WILD and config.files_dir
             else {}
         ),
         # The rejected are in no fingerprint of the zoo.

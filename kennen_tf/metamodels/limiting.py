@@ -6,7 +6,6 @@ tells how far to trust the first, which learned from all of them.
 """
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Sequence
 
 import keras
@@ -24,14 +23,10 @@ from kennen_tf.metamodels import left_out as left_out_lib
 from kennen_tf.metamodels.left_out import Refit
 from kennen_tf.metamodels.metrics import Side
 from kennen_tf.metamodels.recipes import fitting, heads, joining, solving
-from kennen_tf.vocabulary.seeds import derive_seed
-from pipelines import query_outputs
 
 # How strange answers are is measured in float64, in several copies and ten times over;
 # more entries would take gigabytes and hours, and move no quantile.
 _MOST_FOR_NOVELTY = 30_000
-# Never written: what takes as long as the training itself starts anew.
-_NO_CHECKPOINT = pathlib.Path("none.npz")
 
 # To a metamodel, and what it says of each training entry without its combination.
 Solve = Callable[[Side], tuple[keras.Model, heads.LeftOut]]
@@ -62,6 +57,7 @@ def limit_solved(
     *,
     reads_all: bool,
     is_honest: npt.NDArray[np.bool_] | None = None,
+    strangers: npt.NDArray[np.floating] | None = None,
 ) -> Limited:
     """Finds the limits of what was solved for.
 
@@ -76,10 +72,11 @@ def limit_solved(
             read otherwise.
         is_honest: Which entries had no part in the making of the queries,
             `(entries,)`; None: all.
+        strangers: Features of classifiers that are none of the zoo's kind.
     """
 
     model, left_out = _settle(model, side.labels, left_out, is_honest)
-    limited = limit(model, side, combination_ids, left_out)
+    limited = limit(model, side, combination_ids, left_out, strangers)
     if not reads_all:
         return limited
     solve = _make_solve(recipe, table, combination_ids, is_honest)
@@ -180,27 +177,14 @@ def limit_trained(
     def refit(others: Side, _: Sequence[str]) -> keras.Model:
         # As many steps as all entries were: with fewer, it would be less sure.
         epochs = round(recipe.epochs * len(side) / len(others))
-        trainer = fitting.Trainer.start(
+        return fitting.fit_anew(
             dataclasses.replace(recipe, epochs=epochs),
             table,
             others.features,
             others.labels,
             seed=seed,
             strategy=strategy,
-            checkpoint_path=_NO_CHECKPOINT,
         )
-
-        def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
-            return query_outputs.make_array_dataset(
-                others.features,
-                others.labels,
-                batch_size=batch_size,
-                shuffle_seed=derive_seed(seed, "order of training"),
-                first_epoch=first_epoch,
-            )
-
-        trainer.fit(make_stream, [])
-        return trainer.answering
 
     parts = left_out_lib.deal(combination_ids)[:1] if is_honest is None else [is_honest]
     left_out = left_out_lib.leave_out(refit, side, combination_ids, parts)
@@ -221,6 +205,7 @@ def limit(
     side: Side,
     combination_ids: Sequence[str],
     left_out: heads.LeftOut,
+    strangers: npt.NDArray[np.floating] | None = None,
 ) -> Limited:
     """Adds what is known at full precision.
 
@@ -229,8 +214,9 @@ def limit(
         side: Its training entries.
         combination_ids: Theirs.
         left_out: What it says of entries that it has not seen.
+        strangers: Features of classifiers that are none of the zoo's kind.
     """
-    own = _learn(*limits_lib.FULL, side, combination_ids, left_out)
+    own = _learn(*limits_lib.FULL, side, combination_ids, left_out, strangers)
     return Limited(model=model, limits=(own,))
 
 
@@ -270,6 +256,7 @@ def _learn(
     side: Side,
     combination_ids: Sequence[str],
     left_out: heads.LeftOut,
+    strangers: npt.NDArray[np.floating] | None = None,
 ) -> Limits:
     thresholds = {
         name: conformal.find_thresholds(own, side.labels[name], combination_ids)
@@ -283,6 +270,7 @@ def _learn(
         novelty=Novelty.fit(
             side.features[chosen].astype(np.float64),
             [combination_ids[place] for place in chosen],
+            None if strangers is None else strangers.astype(np.float64),
         ),
     )
 

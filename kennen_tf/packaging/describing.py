@@ -116,14 +116,21 @@ def _readme(description: Mapping[str, Any]) -> str:
     num_natural = counts["natural queries"]
     crafted = ""
     if "crafted queries" in counts:
+        given = description["config"].get("crafted_queries")
+        of_whom = f"of `{given}`, which" if given else "that"
         crafted = (
             f"- `crafted/`: what they answer to {counts['crafted queries']} images "
-            "that kennen-io crafted.\n"
+            f"{of_whom} kennen-io crafted.\n"
         )
     if description.get("has_kennen_i"):
         crafted += (
             "- `kennen-i/`: an exported metamodel that crafted an image for each "
             "attribute.\n"
+        )
+    if found := description.get("strangers"):
+        crafted += (
+            f"- `strangers.npz`: what {found['count']} classifiers that are no "
+            "networks answer to the\n  same images, as logarithms of probabilities.\n"
         )
     manifest = ""
     if description["has_zoo"]:

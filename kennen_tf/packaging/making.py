@@ -12,7 +12,7 @@ import gzip
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,13 @@ import tqdm
 from absl import logging
 
 from kennen_tf.configs.packaging import PackageConfig
+from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.evaluation import splits
+from kennen_tf.images import datasets
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels import scoring
 from kennen_tf.metamodels.jobs import Job
-from kennen_tf.packaging import crafted_queries, describing
+from kennen_tf.packaging import crafted_queries, describing, strangers
 from kennen_tf.packaging.crafted_queries import Crafted
 from kennen_tf.queries import output_folder, packages, writing
 from kennen_tf.queries.answer_file import AnswerFile
@@ -41,6 +43,7 @@ from pipelines import query_outputs
 
 _WORK, _NEW, _CHOSEN = ".work", "new", "chosen.json"
 _PARTS = (packages.NATURAL, packages.CRAFTED, packages.KENNEN_I, packages.ZOO)
+_FILES = (packages.STRANGERS_NAME,)
 
 
 def make(config: PackageConfig, info: QueryOutputsInfo) -> Package:
@@ -73,7 +76,8 @@ def make(config: PackageConfig, info: QueryOutputsInfo) -> Package:
 def _open_zoo(config: PackageConfig, info: QueryOutputsInfo) -> Zoo | None:
     """Opens the zoo; None if no crafted queries are wanted and it is not there."""
     header = pathlib.Path(config.zoo_dir or ".") / store.CONFIG_NAME
-    if not config.num_crafted and not (config.zoo_dir and header.exists()):
+    is_needed = config.num_crafted or config.crafted_queries or config.strangers
+    if not is_needed and not (config.zoo_dir and header.exists()):
         return None
     try:
         zoo = Zoo.open(config.zoo_dir)
@@ -81,7 +85,8 @@ def _open_zoo(config: PackageConfig, info: QueryOutputsInfo) -> Zoo | None:
     except UserError as error:
         raise UserError(
             f"Queries are crafted on the zoo's classifiers, and sent to them. {error} "
-            "With --num_crafted=0 and --zoo_dir=, natural queries alone are packaged."
+            "With --num_crafted=0, --zoo_dir= and nothing else, natural queries alone "
+            "are packaged."
         ) from error
     return zoo
 
@@ -90,7 +95,7 @@ def _is_there(package: Package, deciding: dict[str, Any], overwrite: bool) -> bo
     """Says whether this very package exists; refuses what must not be replaced."""
     folder = package.folder
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    own = {_WORK, packages.PACKAGE_NAME, packages.README_NAME, *_PARTS}
+    own = {_WORK, packages.PACKAGE_NAME, packages.README_NAME, *_PARTS, *_FILES}
     foreign = {n for n in names - own if artifacts.TEMPORARY_MARK not in n}
     # Of a package that was stopped, the work is there.
     if foreign or names & set(_PARTS) and not names & {_WORK, packages.PACKAGE_NAME}:
@@ -102,7 +107,9 @@ def _is_there(package: Package, deciding: dict[str, Any], overwrite: bool) -> bo
     if packages.PACKAGE_NAME not in names or overwrite:
         return False
     description = package.description
-    if {"config": description["config"], **description["made_from"]} != deciding:
+    # Settings that came later have their defaults.
+    stored = PackageConfig.from_json(description["config"]).to_json()
+    if {"config": stored, **description["made_from"]} != deciding:
         raise UserError(
             f"{folder} holds another package: of other settings, or of other query "
             "outputs. Choose another --package_dir, or replace it with --overwrite."
@@ -130,6 +137,8 @@ def _move_in(new: pathlib.Path, folder: pathlib.Path) -> None:
     for name in _PARTS:
         # Also what a new one lacks.
         shutil.rmtree(folder / name, ignore_errors=True)
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
     for path in sorted(new.iterdir(), key=lambda p: p.name == packages.PACKAGE_NAME):
         os.replace(path, folder / path.name)
 
@@ -153,10 +162,18 @@ class _Making:
         chosen = self._choose()
         parts = {packages.NATURAL: self._write_natural(chosen)}
         said: dict[str, Any] = {"chosen": chosen}
-        if config.num_crafted and self._zoo is not None:
+        if config.crafted_queries and self._zoo is not None:
+            given = QueryOutputsInfo.open(config.crafted_queries).query_inputs
+            parts[packages.CRAFTED] = self._write_crafted(self._zoo, given)
+            # They descended through none of these classifiers.
+            said |= {"has_kennen_i": False, "descended_through": [], "crafting": None}
+        elif config.num_crafted and self._zoo is not None:
             crafted = crafted_queries.craft(config, info, self._work)
-            parts[packages.CRAFTED] = self._write_crafted(self._zoo, crafted)
+            queries = crafted.kennen_io.query_inputs
+            parts[packages.CRAFTED] = self._write_crafted(self._zoo, queries)
             said |= self._export_kennen_i(crafted)
+        if config.strangers and self._zoo is not None:
+            said["strangers"] = self._write_strangers(self._zoo, parts)
         if self._zoo is not None:
             self._write_zoo(self._zoo)
         split = splits.make_split(
@@ -197,8 +214,26 @@ class _Making:
         answers, _ = query_outputs.load_arrays(self._info, ids, places, None)
         return zip(ids, answers, strict=True)
 
-    def _write_crafted(self, zoo: Zoo, crafted: Crafted) -> QueryOutputsInfo:
-        queries = crafted.kennen_io.query_inputs
+    def _write_strangers(
+        self, zoo: Zoo, parts: Mapping[str, QueryOutputsInfo]
+    ) -> dict[str, Any]:
+        """Trains and asks strangers; returns how many there are, and a fingerprint."""
+        path = self._new / packages.STRANGERS_NAME
+        if not isinstance(zoo.config, ZooConfig):
+            raise UserError(
+                "--strangers are trained on the images of a zoo that build_zoo made. "
+                f"Received: {zoo.zoo_dir}, which was imported."
+            )
+        if not path.exists():
+            images = datasets.load_zoo_images(zoo.config.design, zoo.config.dataset)
+            sent = {part: own.query_inputs.pixels for part, own in parts.items()}
+            strangers.write(path, strangers.ask(images, sent, self._config.seed))
+        return {
+            "count": len(strangers.list_strangers()),
+            "fingerprint": artifacts.sha256_of_file(path)[:16],
+        }
+
+    def _write_crafted(self, zoo: Zoo, queries: QueryInputs) -> QueryOutputsInfo:
         return self._write(
             packages.CRAFTED,
             queries,

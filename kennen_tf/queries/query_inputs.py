@@ -112,7 +112,7 @@ def draw(
     """
     if num_queries > len(images):
         raise UserError(
-            f"--num_queries must be at most the number of validation images, "
+            f"--num_queries must be at most the number of images to draw from, "
             f"{len(images)}. Received: num_queries={num_queries}."
         )
     random = np.random.default_rng(derive_seed(query_seed, "queries"))

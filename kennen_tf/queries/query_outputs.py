@@ -47,7 +47,10 @@ ENTRIES_NAME = "entries.jsonl"
 
 _MAKE_WITH = "python -m kennen_tf.query_zoo --query_dir=..."
 # What two runs must agree in to give the same outputs of the same zoo.
-_DECIDING_FIELDS = ("num_queries", "query_seed", "min_accuracy", "num_shards")
+_DECIDING_FIELDS = (
+    *("num_queries", "query_seed", "query_pool"),
+    *("min_accuracy", "num_shards"),
+)
 
 AnyQueryConfig = QueryConfig | ImportOutputsConfig | FamilyQueryConfig | PackageConfig
 # Of the binaries that make query outputs.

@@ -50,6 +50,22 @@ class Questions(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class GivenQuestions:
+    """Questions of who reads answers in a way of its own: labels, if there is no more.
+
+    Attributes:
+        name, queries, labels, query_accuracies: As those of `Questions`.
+    """
+
+    name: str
+    queries: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.integer]
+    query_accuracies: npt.NDArray[np.floating]
+    reads_labels: bool = True
+    representation: str = "probabilities"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Asked:
     """What a black box answered, and how it was asked.
 

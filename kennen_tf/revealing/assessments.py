@@ -25,7 +25,7 @@ class Assessment:
         p_value: Share of the zoo's classifiers, left out, whose answers are at least as
             strange: of black boxes like them, 5% have at most 0.05.
         strange_by: What is strangest of the answers, strange or not: "shape",
-            "sharper", "flatter" or "constant"; see `evaluation.novelty`.
+            "sharper", "flatter", "strangers" or "constant"; see `evaluation.novelty`.
         sharpness_rank: Share of the zoo's classifiers that set classes less far apart.
         resolution: Of the level at which answers were read; 0: at full precision.
     """

@@ -8,6 +8,7 @@ import numpy as np
 
 from kennen_tf.attributes import AttributeTable, Value, Values
 from kennen_tf.evaluation import novelty
+from kennen_tf.queries import packages
 from kennen_tf.revealing import asking
 from kennen_tf.revealing.asking import Asked
 
@@ -23,6 +24,8 @@ _REASONS = {
     novelty.SHAPE: "of another shape",
     novelty.SHARPER: "sharper than {sharper:.0f}% of it",
     novelty.FLATTER: "flatter than {flatter:.0f}% of it",
+    novelty.STRANGERS: "it answers as classifiers do that are no networks (support "
+    "vector machines, nearest neighbours, forests)",
     novelty.CONSTANT: "it answers nearly the same to every image",
 }
 
@@ -74,18 +77,21 @@ class Revelation:
 
     Attributes:
         black_box: Its name.
+        metamodel: Name of the metamodel, or of the query outputs that it learned from:
+            of which world the answers are.
         num_queries: Images that it was sent, in all.
         answers: One for each attribute named, in the order of the table.
         pixels, outputs: How it was asked, and what it answers.
         accuracy: Share of the queries that it names rightly; None if not known.
         p_value: Share of the zoo's classifiers at least as strange; None if not known.
-        strange_by: Of one that is strange, by what: "shape", "sharper", "flatter" or
-            "constant".
+        strange_by: Of one that is strange, by what: "shape", "sharper", "flatter",
+            "strangers" or "constant".
         sharpness_rank: Share of the zoo's classifiers that are less sharp.
         notes: Sentences on how far the answers can be trusted.
     """
 
     black_box: str
+    metamodel: str
     num_queries: int
     answers: tuple[AttributeAnswer, ...]
     pixels: str = "unit"
@@ -105,6 +111,7 @@ class Revelation:
         """Returns plain values, probabilities by attribute and value."""
         return {
             "black_box": self.black_box,
+            "metamodel": self.metamodel,
             "num_queries": self.num_queries,
             "pixels": self.pixels,
             "outputs": self.outputs,
@@ -159,6 +166,7 @@ def reveal(
         assessed,
         metamodel.description.get("test_accuracy", {}),
         truth or {},
+        name=str(metamodel),
     )
 
 
@@ -169,6 +177,8 @@ def make_revelation(
     assessed: "Assessment",
     test_accuracy: Mapping[str, float],
     truth: Values,
+    *,
+    name: str,
 ) -> Revelation:
     """Puts together what is said of a black box.
 
@@ -179,10 +189,12 @@ def make_revelation(
         assessed: What a metamodel says of that.
         test_accuracy: Of the metamodel, class-balanced, by attribute, in [0, 1].
         truth: See `reveal`.
+        name: Of the metamodel, or of what it learned from.
     """
     is_strange = assessed.p_value is not None and assessed.p_value <= STRANGE
     return Revelation(
         black_box=black_box.name,
+        metamodel=name,
         num_queries=black_box.num_queries,
         pixels=black_box.pixels,
         outputs=asked.recognised.kind,
@@ -190,7 +202,11 @@ def make_revelation(
         p_value=assessed.p_value,
         strange_by=assessed.strange_by if is_strange else None,
         sharpness_rank=assessed.sharpness_rank,
-        notes=(*asked.notes, *_say_strangeness(assessed)),
+        notes=(
+            packages.say_world(name),
+            *asked.notes,
+            *_say_strangeness(assessed),
+        ),
         answers=tuple(
             AttributeAnswer(
                 name=attribute.name,

@@ -125,7 +125,10 @@ class Solving:
             "query_inputs": self.info.query_inputs.fingerprint,
             "zoo": self.info.zoo_fingerprint,
         }
-        named = [settings, made_from, KERNEL.to_json(), self._descended()]
+        named: list[Any] = [settings, made_from, KERNEL.to_json(), self._descended()]
+        # Packages of before there were strangers keep their fingerprints.
+        if strangers := self._package.description.get("strangers"):
+            named.append(strangers)
         return {
             "config": settings,
             "fingerprints": {**made_from, "metamodel": artifacts.fingerprint(named)},
@@ -137,9 +140,12 @@ class Solving:
         """Solves for the metamodel at a level of precision, 0 being the finest."""
         resolution, floor = (limits_lib.FULL, *limits_lib.COARSE)[level]
         side, ids = self._load_training_side()
+        strangers = self._load_strangers()
         if floor:
             features = limits_lib.coarsen(side.features, floor).astype(np.float32)
             side = dataclasses.replace(side, features=features)
+            if strangers is not None:
+                strangers = limits_lib.coarsen(strangers, floor)
         left_out: heads.LeftOut = {}
         table = self.info.attributes
         model, _ = solving.fit(KERNEL, table, side.features, side.labels, ids, left_out)
@@ -152,6 +158,7 @@ class Solving:
             left_out,
             reads_all=False,  # The other levels are solved for when they are needed.
             is_honest=self._find_honest(ids),
+            strangers=strangers,
         )
         [known] = limited.limits
         model = limited.model
@@ -188,6 +195,13 @@ class Solving:
             self._side = Side(*self._load(train_ids))
         of = {entry.id: entry.combination_id for entry in self.info.entries}
         return self._side, [of[entry_id] for entry_id in train_ids]
+
+    def _load_strangers(self) -> npt.NDArray[np.floating] | None:
+        """Returns features of classifiers that are no networks, if there are any."""
+        if self._reader.representation != "probabilities":
+            return None
+        found = self._package.load_strangers(self._reader.part)
+        return None if found is None else found[:, : self.num_queries]
 
     def _load(self, entry_ids: tuple[str, ...]) -> tuple[np.ndarray, heads.Labels]:
         queries = range(self.num_queries)

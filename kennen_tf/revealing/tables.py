@@ -7,6 +7,7 @@ from rich import box, markup
 from rich.table import Table
 
 from kennen_tf.evaluation.printing import count_queries
+from kennen_tf.queries import packages
 from kennen_tf.revealing.naming import AttributeAnswer, Revelation
 
 _NONE = "-"
@@ -16,7 +17,8 @@ def revelation_table(revelation: Revelation) -> Table:
     """Returns one row for each attribute: the likeliest value and the runner-up."""
     name = markup.escape(revelation.black_box)
     table = Table(
-        title=f"{name} ({count_queries(revelation.num_queries)})",
+        title=f"{name} ({count_queries(revelation.num_queries)}, "
+        f"{markup.escape(revelation.metamodel)})",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -137,7 +139,13 @@ def _say_strange(revelation: Revelation) -> str:
 
 def revelations_notes(revelations: Sequence[Revelation]) -> list[str]:
     """Returns what a reader of `revelations_table` should know, box by box."""
-    notes = [f"{own.black_box}: {note}" for own in revelations for note in own.notes]
+    worlds = list(dict.fromkeys(packages.say_world(o.metamodel) for o in revelations))
+    notes = worlds + [
+        f"{own.black_box}: {note}"
+        for own in revelations
+        for note in own.notes
+        if note not in worlds
+    ]
     answers = itertools.chain.from_iterable(own.answers for own in revelations)
     right, num_known = _count_right(answers)
     if num_known:

@@ -20,7 +20,14 @@ USUAL = {
     **{"act": "relu", "pool": "max", "ks": 3, "conv": 3, "fc": 2, "filters": 32},
     **{"units": 64, "drop_conv": "no", "drop_fc": "yes", "norm": "no"},
     **{"growth": "yes", "taper": "no", "pad": "valid", "per_pool": 1},
-    **{"head": "flatten", "alg": "adam", "bs": 64, "epochs": 5, "size": "all", "pixels": "unit"},
+    **{
+        "head": "flatten",
+        "alg": "adam",
+        "bs": 64,
+        "epochs": 5,
+        "size": "all",
+        "pixels": "unit",
+    },
 }
 SOME = specs.sample_specs(DESIGN, 16, 1, root_seed=0)
 MANY = specs.sample_specs(DESIGN, 2000, 1, root_seed=1)

@@ -16,12 +16,16 @@ from kennen_tf.configs.recipes import Recipe
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels.recipes import checkpoints, heads, joint_loss, mlp
 from kennen_tf.metamodels.recipes import features as features_lib
+from kennen_tf.vocabulary.seeds import derive_seed
+from pipelines import query_outputs
 
 # XLA takes some seconds to compile, so the shortest trainings are faster without.
 _LEAST_STEPS_FOR_XLA = 150
 _MOST_COMPILED = 4  # Bounds memory. Experiments run what shares a step in a row.
 
 _SEEDS_BETWEEN_REPLICAS = 7919
+# Never written: what takes as long as the training itself starts anew.
+_NO_CHECKPOINT = pathlib.Path("none.npz")
 
 # Makes an endless dataset of (features, {attribute: labels}) from a batch size and the
 # epoch it starts at. The order in an epoch depends on the epoch's number only.
@@ -213,6 +217,43 @@ class Trainer(PairedModels):
                 verbose=0,
                 callbacks=between_epochs,
             )
+
+
+def fit_anew(
+    recipe: Recipe,
+    table: AttributeTable,
+    features: npt.NDArray[np.float32],
+    labels: heads.Labels,
+    *,
+    seed: int,
+    strategy: tf.distribute.Strategy,
+) -> keras.Model:
+    """Trains an MLP from beginning to end, and keeps nothing; see `Trainer.start`.
+
+    Returns:
+        The metamodel.
+    """
+    trainer = Trainer.start(
+        recipe,
+        table,
+        features,
+        labels,
+        seed=seed,
+        strategy=strategy,
+        checkpoint_path=_NO_CHECKPOINT,
+    )
+
+    def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
+        return query_outputs.make_array_dataset(
+            features,
+            labels,
+            batch_size=batch_size,
+            shuffle_seed=derive_seed(seed, "order of training"),
+            first_epoch=first_epoch,
+        )
+
+    trainer.fit(make_stream, [])
+    return trainer.answering
 
 
 def _separate_noise(model: keras.Model, strategy: tf.distribute.Strategy) -> None:

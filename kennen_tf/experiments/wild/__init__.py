@@ -1,0 +1,1 @@
+"""Metamodels on classifiers that other people trained and published."""
