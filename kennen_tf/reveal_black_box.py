@@ -1,7 +1,7 @@
 """Names the attributes of a black box with an exported metamodel, or a ready one.
 
     python -m kennen_tf.reveal_black_box --black_box=mnist.h5
-    python -m kennen_tf.reveal_black_box --metamodel=mnist_net/labels
+    python -m kennen_tf.reveal_black_box --metamodel=wild_net/labels
         --black_box=my_module:classify
     python -m kennen_tf.reveal_black_box --metamodel=exported/o --black_box=some.keras
     python -m kennen_tf.reveal_black_box --metamodel=exported/o
@@ -12,7 +12,7 @@
 Sends the metamodel's query images to the black box and prints, for each attribute that
 the metamodel names, the most likely value, its probability and the runner-up; with
 --json, only JSON with the probability of every value. A black box that answers labels
-and nothing else is revealed by mnist_net/labels, and by metamodels of kennen-i.
+and nothing else is revealed by wild_net/labels, and by metamodels of kennen-i.
 """
 
 import contextlib
@@ -135,7 +135,7 @@ def _reveal_each(
     for own in tqdm.tqdm(each, "reveal", unit="black box", disable=len(each) == 1):
         found: Revelation | tuple[str, str]
         try:
-            truth = truths.find_truth(own.zoo_dir, own.black_box)
+            truth = truths.find_truth(own.zoo_dir, own.black_box, metamodel.table)
             box = boxes.open_box(own, form)
             found = naming.reveal(metamodel, box, truth, own.resolution)
         except Exception as error:  # Whatever it is, the others are not lost.

@@ -31,9 +31,10 @@ class AuditConfig(AccessConfig):
         "", "Folder for the report; one of before is replaced.", required=True
     )
     query_dir: str = base.setting(
-        "mnist_net",
+        "wild_net",
         "What attackers learn from: query outputs that query_zoo wrote, or a package "
-        "of a zoo, of which there are crafted queries, too.",
+        "of a zoo, of which there are crafted queries, too: wild_net, of classifiers "
+        "as people publish them, or mnist_net, of the paper's design.",
         required=True,
     )
     zoo_dir: str = base.setting(

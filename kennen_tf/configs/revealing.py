@@ -11,7 +11,7 @@ OUTPUTS = ("probabilities", "logits", "log-probabilities", LABELS)
 # the mean of MNIST's taken off and divided by their deviation.
 PIXELS = ("unit", "byte", "inverted", "signed", "standardised", "inverted-byte")
 AUTO = "auto"
-DEFAULT_METAMODEL = "mnist_net/kennen-s"
+DEFAULT_METAMODEL = "wild_net/kennen-io"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,10 @@ class RevealConfig(AccessConfig):
     metamodel: str = base.setting(
         DEFAULT_METAMODEL,
         "Folder that export_metamodel wrote; or a ready one, solved for when it is "
-        "first asked for: mnist_net/kennen-s, mnist_net/kennen-io, mnist_net/kennen-i, "
-        "mnist_net/labels and mnist_net/ranking for classifiers of 28x28 digits, and "
-        "the same of a package in a folder that package_zoo wrote, e.g. mine/kennen-s.",
+        "first asked for: wild_net/kennen-s, wild_net/kennen-io, wild_net/labels and "
+        "wild_net/ranking for classifiers of 28x28 digits from anywhere, the same and "
+        "kennen-i of mnist_net for those of the paper's design, and of a package in a "
+        "folder that package_zoo wrote, e.g. mine/kennen-s.",
         required=True,
     )
     black_box: str = base.setting(

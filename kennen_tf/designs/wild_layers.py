@@ -111,8 +111,8 @@ def estimate_seconds(values: Values) -> float:
     """Returns about how long a training takes, in seconds of one core with AVX2.
 
     In float32; an epoch has all 60,000 images, or a third. Fitted to the steps of a
-    dozen classifiers, with other work on the same cores; of two cores with AVX-512, half
-    of it was measured.
+    dozen classifiers, with other work on the same cores; with AVX-512, half of it was
+    measured.
     """
     chosen: Any = values
     work = count_work(values)

@@ -116,7 +116,7 @@ def list_strangers() -> tuple[Stranger, ...]:
     quadratic = QuadraticDiscriminantAnalysis(reg_param=0.1)
     made.append(("discriminant", 10_000, linear))
     made.append(
-        ("discriminant", 10_000, make_pipeline(PCA(40, random_state=0), quadratic))
+        ("discriminant", 10_000, make_pipeline(PCA(0.8, random_state=0), quadratic))
     )
     return tuple(
         Stranger(name=f"{kind} {number}", classifier=own, num_images=num_images)

@@ -113,6 +113,6 @@ def reveal(
     if callable(black_box):
         box = boxes.wrap_function(black_box, config, form)
     else:
-        truth = truths.find_truth(config.zoo_dir, name)
+        truth = truths.find_truth(config.zoo_dir, name, metamodel.table)
         box = boxes.open_box(config, form)
     return Revealed(naming.reveal(metamodel, box, truth, config.resolution))

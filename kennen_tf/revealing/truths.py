@@ -2,16 +2,27 @@
 
 import pathlib
 
-from kennen_tf.attributes import Values
+from kennen_tf.attributes import AttributeTable, Values
 from kennen_tf.keras_models import archives
 from kennen_tf.vocabulary.errors import UserError
 from kennen_tf.zoo import store
 from kennen_tf.zoo.store import Zoo
 
 
-def find_truth(zoo_dir: str, path: str) -> Values | None:
-    """Returns what `true_values` does, of the zoo in a folder; None without one."""
-    return true_values(Zoo.open(zoo_dir), path) if zoo_dir else None
+def find_truth(zoo_dir: str, path: str, table: AttributeTable) -> Values | None:
+    """Returns what `true_values` does, of the zoo in a folder; None without one.
+
+    Attributes of other values than the metamodel's, whose table is given, are left out:
+    "no" of one that pools or not is another thing than "no" of one that pools somehow.
+    """
+    if not zoo_dir:
+        return None
+    zoo = Zoo.open(zoo_dir)
+    return {
+        name: value
+        for name, value in true_values(zoo, path).items()
+        if name in table and zoo.attributes[name].values == table[name].values
+    }
 
 
 def true_values(zoo: Zoo, path: str) -> Values:

@@ -173,7 +173,8 @@ def test_a_second_query_of_the_same_zoo_gives_the_same_bytes(changeable):
 
 
 @pytest.mark.parametrize(
-    "change", [{"num_queries": 5}, {"query_seed": 1}, {"num_shards": 2}]
+    "change",
+    [{"num_queries": 5}, {"query_seed": 1}, {"query_pool": 50}, {"num_shards": 2}],
 )
 def test_other_settings_need_overwrite(changeable, change):
     config = dataclasses.replace(changeable[1], **change)
@@ -185,6 +186,15 @@ def test_other_settings_need_overwrite(changeable, change):
     query_zoo(dataclasses.replace(config, overwrite=True))
     made_with = QueryOutputsInfo.open(config.query_dir).config
     assert getattr(made_with, name) == change[name]
+
+
+def test_queries_are_drawn_from_the_first_images_alone(changeable):
+    config = dataclasses.replace(changeable[1], query_pool=15, overwrite=True)
+    query_zoo(config)
+    info = QueryOutputsInfo.open(config.query_dir)
+    assert max(info.query_inputs.indices) < 15
+    with pytest.raises(UserError, match="images to draw from, 3"):
+        query_zoo(dataclasses.replace(config, query_pool=3))
 
 
 def test_a_zoo_that_changed_meanwhile_makes_the_outputs_stale(changeable):
@@ -261,7 +271,7 @@ def test_more_queries_than_images_are_refused(changeable, tmp_path):
     config = dataclasses.replace(
         changeable[1], num_queries=101, query_dir=str(tmp_path / "new")
     )
-    with pytest.raises(UserError, match="images, 100. Received: num_queries=101"):
+    with pytest.raises(UserError, match="draw from, 100. Received: num_queries=101"):
         query_zoo(config)
     assert not (tmp_path / "new").exists()
 

@@ -9,16 +9,13 @@ from matplotlib.figure import Figure
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.evaluation import figures
 from kennen_tf.evaluation.results import AttributeResult, Results
-from kennen_tf.experiments.shared.sections import (
-    Picture,
-    Section,
-    Table,
-    explain_codes,
-)
+from kennen_tf.experiments.shared.sections import Picture, Section, Table
 
 _NONE = "-"
 _SIDES = {"held_out": "entries of the zoo held out", "files": "other people's files"}
-# Whose figure is drawn, the first that there is.
+_SHORT = {"held_out": "held out", "files": "files"}
+_METHODS = ("kennen-o", "kennen-s", "kennen-io")
+# Whose figure is drawn, the first that there is: of the ready metamodels.
 _DRAWN = ("kennen-io", "kennen-s")
 
 
@@ -76,15 +73,9 @@ def show(result: Mapping[str, Any], table: AttributeTable) -> Section:
     """Says all of it."""
     rows = result["rows"]
     sides = [side for side in _SIDES if any(row[side] for row in rows)]
-    tables = [
-        _tabulate(rows, side, part, caption)
-        for part, caption in (
-            ("questions", "coarse questions"),
-            ("attributes", "attributes"),
-        )
-        for side in reversed(sides)
-    ]
+    tables = [_tabulate(rows, side) for side in reversed(sides)]
     tables += [_count_right(rows)] if "files" in sides else []
+    tables.append(_tabulate_attributes(rows, sides, table))
     tables += [_tabulate_epochs(result["epochs"], side) for side in sides]
     picked = _pick(result)
     tables += [own for side in sides if (own := _confuse(picked, side)) is not None]
@@ -107,8 +98,19 @@ def show(result: Mapping[str, Any], table: AttributeTable) -> Section:
                 caption="Coarse questions, of entries held out and of files.",
             )
         ],
-        notes=[*explain_codes(table), *failed],
+        notes=[*_explain(rows, sides), *failed],
     )
+
+
+def _explain(rows: Sequence[Mapping[str, Any]], sides: Sequence[str]) -> list[str]:
+    """Returns what codes of questions mean, and what rows are."""
+    asked = Results.from_json(rows[0][sides[0]]["questions"]).attributes
+    return [
+        "; ".join(f"{own.code}: {own.description}" for own in asked) + ".",
+        "Undivided: log-probabilities are read as they are, not over their root mean "
+        "square. kennen-s and kennen-io, divided, are what the ready metamodels of a "
+        "package are.",
+    ]
 
 
 def _pick(result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -116,22 +118,52 @@ def _pick(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return next(by_label[own] for own in _DRAWN if own in by_label)
 
 
-def _tabulate(
-    rows: Sequence[Mapping[str, Any]], side: str, part: str, caption: str
-) -> Table:
+def _tabulate(rows: Sequence[Mapping[str, Any]], side: str) -> Table:
     scored = [
-        (row["label"], Results.from_json(row[side][part])) for row in rows if row[side]
+        (row["label"], Results.from_json(row[side]["questions"]))
+        for row in rows
+        if row[side]
     ]
     columns = {own.name: own.code for own in scored[0][1].attributes}
     return Table(
-        caption=f"{_SIDES[side].capitalize()}, {caption}: class-balanced accuracy in "
-        "%, its 95% interval over classifiers, and chance.",
+        caption=f"{_SIDES[side].capitalize()}, coarse questions: class-balanced "
+        "accuracy in %, its 95% interval over classifiers, and chance.",
         columns=["metamodel", *columns.values()],
         rows=[
             [label, *(_say(_find(results, name)) for name in columns)]
             for label, results in scored
         ]
         + [["chance", *(_say_chance(scored, name) for name in columns)]],
+    )
+
+
+def _tabulate_attributes(
+    rows: Sequence[Mapping[str, Any]], sides: Sequence[str], table: AttributeTable
+) -> Table:
+    shown = [row for row in rows if row["label"] in _METHODS]
+    scored = {
+        (row["label"], side): Results.from_json(row[side]["attributes"])
+        for side in sides
+        for row in shown
+        if row[side]
+    }
+    lines = []
+    for attribute in table:
+        found = {key: _find(own, attribute.name) for key, own in scored.items()}
+        if any(own and own.accuracy is not None for own in found.values()):
+            cells = [_say(own) for own in found.values()]
+            chance = f"{100 * attribute.chance:.0f}"
+            lines.append([attribute.in_full, *cells, chance])
+    return Table(
+        caption="Each attribute, of entries held out and of other people's files: "
+        "class-balanced accuracy in %, its 95% interval over classifiers; where files "
+        "have one value only, there is none.",
+        columns=[
+            "attribute",
+            *(f"{label}, {_SHORT[side]}" for label, side in scored),
+            "chance",
+        ],
+        rows=lines,
     )
 
 
