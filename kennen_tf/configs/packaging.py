@@ -71,6 +71,13 @@ class PackageConfig(base.Config):
         "their answers: metamodels learn from them to say that a black box is none of "
         "the zoo's kind. Of zoos that build_zoo made; a few minutes.",
     )
+    prior: float = base.setting(
+        0.0,
+        "How far its ready metamodels name sooner what is common in the zoo: 0, all "
+        "values are as likely beforehand; 1, they are as likely as they are frequent.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     num_shards: int = base.setting(
         1, "Number of files that answers are divided among.", minimum=1, maximum=99_999
     )

@@ -31,6 +31,9 @@ class KernelRecipe(base.Config):
         landmarks: Most training entries that outputs are compared with; of more, so
             many are drawn, and the regression is on all, but on likeness to these.
         balance, max_weight: As those of `Recipe`, but it is targets that are weighted.
+        prior: How far what is common is named sooner: probabilities are multiplied with
+            the share of a value among the training entries to this power. 0: all values
+            are as likely beforehand, 1: as they are among the entries.
     """
 
     divide: bool = False
@@ -43,6 +46,14 @@ class KernelRecipe(base.Config):
     landmarks: int
     balance: float = 0.0
     max_weight: float = 10.0
+    prior: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        values = super().to_json()
+        # Metamodels and results of before there was one keep their fingerprints.
+        if not self.prior:
+            del values["prior"]
+        return values
 
     @property
     def views(self) -> tuple[dict[str, Any], ...]:
@@ -144,6 +155,11 @@ class Recipe(base.Config):
         base.check_range("dropout", self.dropout, 0.0, 0.99)
         base.check_range("batch_size", self.batch_size, 1)
         base.check_range("epochs", self.epochs, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        values = super().to_json()
+        values["beside"] = None if self.beside is None else self.beside.to_json()
+        return values
 
     def for_table(self, table: AttributeTable) -> "Recipe":
         """Returns the recipe with groups that have each attribute of a table once.

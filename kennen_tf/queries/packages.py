@@ -76,6 +76,12 @@ class Package:
         return stored
 
     @property
+    def prior(self) -> float:
+        """How far what is common in the zoo is named sooner; see `KernelRecipe`."""
+        # Of before this could be said, not at all.
+        return float(self.description["config"].get("prior", 0.0))
+
+    @property
     def has_crafted(self) -> bool:
         """Whether there are answers to crafted queries."""
         return (self.folder / CRAFTED).is_dir()

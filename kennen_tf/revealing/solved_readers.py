@@ -97,6 +97,7 @@ class Solving:
         wanted = self._reader.num_queries or self.info.num_queries
         self.num_queries = min(wanted, self.info.num_queries)
         self._seed = package.description["config"]["seed"]
+        self._recipe = dataclasses.replace(KERNEL, prior=package.prior)
         self._side: Side | None = None
 
     @property
@@ -125,7 +126,8 @@ class Solving:
             "query_inputs": self.info.query_inputs.fingerprint,
             "zoo": self.info.zoo_fingerprint,
         }
-        named: list[Any] = [settings, made_from, KERNEL.to_json(), self._descended()]
+        recipe = self._recipe.to_json()
+        named: list[Any] = [settings, made_from, recipe, self._descended()]
         # Packages of before there were strangers keep their fingerprints.
         if strangers := self._package.description.get("strangers"):
             named.append(strangers)
@@ -148,9 +150,11 @@ class Solving:
                 strangers = limits_lib.coarsen(strangers, floor)
         left_out: heads.LeftOut = {}
         table = self.info.attributes
-        model, _ = solving.fit(KERNEL, table, side.features, side.labels, ids, left_out)
+        model, _ = solving.fit(
+            self._recipe, table, side.features, side.labels, ids, left_out
+        )
         limited = limiting.limit_solved(
-            KERNEL,
+            self._recipe,
             table,
             model,
             side,

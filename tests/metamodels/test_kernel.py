@@ -264,3 +264,28 @@ def test_a_head_is_that_of_the_entries_that_have_a_value(zoo):
     )
     assert np.abs(whole(test)["split"] - alone(test)["split"]).max() > 0.01
     np.testing.assert_array_equal(answering(test)["act"], whole(test)["act"])
+
+
+def say_of_noise(prior, share=0.85):
+    """Returns what is said of a value of that share, where nothing tells."""
+    random = np.random.default_rng(1)
+    x = np.log(random.dirichlet(np.ones(10), (600, 6)).astype(np.float32))
+    own = {"pool": (random.random(600) < share).astype(int)}
+    recipe = dataclasses.replace(RECIPE, prior=prior)
+    ids = [str(place) for place in range(300)]
+    train = {"pool": own["pool"][:300]}
+    model, _ = kernel.fit(recipe, TABLE.select(["pool"]), x[:300], train, ids)
+    return model(x[300:])["pool"].numpy()[:, 1].mean()
+
+
+def test_with_a_prior_what_is_common_is_likelier():
+    assert say_of_noise(0.0) == pytest.approx(0.5, abs=0.06)
+    assert say_of_noise(1.0) == pytest.approx(0.85, abs=0.06)
+    assert 0.62 < say_of_noise(0.5) < 0.78  # sqrt(.85) of sqrt(.85) and sqrt(.15): .70
+
+
+def test_recipes_of_before_there_was_a_prior_keep_their_fingerprints():
+    assert "prior" not in RECIPE.to_json()
+    assert "prior" not in RECIPES["joined"].to_json()["beside"]
+    other = dataclasses.replace(RECIPE, prior=0.5)
+    assert type(other).from_json(other.to_json()) == other

@@ -33,6 +33,8 @@ _YARDSTICKS = {
     "mlp": "kennen-o, MLPs",
 }
 READY = "kernel"
+# What ready metamodels do not do.
+_OTHERS = ("undivided", "values alike")
 # Passes over the training data of the classifiers that are learned from.
 _EPOCHS = ((1, 2), (5,), (10, 20))
 
@@ -92,13 +94,14 @@ class Measuring:
 
     def measure(self, asked: Asked) -> dict[str, Any]:
         """Has metamodels read what classifiers answered; returns all numbers."""
-        learn = readers.make(self._seed)
+        prior = self._package.prior if self._package is not None else 0.0
+        learn = readers.make(self._seed, prior)
         plan = [(label, "kennen-o", own) for own, label in _YARDSTICKS.items()]
         for method in self.queries:
-            plan += [
-                (f"{method}, undivided", method, "kernel, undivided"),
-                (method, method, READY),
-            ]
+            plan += [(f"{method}, {own}", method, f"kernel, {own}") for own in _OTHERS]
+            plan.append((method, method, READY))
+        if not prior:  # That is what all do.
+            plan = [own for own in plan if own[2] != "kernel, values alike"]
         rows, strange = [], {}
         for label, method, way in tqdm.tqdm(plan, "metamodels", unit="metamodel"):
             queries = self.queries[method]

@@ -108,8 +108,9 @@ def _explain(rows: Sequence[Mapping[str, Any]], sides: Sequence[str]) -> list[st
     return [
         "; ".join(f"{own.code}: {own.description}" for own in asked) + ".",
         "Undivided: log-probabilities are read as they are, not over their root mean "
-        "square. kennen-s and kennen-io, divided, are what the ready metamodels of a "
-        "package are.",
+        "square. Values alike: none is likelier than others beforehand, where the "
+        "package's metamodels name sooner what is common in its zoo. kennen-s and "
+        "kennen-io are what the ready metamodels of a package are.",
     ]
 
 

@@ -60,12 +60,21 @@ def _fit_linear(table: AttributeTable, side: Side, ids: Sequence[str]) -> keras.
     return model
 
 
-def make(seed: int) -> dict[str, Learn]:
-    """Makes the ways to learn, by name; the first is that of ready metamodels."""
-    undivided = dataclasses.replace(KERNEL, divide=False)
+def make(seed: int, prior: float) -> dict[str, Learn]:
+    """Makes the ways to learn, by name.
+
+    Args:
+        seed: Root seed of trainings.
+        prior: See `KernelRecipe`.
+    """
+    kernel = dataclasses.replace(KERNEL, prior=prior)
+    undivided = dataclasses.replace(kernel, divide=False)
+    alike = dataclasses.replace(kernel, prior=0.0)
     return {
-        "kernel": functools.partial(_solve, KERNEL),
+        # That of ready metamodels.
+        "kernel": functools.partial(_solve, kernel),
         "kernel, undivided": functools.partial(_solve, undivided),
+        "kernel, values alike": functools.partial(_solve, alike),
         "mlp": functools.partial(_train, "mlp", seed),
         "paper": functools.partial(_train, "paper", seed),
         "linear": _fit_linear,

@@ -113,7 +113,10 @@ def fit(
         ):
             own, num_values = labels[attribute.name][known], len(attribute.values)
             bias = heads.bias_against_unseen(own, num_values)
-            temperature = find_temperature(answers, own, counts[own], bias)
+            bias += recipe.prior * _log_shares(own, num_values)
+            # As often as values occur where they are as common as that.
+            weights_of = counts[own] ** (1 - recipe.prior)
+            temperature = find_temperature(answers, own, weights_of, bias)
             layers[attribute.name].set_weights([temperature * found, bias])
             if left_out is not None:
                 said = np.full((len(train_features), num_values), np.nan)
@@ -173,6 +176,14 @@ def _add_to_kernel(
         distances *= scale
         distances += 1
         kernel[rows] += share / np.sqrt(distances, out=distances)
+
+
+def _log_shares(
+    labels: npt.NDArray[np.integer], num_values: int
+) -> npt.NDArray[np.float32]:
+    """Returns the logarithm of each value's share, 0 for those that nobody has."""
+    shares = np.bincount(labels, minlength=num_values) / len(labels)
+    return np.log(np.where(shares > 0, shares, 1.0)).astype(np.float32)
 
 
 def _make_targets(
