@@ -128,6 +128,11 @@ def find_package(name: artifacts.Path) -> Package | None:
     return None
 
 
+def is_shipped(name: artifacts.Path) -> bool:
+    """Whether a metamodel or query outputs are of a package that comes with us."""
+    return os.fspath(name).partition("/")[0] in SHIPPED
+
+
 def say_world(name: artifacts.Path) -> str:
     """Returns of which world a metamodel is, e.g. for "wild_net/kennen-s".
 

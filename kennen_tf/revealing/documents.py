@@ -61,6 +61,9 @@ def _to_row(revelation: Mapping[str, Any]) -> dict[str, Any]:
     row = {"black_box": revelation["black_box"]}
     row |= {name: revelation[name] for name in _ALWAYS}
     for name, answer in revelation["attributes"].items():
+        if not answer["applies"]:
+            row[name] = ""
+            continue
         row[name] = answer["value"]
         row[f"{name} probability"] = next(iter(answer["probabilities"].values()))
         if answer["plausible"] is not None:

@@ -1,13 +1,14 @@
 """Naming a black box's attributes with an exported metamodel."""
 
 import dataclasses
+import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kennen_tf.attributes import AttributeTable, Value, Values
-from kennen_tf.evaluation import novelty
+from kennen_tf.evaluation import absence, novelty
 from kennen_tf.queries import packages
 from kennen_tf.revealing import asking
 from kennen_tf.revealing.asking import Asked
@@ -42,6 +43,7 @@ class AttributeAnswer:
         test_accuracy: Class-balanced accuracy of the metamodel for this attribute on
             test classifiers, in [0, 1], if the export knows it.
         truth: The true value; None if it is not known or there is none.
+        applies: Whether classifiers that are otherwise as is named have a value of it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class AttributeAnswer:
     plausible: tuple[Value, ...] | None = None
     test_accuracy: float | None = None
     truth: Value | None = None
+    applies: bool = True
 
     def ranked(self) -> list[tuple[Value, float]]:
         """Returns values and probabilities, the most likely first."""
@@ -124,6 +127,7 @@ class Revelation:
             "attributes": {
                 answer.name: {
                     "value": answer.ranked()[0][0],
+                    "applies": answer.applies,
                     "probabilities": {str(v): p for v, p in answer.ranked()},
                     "plausible": None
                     if answer.plausible is None
@@ -167,6 +171,7 @@ def reveal(
         metamodel.description.get("test_accuracy", {}),
         truth or {},
         name=str(metamodel),
+        absent=metamodel.description.get("absent", {}),
     )
 
 
@@ -179,6 +184,7 @@ def make_revelation(
     truth: Values,
     *,
     name: str,
+    absent: absence.Absent = types.MappingProxyType({}),
 ) -> Revelation:
     """Puts together what is said of a black box.
 
@@ -190,7 +196,14 @@ def make_revelation(
         test_accuracy: Of the metamodel, class-balanced, by attribute, in [0, 1].
         truth: See `reveal`.
         name: Of the metamodel, or of what it learned from.
+        absent: What goes without what, if that is known.
     """
+    named = {
+        attribute.name: attribute.values[int(probabilities.argmax())]
+        for attribute in table
+        for probabilities in [assessed.probabilities[attribute.name]]
+    }
+    without = absence.list_absent(absent, named)
     is_strange = assessed.p_value is not None and assessed.p_value <= STRANGE
     return Revelation(
         black_box=black_box.name,
@@ -219,6 +232,7 @@ def make_revelation(
                 else assessed.plausible[attribute.name],
                 test_accuracy=test_accuracy.get(attribute.name),
                 truth=truth.get(attribute.name),
+                applies=attribute.name not in without,
             )
             for attribute in table
         ),

@@ -172,6 +172,7 @@ class ReadyMetamodel:
                 "levels": len(levels),
                 "test_accuracy": solving.score(finest.model),
                 "query_accuracies": solving.score_queries(),
+                "absent": solving.find_absent(),
             },
             export_dir=export_dir,
             overwrite=overwrite,

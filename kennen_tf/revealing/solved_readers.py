@@ -13,9 +13,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from kennen_tf.attributes import Value
 from kennen_tf.configs.recipes import KERNEL
+from kennen_tf.evaluation import absence, scores, splits
 from kennen_tf.evaluation import limits as limits_lib
-from kennen_tf.evaluation import scores, splits
 from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.splits import Split
 from kennen_tf.metamodels import limiting, metrics
@@ -170,6 +171,11 @@ class Solving:
             model=limiting.read_coarsely(model, floor) if floor else model,
             limits=dataclasses.replace(known, resolution=resolution, floor=floor),
         )
+
+    def find_absent(self) -> dict[str, list[tuple[str, Value]]]:
+        """Returns what goes without what; see `evaluation/absence.py`."""
+        side, _ = self._load_training_side()
+        return absence.find_absent(self.info.attributes, side.labels)
 
     def score(self, model: keras.Model) -> dict[str, float]:
         """Returns how often each attribute is named rightly, of entries held out.

@@ -16,9 +16,12 @@ _NONE = "-"
 def revelation_table(revelation: Revelation) -> Table:
     """Returns one row for each attribute: the likeliest value and the runner-up."""
     name = markup.escape(revelation.black_box)
+    said = [count_queries(revelation.num_queries)]
+    # Of a folder, its path would be most of the title; a note names it.
+    if packages.is_shipped(revelation.metamodel):
+        said.append(markup.escape(revelation.metamodel))
     table = Table(
-        title=f"{name} ({count_queries(revelation.num_queries)}, "
-        f"{markup.escape(revelation.metamodel)})",
+        title=f"{name} ({', '.join(said)})",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -37,8 +40,12 @@ def revelation_table(revelation: Revelation) -> Table:
     if knows_accuracy:
         table.add_column("test accuracy", justify="right")
     for answer in revelation.answers:
+        if not answer.applies and answer.truth is None:
+            table.add_row(answer.code, answer.description, _NONE)
+            continue
         (first, first_p), *others = answer.ranked()
         value = f"{first} (?)" if answer.is_ruled_out else str(first)
+        value = value if answer.applies else _NONE
         cells = [answer.code, answer.description, value, f"{100 * first_p:.1f}%"]
         # An attribute may have one value.
         runners_up = [f"{value} {100 * p:.1f}%" for value, p in others]
@@ -46,7 +53,7 @@ def revelation_table(revelation: Revelation) -> Table:
         if knows_plausible:
             cells.append(_say_plausible(answer))
         if knows_truth:
-            is_wrong = answer.truth not in (None, first)
+            is_wrong = answer.truth not in (None, first if answer.applies else None)
             truth = _NONE if answer.truth is None else str(answer.truth)
             cells.append(f"{truth} (!)" if is_wrong else truth)
         if knows_accuracy:
@@ -72,6 +79,11 @@ def revelation_notes(revelation: Revelation) -> list[str]:
         notes.append(
             "Test accuracy is how often the metamodel names the attribute rightly, "
             "class-balanced, on classifiers that it was not trained on."
+        )
+    if any(not answer.applies for answer in revelation.answers):
+        notes.append(
+            f"{_NONE}: what classifiers that are otherwise as is named have no value "
+            "of, e.g. kernels without a convolution."
         )
     if any(a.plausible is not None for a in revelation.answers):
         notes.append(
@@ -120,15 +132,18 @@ def revelations_table(revelations: Sequence[Revelation]) -> Table:
 
 def _say_likeliest(answer: AttributeAnswer) -> str:
     value, probability = answer.ranked()[0]
-    is_missed = answer.truth not in (None, value)
+    is_missed = answer.truth not in (None, value if answer.applies else None)
     truth = f"\n(! {answer.truth})" if is_missed else ""
+    if not answer.applies:
+        return f"{_NONE}{truth}"
     return f"{value}\n{100 * probability:.0f}%{truth}"
 
 
 def _count_right(answers: Iterable[AttributeAnswer]) -> tuple[int, int]:
     """Returns how many are right, and of how many the truth is known."""
     known = [answer for answer in answers if answer.truth is not None]
-    return sum(a.ranked()[0][0] == a.truth for a in known), len(known)
+    right = [own.applies and own.ranked()[0][0] == own.truth for own in known]
+    return sum(right), len(known)
 
 
 def _say_strange(revelation: Revelation) -> str:

@@ -101,3 +101,11 @@ def test_another_format_is_refused(tmp_path, changes, message):
     package = packages.find_package(tmp_path)
     with pytest.raises(UserError, match=message):
         _ = package.description
+
+
+def test_of_which_world_a_metamodel_is_is_said():
+    assert "the paper's world" in packages.say_world("mnist_net/kennen-s")
+    assert "as people publish them" in packages.say_world("wild_net/labels")
+    assert packages.say_world("exported/o") == "Read by exported/o."
+    assert packages.say_world("") == ""
+    assert packages.is_shipped("wild_net") and not packages.is_shipped("exported/o")

@@ -228,3 +228,33 @@ def test_a_floor_hides_what_rounding_changes(decimals):
         for floor in (level.floor, 0.0)
     ]
     assert moved[0] < most and moved[1] > 1
+
+
+def test_the_world_is_named_in_the_first_note_and_in_json(revelation, metamodel):
+    assert revelation.notes[0] == f"Read by {metamodel}."
+    assert revelation.to_json()["metamodel"] == str(metamodel)
+    several = tables.revelations_notes([revelation, revelation])
+    assert several.count(f"Read by {metamodel}.") == 1
+    shipped = dataclasses.replace(revelation, metamodel="wild_net/kennen-s")
+    assert "wild_net/kennen-s" in tables.revelation_table(shipped).title
+
+
+def test_what_does_not_apply_is_not_named(metamodel):
+    act = next(own for own in metamodel.table if own.name == "act")
+    # Whatever is named of the activation, pooling goes with none of it.
+    absent = {"pool": [[act.name, value] for value in act.values]}
+    description = {**metamodel.description, "absent": absent}
+    found = reveal(dataclasses.replace(metamodel, description=description))
+    assert [own.applies for own in found.answers] == [True, True, False]
+    assert cells_of(tables.revelation_table(found), "value")[2] == "-"
+    assert "have no value of" in text_of(found)
+    assert found.to_json()["attributes"]["pool"]["applies"] is False
+    # Where there is one all the same, it is missed.
+    [*others, pool] = found.answers
+    known = dataclasses.replace(
+        found, answers=(*others, dataclasses.replace(pool, truth=pool.ranked()[0][0]))
+    )
+    assert cells_of(tables.revelation_table(known), "truth")[2].endswith("(!)")
+    assert "(! " in str(
+        list(tables.revelations_table([known, found]).columns[-1].cells)
+    )

@@ -400,7 +400,10 @@ def test_an_attribute_of_one_value_has_no_runner_up(exported):
         name="a", code="a", description="", values=("x",), probabilities=(1.0,)
     )
     revelation = naming.Revelation(
-        black_box="box", num_queries=len(loaded.queries), answers=(answer,)
+        black_box="box",
+        metamodel="",
+        num_queries=len(loaded.queries),
+        answers=(answer,),
     )
     [cells] = [
         list(c.cells)
