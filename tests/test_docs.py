@@ -40,6 +40,9 @@ ELSEWHERE = {
     "--engine=ray": "zoo/test_build_on_ray.py",
     "kennen-audit --attack_dir": "imagenet/auditing/test_attack_folder.py",
     "--estimate": "zoo/test_estimating.py",
+    "--strangers": "packaging/test_strangers.py",
+    "--experiment=wild": "experiments/wild/test_wild_experiment.py",
+    "--design=wild_net": "designs/test_wild_net.py",
     "python -m benchmarks.": "the benchmark itself",
     "make ": "the Makefile itself",
     "tensorboard ": "TensorBoard itself",
@@ -321,6 +324,12 @@ def test_commands_of_auditing(folder):
     run_all(folder, "docs/auditing.md")
     for name in ("audit", "audit_of_mine"):
         assert (folder / name / "index.html").exists(), name
+
+
+@pytest.mark.long
+def test_commands_of_wild(folder):
+    with serve_digits() as urls:
+        run_all(folder, "docs/wild.md", urls=urls)
 
 
 @pytest.mark.long
