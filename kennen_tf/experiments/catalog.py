@@ -185,11 +185,21 @@ def _made_from(
             if others
             else {}
         ),
-        **(
-            {"files": wild_files.fingerprint(config.files_dir)}
-            if name == WILD and config.files_dir
-            else {}
-        ),
+        **(_made_from_files(config) if name == WILD else {}),
         # The rejected are in no fingerprint of the zoo.
         "manifest": artifacts.sha256_of_file(store.manifest_path(zoo.zoo_dir))[:16],
     }
+
+
+def _made_from_files(config: ReproductionConfig) -> dict[str, Any]:
+    """Returns what decides, beside all that, what the experiment wild finds."""
+    package = packages.find_package(config.query_dir)
+    found = {}
+    if config.files_dir:
+        found["files"] = wild_files.fingerprint(config.files_dir)
+    if package is not None:
+        # How its ready metamodels read, and whose queries they send.
+        names = ("config", "fingerprints", "strangers")
+        said = {name: package.description.get(name) for name in names}
+        found["package"] = artifacts.fingerprint(said)
+    return found

@@ -117,9 +117,9 @@ def _readme(description: Mapping[str, Any]) -> str:
     crafted = ""
     if "crafted queries" in counts:
         given = description["config"].get("crafted_queries")
-        of_whom = f"of `{given}`, which" if given else "that"
+        of_whom = f"\n  of `{given}`, which" if given else " that"
         crafted = (
-            f"- `crafted/`: what they answer to {counts['crafted queries']} images "
+            f"- `crafted/`: what they answer to {counts['crafted queries']} images"
             f"{of_whom} kennen-io crafted.\n"
         )
     if description.get("has_kennen_i"):
@@ -138,10 +138,14 @@ def _readme(description: Mapping[str, Any]) -> str:
             "- `zoo/`: of each classifier trained, accepted or not, its values, seed, "
             "accuracy\n  and the hash of its file.\n"
         )
-    zoo = ", ".join(f"{name} {value}" for name, value in description["zoo"].items())
+    # Without epochs of its own, a zoo has those that its design says.
+    zoo = ", ".join(f"{n} {v}" for n, v in description["zoo"].items() if v != 0)
+    ensembles = ""
+    if counts["ensembles"]:
+        ensembles = f" and {counts['ensembles']:,} ensembles of some of them"
     about = (
-        f"What {counts['classifiers']:,} image classifiers and {counts['ensembles']:,} "
-        "ensembles of some of them answer to the same images. Of each, "
+        f"What {counts['classifiers']:,} image classifiers{ensembles} answer to the "
+        "same images. Of each, "
         f"{counts['attributes']} attributes of its insides are known. The zoo: "
         f"{zoo or 'imported'}."
     )
