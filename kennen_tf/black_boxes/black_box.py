@@ -126,10 +126,12 @@ class BlackBox:
             )
         ways: Sequence[str] = pixels.WHOLE if self._takes_whole else pixels.WAYS
         if self._is_recorded:
-            # However they were sent: the first of them is there as it was.
+            # However they were sent: all of them are there so, and of other ways that
+            # were tried some, which another order would not find.
+            whole = [way for way in ways if self._is_kept(pixels.scale(images, way))]
             first = images[:1]
-            ways = [way for way in ways if self._is_kept(pixels.scale(first, way))]
-            ways = ways or [pixels.WAYS[0]]
+            some = [way for way in ways if self._is_kept(pixels.scale(first, way))]
+            ways = whole or some or [pixels.WAYS[0]]
 
         def ask(some: FloatArray, way: str) -> FloatArray:
             answers = self._collect(pixels.scale(some, way))

@@ -60,7 +60,9 @@ def write(path: artifacts.Path, document: Mapping[str, Any]) -> None:
 def _to_row(revelation: Mapping[str, Any]) -> dict[str, Any]:
     row = {"black_box": revelation["black_box"]}
     row |= {name: revelation[name] for name in _ALWAYS}
-    for name, answer in revelation["attributes"].items():
+    for own, answer in revelation["attributes"].items():
+        # An attribute may be called as what stands there already: pixels.
+        name = f"{own} of training" if own in row else own
         if not answer["applies"]:
             row[name] = ""
             continue

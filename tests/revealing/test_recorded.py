@@ -210,3 +210,16 @@ def test_answers_are_found_however_they_were_sent(metamodel, tmp_path, asked):
         revelation = reveal(metamodel, path)
         assert revelation.pixels == way
         check_same(revelation, asked)
+
+
+def test_answers_are_found_by_who_asks_in_another_order(tmp_path):
+    path = tmp_path / "box.answers.npz"
+    box = bars_box(bars.Classifier("byte", 0.9), kept=KeptAnswers(path))
+    box.find_pixels(bars.IMAGES, bars.LABELS)
+    box.probabilities(bars.IMAGES)
+    # Tried from 0 to 1, too, but not all of them.
+    read = boxes.open_recorded(str(path), outputs_kind="auto", form=bars.FORM)
+    order = [0, *range(len(bars.IMAGES) - 1, 0, -1)]
+    found = read.find_pixels(bars.IMAGES[order], bars.LABELS[order])
+    assert found.pixels == "byte"
+    assert len(read.probabilities(bars.IMAGES[order])) == len(bars.IMAGES)

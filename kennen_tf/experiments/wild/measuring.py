@@ -171,9 +171,9 @@ class Measuring:
     ) -> dict[str, dict[str, Any] | None]:
         answers, known, combinations = self._load_held_out(queries)
         said = reader.read(answers, [0.0] * len(answers))
-        fine, coarse = questions.evaluate(self._table, known, said, combinations)
+        scored = questions.evaluate(self._table, known, said, combinations)
         return {
-            "held_out": _to_json(fine, coarse),
+            "held_out": _to_json(*scored),
             "files": _score_files(reader, self._table, queries, asked.digits),
         }
 
@@ -265,5 +265,11 @@ def _stack(
     return np.stack(answers), [own.resolution for own in boxes]
 
 
-def _to_json(fine: Results, coarse: Results) -> dict[str, Any]:
-    return {"attributes": fine.to_json(), "questions": coarse.to_json()}
+def _to_json(
+    fine: Results, coarse: Results, guessed: Mapping[str, int]
+) -> dict[str, Any]:
+    return {
+        "attributes": fine.to_json(),
+        "questions": coarse.to_json(),
+        "guessed": dict(guessed),
+    }

@@ -38,7 +38,7 @@ def draw(result: Mapping[str, Any]) -> dict[str, Figure]:
                 at,
                 accuracy,
                 0.34,
-                color=("0.85", "0.45")[number],
+                color=("0.9", "0.65")[number],
                 edgecolor="black",
                 linewidth=0.8,
             )
@@ -187,10 +187,9 @@ def _say_chance(scored: Sequence[tuple[str, Results]], name: str) -> str:
 
 def _count_right(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Returns how many files each names rightly, most of which are alike."""
+    read = [row for row in rows if row["files"]]
     scored = [
-        (row["label"], Results.from_json(row["files"]["questions"]))
-        for row in rows
-        if row["files"]
+        (row["label"], Results.from_json(row["files"]["questions"])) for row in read
     ]
     columns = {own.name: own.code for own in scored[0][1].attributes}
     lines = []
@@ -202,14 +201,13 @@ def _count_right(rows: Sequence[Mapping[str, Any]]) -> Table:
             total = int(matrix.sum())
             cells.append(f"{int(np.trace(matrix))} of {total}" if total else _NONE)
         lines.append([label, *cells])
-    most = {own.name: own for own in scored[0][1].attributes}
-    lines.append(
-        ["the commonest"]
-        + [f"{max(most[n].count_per_value)} of {most[n].count}" for n in columns]
-    )
+    # Of all of them: those whose files are there are fewer.
+    guessed, asked = read[0]["files"]["guessed"], scored[0][1]
+    cells = [f"{guessed[name]} of {asked[name].count}" for name in columns]
+    lines.append(["the same answer to all", *cells])
     return Table(
         caption="Other people's files: how many are named rightly, values counted as "
-        "often as they occur; the last line names the commonest value always.",
+        "often as they occur; of the last line, the answer that is right most often.",
         columns=["metamodel", *columns.values()],
         rows=lines,
     )

@@ -7,6 +7,7 @@ What is asked of convolutional networks alone (pooling, numbers of convolutions,
 kernels) counts of these alone.
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
@@ -152,7 +153,7 @@ def evaluate(
     known: Sequence[Known],
     probabilities: Mapping[str, npt.NDArray[np.floating]],
     clusters: Sequence[str],
-) -> tuple[Results, Results]:
+) -> tuple[Results, Results, dict[str, int]]:
     """Scores what a metamodel says.
 
     Args:
@@ -162,7 +163,10 @@ def evaluate(
         clusters: What each classifier comes from; those of one are not independent.
 
     Returns:
-        Results of the attributes, and of the coarse questions.
+        Results of the attributes, and of the coarse questions; and for each of these,
+        how many are right of one who gives the same answer to all, whichever is best.
+        Chance is what is right of that one, class-balanced: within one of two or three
+        convolutions are most.
     """
     labels = {
         attribute.name: [
@@ -193,4 +197,41 @@ def evaluate(
         given,
         combination_ids=clusters,
     )
-    return fine, coarse
+    guessed = {}
+    for question in asked:
+        answers = [own for own in map(question.judge, known) if own is not None]
+        guessed[question.attribute.name] = _guess(question, table, answers)
+    results = [
+        dataclasses.replace(
+            own,
+            chance=guessed[own.name][1],
+            normalized_accuracy=_scale(own.accuracy, guessed[own.name][1]),
+        )
+        if own.accuracy is not None
+        else own
+        for own in coarse.attributes
+    ]
+    coarse = dataclasses.replace(coarse, attributes=tuple(results))
+    return fine, coarse, {name: count for name, (count, _) in guessed.items()}
+
+
+def _guess(
+    question: Question, table: AttributeTable, judged: Sequence[Value]
+) -> tuple[int, float]:
+    """Returns what the best answer that is the same for all gets right.
+
+    Returns:
+        How many, and the class-balanced accuracy, each of its best answer.
+    """
+    counts = collections.Counter(judged)
+    most, best = 0, 0.0
+    for named in table[question.of].values:
+        is_right = {own: question.read(named, own) == own for own in counts}
+        most = max(most, sum(counts[own] for own, found in is_right.items() if found))
+        best = max(best, sum(is_right.values()) / max(len(counts), 1))
+    return most, best
+
+
+def _scale(accuracy: float, chance: float) -> float:
+    """Returns an accuracy with chance at 0 and perfect at 1."""
+    return (accuracy - chance) / (1 - chance) if chance < 1 else 0.0

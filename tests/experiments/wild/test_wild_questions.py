@@ -47,7 +47,7 @@ def name(known, **named):
         ]
         said[attribute.name] = np.eye(len(attribute.values))[chosen]
     clusters = [str(place) for place in range(len(known))]
-    _, coarse = questions.evaluate(TABLE, known, said, clusters)
+    _, coarse, _ = questions.evaluate(TABLE, known, said, clusters)
     return {own.name: own for own in coarse.attributes}
 
 
@@ -57,6 +57,17 @@ def test_convolutions_count_within_one_and_values_alike():
     # One of two with one, all of two, none of four, all of five.
     assert found.accuracy == pytest.approx((0.5 + 1 + 0 + 1) / 4)
     assert found.count == 5
+    # Who says three convolutions of all is right of two to four: of 2 and 4.
+    assert found.chance == pytest.approx(0.5)
+
+
+def test_chance_is_the_best_answer_that_is_the_same_for_all():
+    known = [know(conv=text, act="relu") for text in "122345"]
+    said = {own.name: np.eye(len(own.values))[[0] * 6] for own in TABLE}
+    *_, guessed = questions.evaluate(TABLE, known, said, list("abcdef"))
+    # Two: of one, two and three convolutions.
+    assert (guessed["conv_near"], guessed["relu"], guessed["kind"]) == (4, 6, 6)
+    assert guessed["adam"] == 0
 
 
 def test_pooling_is_right_whichever_is_named():
