@@ -328,6 +328,7 @@ def test_commands_of_auditing(folder):
 
 @pytest.mark.long
 def test_commands_of_wild(folder):
+    shutil.rmtree(folder / "queries")
     with serve_digits() as urls:
         run_all(folder, "docs/wild.md", urls=urls)
 

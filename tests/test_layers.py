@@ -43,6 +43,7 @@ LAYERS = (
     "kennen_tf.imagenet",
     "kennen_tf.imagenet.auditing",
     "kennen_tf.experiments.shared",
+    "kennen_tf.experiments.wild",
     "kennen_tf.experiments",
     "flags",
     "binaries",

@@ -85,6 +85,6 @@ def test_all_its_metamodels_are_ready(package, tmp_path, monkeypatch):
         opened = ready.open_metamodel(f"{package.name}/{kind}")
         accuracies = opened.description["test_accuracy"].values()
         chance = sum(1 / len(own.values) for own in opened.table) / len(opened.table)
-        # One label of one image tells least.
-        least = 0.05 if kind == packages.KENNEN_I else 0.1
+        # One label of each image tells least, and many attributes are told by none.
+        least = 0.05 if kind in (packages.KENNEN_I, "labels") else 0.1
         assert sum(accuracies) / len(accuracies) > chance + least
