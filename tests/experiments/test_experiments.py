@@ -103,8 +103,10 @@ def test_counts_are_sorted_and_each_there_once():
 
 def test_epochs_are_compared_where_there_is_another_zoo():
     alone = ReproductionConfig()
-    assert "epochs" not in alone.experiments
-    config = ReproductionConfig(other_zoos="one/zoo:one/q, two/zoo:two/q")
+    assert not {"epochs", "wild"} & set(alone.experiments)
+    config = ReproductionConfig(
+        other_zoos="one/zoo:one/q, two/zoo:two/q", files_dir="files"
+    )
     assert config.experiments == EXPERIMENTS
     assert config.others == (("one/zoo", "one/q"), ("two/zoo", "two/q"))
     with pytest.raises(UserError, match="--other_zoos must name one more"):

@@ -70,8 +70,12 @@ class Measuring:
             info: Query outputs of the zoo.
             query_dir: Their folder, or a package.
             num_queries: How many are drawn, and chosen.
+
+        Raises:
+            UserError: If the zoo has no attribute that is asked about.
         """
         self._info, self._table = info, info.attributes
+        questions.applying(self._table)  # Before anybody is asked.
         package = packages.find_package(query_dir)
         self._package = package
         self._seed = int(package.description["config"]["seed"]) if package else 0

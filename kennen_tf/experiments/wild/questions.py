@@ -18,6 +18,7 @@ from kennen_tf.attributes import MISSING, Attribute, AttributeTable, Value
 from kennen_tf.evaluation import scores
 from kennen_tf.evaluation.results import Results
 from kennen_tf.experiments.wild.files import PublishedFile
+from kennen_tf.vocabulary.errors import UserError
 
 _OTHER = "another"
 _MOST_CONV = 5
@@ -59,11 +60,17 @@ def _ask_for(name: str, of: str, value: str, code: str, description: str) -> Que
     return Question(attribute=attribute, of=of, judge=judge, read=read)
 
 
+def _count_conv(known: Known) -> int | None:
+    """Returns the number of convolutions; None if it is not known as a number."""
+    text = str(known.get("conv", ""))
+    return int(text) if text.isdecimal() else None
+
+
 def _judge_kind(known: Known) -> Value | None:
-    conv = known.get("conv")
-    if conv in (None, ""):
+    count = _count_conv(known)
+    if count is None:
         return None
-    return "convolutional" if int(conv) else "perceptron"
+    return "convolutional" if count else "perceptron"
 
 
 def _judge_pool(known: Known) -> Value | None:
@@ -73,9 +80,9 @@ def _judge_pool(known: Known) -> Value | None:
 
 
 def _judge_conv(known: Known) -> Value | None:
-    conv = known.get("conv")
+    count = _count_conv(known)
     # Of five or more, four is within one of five only.
-    return min(int(conv), _MOST_CONV) if conv not in (None, "") and int(conv) else None
+    return min(count, _MOST_CONV) if count else None
 
 
 def _near(named: Value, right: Value) -> Value:
@@ -126,8 +133,19 @@ COARSE = (
 
 
 def applying(table: AttributeTable) -> tuple[Question, ...]:
-    """Returns the coarse questions that a zoo's metamodels answer."""
-    return tuple(own for own in COARSE if own.of in table)
+    """Returns the coarse questions that a zoo's metamodels answer.
+
+    Raises:
+        UserError: If there is none.
+    """
+    found = tuple(own for own in COARSE if own.of in table)
+    if not found:
+        wanted = ", ".join(dict.fromkeys(own.of for own in COARSE))
+        raise UserError(
+            "The experiment wild asks about one or more of the attributes "
+            f"{wanted}. Received: a zoo with {', '.join(table.names)}."
+        )
+    return found
 
 
 def know_file(

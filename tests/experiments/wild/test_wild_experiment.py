@@ -8,12 +8,13 @@ import shutil
 import fakes
 import numpy as np
 import pytest
+from figure_checks import assert_nothing_is_cut_off, smallest_letters
 from sklearn.naive_bayes import BernoulliNB
 
 from kennen_tf.configs.reproduction import ReproductionConfig
 from kennen_tf.evaluation.results import Results
 from kennen_tf.experiments.wild import answers as answers_lib
-from kennen_tf.experiments.wild import strangers
+from kennen_tf.experiments.wild import page, strangers
 from kennen_tf.images import datasets
 from kennen_tf.reproduce import reproduce
 
@@ -157,6 +158,13 @@ def test_pages_say_it(report_dir):
     ):
         assert words in text
     assert (report_dir / "wild" / "questions.png").stat().st_size > 5000
+
+
+def test_its_figure_is_read_on_a_small_screen(result):
+    [figure] = page.draw(result).values()
+    assert_nothing_is_cut_off(figure)
+    assert smallest_letters(figure) > 6.4
+    assert figure.get_suptitle()
 
 
 def test_truths_that_are_none_are_not_found(planted, other_zoo, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from kennen_tf.designs.wild_table import TABLE
 from kennen_tf.experiments.wild import questions
 from kennen_tf.experiments.wild.files import PublishedFile
+from kennen_tf.vocabulary.errors import UserError
 
 
 def know(**cells):
@@ -28,6 +29,16 @@ def test_files_are_judged_also_by_values_that_no_zoo_has():
 def test_what_is_not_known_is_not_judged():
     assert set(judge(know(act="mixed")).values()) == {None}
     assert set(judge(know()).values()) == {None}
+
+
+def test_cells_that_are_no_number_of_convolutions_are_not_judged():
+    assert judge(know(conv="two or three", pool="max"))["kind"] is None
+    assert judge(know(conv="2-3"))["conv_near"] is None
+
+
+def test_a_zoo_that_has_nothing_to_ask_is_told():
+    with pytest.raises(UserError, match="one or more of the attributes kind, pool"):
+        questions.applying(TABLE.select(["bs", "epochs"]))
 
 
 def test_of_perceptrons_pooling_and_convolutions_are_not_asked():
