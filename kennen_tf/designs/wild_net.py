@@ -12,7 +12,7 @@ activation, Adadelta, learning rates other than the usual, more than four convol
 
 A training is bounded: what would take more than `wild_layers.MOST_SECONDS` of one core
 is drawn anew. So there is no wide network of many passes over all 60,000 images, and a
-wide one is drawn more often, to be there for few. A third of the classifiers see a
+wide one is drawn more often, to be there for few. About half of the classifiers see a
 third of the images: so there are wide ones of many passes too, sure of themselves as
 those out there are. With as many attributes nearly each classifier has a compiled step
 of its own: a second of tracing in a quarter of a minute.
