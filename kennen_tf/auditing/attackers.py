@@ -40,11 +40,6 @@ from pipelines import query_outputs
 
 UNAWARE, AWARE = "unaware", "aware"
 ATTACKERS = (UNAWARE, AWARE)
-# Those that answers are read at; see `limits.choose`.
-_LEVELS = tuple(
-    Limits(resolution=resolution, floor=floor, thresholds={}, novelty=None)
-    for resolution, floor in (limits_lib.FULL, *limits_lib.COARSE)
-)
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -213,9 +208,9 @@ class Attackers:
         """Returns what reads answers at the level of precision that they show."""
         rows = asked.reshape(-1, asked.shape[-1])
         resolution = recognise(rows, "probabilities", rows.shape[1]).resolution
-        place = limits_lib.choose(_LEVELS, resolution)
+        place = limits_lib.choose(limits_lib.LEVELS, resolution)
         if place not in self._unaware:
-            floor = _LEVELS[place].floor
+            floor = limits_lib.LEVELS[place].floor
             features = limits_lib.coarsen(_represent(self._train), floor)
             model, _ = self._solve(features.astype(np.float32))
             self._unaware[place] = (

@@ -131,6 +131,36 @@ def make_bars(names: Sequence[str]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def add_bar(
+    axes: Axes,
+    place: float,
+    accuracy: float,
+    interval: tuple[float, float],
+    *,
+    height: float,
+    color: str,
+) -> tuple[Any, Any]:
+    """Draws a bar to an accuracy, and its interval, all in per cent.
+
+    Returns:
+        The bar and the interval, for a legend.
+    """
+    lower, upper = interval
+    bar = axes.barh(
+        place, accuracy, height=height, color=color, edgecolor="black", linewidth=0.8
+    )
+    whiskers = axes.errorbar(
+        accuracy,
+        place,
+        # An interval need not hold the estimate; a bar has no negative length.
+        xerr=[[max(accuracy - lower, 0.0)], [max(upper - accuracy, 0.0)]],
+        color="black",
+        capsize=3,
+        linewidth=1,
+    )
+    return bar, whiskers
+
+
 def box_legend(of_what: str) -> dict[str, Any]:
     """Returns what the parts of a box plot say, for `add_legend`."""
     return {

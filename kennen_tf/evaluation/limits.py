@@ -57,6 +57,13 @@ class Limits:
     novelty: Novelty | None
 
 
+# The levels themselves, of which nothing is known yet: for the choice between them.
+LEVELS = tuple(
+    Limits(resolution=resolution, floor=floor, thresholds={}, novelty=None)
+    for resolution, floor in (FULL, *COARSE)
+)
+
+
 def coarsen(
     log_probabilities: npt.NDArray[np.floating], floor: float
 ) -> npt.NDArray[np.floating]:

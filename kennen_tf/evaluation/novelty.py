@@ -107,8 +107,8 @@ class Novelty:
                     told = Likeness.fit(outputs[~out], strangers)
                     measured[out, 3] = told.measure(outputs[out])
         units = _MARGIN * measured.max(axis=0)
-        for place in (0, 3)[: 1 if strangers is None else 2]:
-            units[place] = np.quantile(measured[:, place], 1 - _EXCEED)
+        by_share = [0] if strangers is None else [0, 3]
+        units[by_share] = np.quantile(measured[:, by_share], 1 - _EXCEED, axis=0)
         units = np.maximum(units, _LEAST_UNIT)
         scores = (measured / units).max(axis=1)
         order = np.argsort(scores, kind="stable")

@@ -40,23 +40,16 @@ def accuracy_figure(results: Results, title: str = "") -> Figure:
         if row is None:
             axes.text(2, position, "not scored", va="center", fontsize=8)
             continue
-        accuracy, (lower, upper), chance = (100 * np.asarray(part) for part in row)
-        axes.barh(
+        accuracy, [lower, upper], chance = (
+            (100 * np.asarray(part)).tolist() for part in row
+        )
+        _, legend["95% interval"] = figures.add_bar(
+            axes,
             position,
             accuracy,
+            (lower, upper),
             height=0.7,
             color="0.55" if position == num_named else "0.8",
-            edgecolor="black",
-            linewidth=0.8,
-        )
-        legend["95% interval"] = axes.errorbar(
-            accuracy,
-            position,
-            # An interval need not hold the estimate; a bar has no negative length.
-            xerr=[[max(accuracy - lower, 0.0)], [max(upper - accuracy, 0.0)]],
-            color="black",
-            capsize=3,
-            linewidth=1,
         )
         legend["chance"] = axes.vlines(
             chance, position - 0.45, position + 0.45, colors="black", linestyles=":"

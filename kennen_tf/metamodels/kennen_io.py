@@ -12,7 +12,6 @@ import pathlib
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from kennen_tf.configs.crafting import IMAGES
 from kennen_tf.configs.recipes import Recipe
@@ -33,7 +32,6 @@ from kennen_tf.metamodels.recipes import (
 from kennen_tf.metamodels.trained import Trained
 from kennen_tf.queries import representations
 from kennen_tf.vocabulary.seeds import derive_seed
-from pipelines import query_outputs
 
 
 def train(run: CraftedRun) -> Trained:
@@ -187,16 +185,8 @@ class _Training:
         def save(epoch: int) -> None:
             checkpoints.save(path, trainer.model, epoch)
 
-        def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
-            return query_outputs.make_array_dataset(
-                train.features,
-                images.labels,
-                batch_size=batch_size,
-                shuffle_seed=derive_seed(
-                    config.seed, "order of training", phase.number
-                ),
-                first_epoch=first_epoch,
-            )
+        shuffle_seed = derive_seed(config.seed, "order of training", phase.number)
+        make_stream = fitting.stream_of(train.features, images.labels, shuffle_seed)
 
         every = callbacks.EveryFewEpochs
         trainer.fit(

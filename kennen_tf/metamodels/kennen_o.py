@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from kennen_tf.configs.recipes import Recipe, SolvedRecipe
 from kennen_tf.machine import distribution
@@ -29,7 +28,6 @@ from kennen_tf.metamodels.recipes import (
 )
 from kennen_tf.metamodels.trained import Trained
 from kennen_tf.vocabulary.seeds import derive_seed
-from pipelines import query_outputs
 
 # Between checkpoints of a training that keeps no curves; most end before the first.
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
@@ -70,14 +68,9 @@ def train(job: Job) -> Trained:
         job.strategy, trainer.first_epoch, "checkpoint, in a --metamodel_dir they share"
     )
 
-    def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
-        return query_outputs.make_array_dataset(
-            train.features,
-            train.labels,
-            batch_size=batch_size,
-            shuffle_seed=derive_seed(config.seed, "order of training"),
-            first_epoch=first_epoch,
-        )
+    make_stream = fitting.stream_of(
+        train.features, train.labels, derive_seed(config.seed, "order of training")
+    )
 
     def save(epoch: int) -> None:
         checkpoints.save(checkpoint_path, trainer.model, epoch)

@@ -43,11 +43,7 @@ def leave_out(
     for is_out in parts:
         if is_out.all() or not is_out.any():
             continue
-        others = Side(
-            side.features[~is_out],
-            {name: own[~is_out] for name, own in side.labels.items()},
-        )
-        model = refit(others, list(np.asarray(combination_ids)[~is_out]))
+        model = refit(side.take(~is_out), list(np.asarray(combination_ids)[~is_out]))
         answers = answer(model, side.features[is_out])
         for name, own in answers.items():
             nobody = np.full((len(side), own.shape[1]), np.nan)

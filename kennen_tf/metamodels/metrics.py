@@ -36,6 +36,11 @@ class Side:
     def __len__(self) -> int:
         return len(self.features)
 
+    def take(self, chosen: npt.NDArray[np.integer] | npt.NDArray[np.bool_]) -> "Side":
+        """Returns some entries: their places, or whether each is one of them."""
+        labels = {name: own[chosen] for name, own in self.labels.items()}
+        return Side(self.features[chosen], labels)
+
 
 def score(
     table: AttributeTable,

@@ -139,7 +139,10 @@ def _readme(description: Mapping[str, Any]) -> str:
             "accuracy\n  and the hash of its file.\n"
         )
     # Without epochs of its own, a zoo has those that its design says.
-    zoo = ", ".join(f"{n} {v}" for n, v in description["zoo"].items() if v != 0)
+    settings = {**description["zoo"]}
+    if not settings.get("epochs"):
+        settings.pop("epochs", None)
+    zoo = ", ".join(f"{name} {value}" for name, value in settings.items())
     ensembles = ""
     if counts["ensembles"]:
         ensembles = f" and {counts['ensembles']:,} ensembles of some of them"

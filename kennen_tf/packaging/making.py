@@ -58,6 +58,7 @@ def make(config: PackageConfig, info: QueryOutputsInfo) -> Package:
             folder holds something else.
     """
     zoo = _open_zoo(config, info)
+    _check_wanted(config, info, zoo)
     folder = pathlib.Path(config.package_dir)
     package = Package(name=str(folder), folder=folder)
     deciding = {"config": config.to_json(), **describing.made_from(info)}
@@ -89,6 +90,26 @@ def _open_zoo(config: PackageConfig, info: QueryOutputsInfo) -> Zoo | None:
             "are packaged."
         ) from error
     return zoo
+
+
+def _check_wanted(
+    config: PackageConfig, info: QueryOutputsInfo, zoo: Zoo | None
+) -> None:
+    """Refuses what cannot be had before hours of work, not after."""
+    if config.strangers and not isinstance(zoo and zoo.config, ZooConfig):
+        raise UserError(
+            "--strangers are trained on the images of a zoo that build_zoo made. "
+            f"Received: {config.zoo_dir}, which was imported."
+        )
+    if not config.crafted_queries:
+        return
+    given = QueryOutputsInfo.open(config.crafted_queries)
+    if given.image_shape != info.image_shape:
+        raise UserError(
+            f"--crafted_queries must have images of the zoo's shape, "
+            f"{info.image_shape}. Received: {config.crafted_queries}, with images of "
+            f"shape {given.image_shape}."
+        )
 
 
 def _is_there(package: Package, deciding: dict[str, Any], overwrite: bool) -> bool:
@@ -219,13 +240,9 @@ class _Making:
     ) -> dict[str, Any]:
         """Trains and asks strangers; returns how many there are, and a fingerprint."""
         path = self._new / packages.STRANGERS_NAME
-        if not isinstance(zoo.config, ZooConfig):
-            raise UserError(
-                "--strangers are trained on the images of a zoo that build_zoo made. "
-                f"Received: {zoo.zoo_dir}, which was imported."
-            )
+        built: Any = zoo.config  # As `_check_wanted` says.
         if not path.exists():
-            images = datasets.load_zoo_images(zoo.config.design, zoo.config.dataset)
+            images = datasets.load_zoo_images(built.design, built.dataset)
             sent = {part: own.query_inputs.pixels for part, own in parts.items()}
             strangers.write(path, strangers.ask(images, sent, self._config.seed))
         return {

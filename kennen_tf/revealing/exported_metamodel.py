@@ -25,11 +25,6 @@ SCHEMA_VERSION = 1
 KIND = "exported metamodel"
 CONFIG_NAME = "export.json"
 _MAKE_WITH = "python -m kennen_tf.export_metamodel --metamodel_dir=... --export_dir=..."
-# Those that `find_coarser` opens, for the choice between them.
-_LEVELS = tuple(
-    Limits(resolution=resolution, floor=floor, thresholds={}, novelty=None)
-    for resolution, floor in (limits_lib.FULL, *limits_lib.COARSE)
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +154,7 @@ class ExportedMetamodel:
 
     def _choose_level(self, resolution: float) -> int:
         if self.find_coarser is not None:
-            return limits_lib.choose(_LEVELS, resolution)
+            return limits_lib.choose(limits_lib.LEVELS, resolution)
         # Without functions for coarser answers, all are read in full.
         num_levels = 1 + len(getattr(self._loaded, "coarse", ()))
         return limits_lib.choose(self.limits[:num_levels], resolution)

@@ -199,9 +199,10 @@ def make_revelation(
         absent: What goes without what, if that is known.
     """
     named = {
-        attribute.name: attribute.values[int(probabilities.argmax())]
+        attribute.name: attribute.values[
+            int(assessed.probabilities[attribute.name].argmax())
+        ]
         for attribute in table
-        for probabilities in [assessed.probabilities[attribute.name]]
     }
     without = absence.list_absent(absent, named)
     is_strange = assessed.p_value is not None and assessed.p_value <= STRANGE

@@ -120,6 +120,16 @@ def test_both_ways_to_come_by_crafted_queries_are_one_too_many(folder):
         make_config(folder, crafted_metamodels="a,b")
 
 
+def test_images_of_another_shape_are_refused_before_any_work(folder, monkeypatch):
+    shape = property(
+        lambda info: (8, 8, 1) if info.query_dir.name == "given" else (28, 28, 1)
+    )
+    monkeypatch.setattr(QueryOutputsInfo, "image_shape", shape)
+    with pytest.raises(UserError, match="of the zoo's shape, .*given, with images of"):
+        package_zoo(make_config(folder, "other"))
+    assert not (folder / "other").exists()
+
+
 def test_a_damaged_file_is_told(folder, tmp_path):
     package = packages.find_package(folder / "mine")
     (tmp_path / "package.json").write_text("{}")

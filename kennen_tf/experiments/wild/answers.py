@@ -12,8 +12,6 @@ from kennen_tf.black_boxes.black_box import BlackBox
 from kennen_tf.black_boxes.formats.opened import one_line
 from kennen_tf.black_boxes.forms import Form
 from kennen_tf.black_boxes.kept_answers import SUFFIX
-from kennen_tf.black_boxes.pixels import LEAST
-from kennen_tf.black_boxes.recognising import Recognised
 from kennen_tf.configs.revealing import AUTO, RevealConfig
 from kennen_tf.experiments.wild.files import OUTPUTS_NAME, PublishedFile
 from kennen_tf.queries.query_inputs import QueryInputs
@@ -32,18 +30,11 @@ class Answered:
         answers: Probabilities, by part of the queries, `(queries, classes)`; of those
             whose file cannot be had, only parts that were recorded.
         resolution: Step between neighbouring answers; 0: as fine as they can be.
-        accuracy: Share of images that it names rightly, as `reveal_black_box` finds it.
     """
 
     file: PublishedFile
     answers: Mapping[str, FloatArray]
     resolution: float
-    accuracy: float
-
-    @property
-    def knows_digits(self) -> bool:
-        """Whether it names the images better than by chance."""
-        return self.accuracy >= LEAST
 
 
 class Asking:
@@ -97,13 +88,15 @@ class Asking:
 
     def ask_box(self, file: PublishedFile, box: BlackBox) -> Answered:
         """Asks one that is open."""
-        asked = asking.ask(self._questions, box)
-        others = {
-            name: box.recognised(queries.pixels)
-            for name, queries in self._parts.items()
-            if name != self._first
-        }
-        return _put_together(file, {self._first: asked.recognised, **others}, asked)
+        recognised = {self._first: asking.ask(self._questions, box).recognised}
+        for name, queries in self._parts.items():
+            if name != self._first:
+                recognised[name] = box.recognised(queries.pixels)
+        return Answered(
+            file=file,
+            answers={name: own.probabilities for name, own in recognised.items()},
+            resolution=max(own.resolution for own in recognised.values()),
+        )
 
     def _ask(self, file: PublishedFile, recorded: Mapping[str, FloatArray]) -> Answered:
         if file.path is None:
@@ -139,7 +132,6 @@ class Asking:
                 f"{OUTPUTS_NAME} must have answers to all natural queries, which are "
                 f"validation images. Received: to the first {len(rows)}."
             )
-        named = found[self._first].argmax(axis=1)
         return Answered(
             file=file,
             answers={
@@ -147,19 +139,7 @@ class Asking:
                 for name, own in found.items()
             },
             resolution=0.0,
-            accuracy=float((named == self._questions.labels).mean()),
         )
-
-
-def _put_together(
-    file: PublishedFile, recognised: Mapping[str, Recognised], asked: asking.Asked
-) -> Answered:
-    return Answered(
-        file=file,
-        answers={name: own.probabilities for name, own in recognised.items()},
-        resolution=max(own.resolution for own in recognised.values()),
-        accuracy=1.0 if asked.accuracy is None else asked.accuracy,
-    )
 
 
 def _read_recorded(path: pathlib.Path) -> dict[str, FloatArray]:

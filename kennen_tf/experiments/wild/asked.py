@@ -5,9 +5,7 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from kennen_tf.auditing import sources
 from kennen_tf.black_boxes.forms import Form
 from kennen_tf.configs.zoo import ZooConfig
 from kennen_tf.experiments.shared.runs import Runs
@@ -15,11 +13,9 @@ from kennen_tf.experiments.wild import files, strangers
 from kennen_tf.experiments.wild.answers import Answered, Asking
 from kennen_tf.images import datasets
 from kennen_tf.queries import packages
-from kennen_tf.queries.query_inputs import QueryInputs
 from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.revealing import ready
-from kennen_tf.revealing.exported_metamodel import ExportedMetamodel
-from pipelines import query_outputs
+from kennen_tf.revealing.solved_readers import Solving
 
 # Who read other people's files before there was a world of theirs.
 PAPERS = f"{packages.MNIST_NET}/kennen-s"
@@ -71,10 +67,10 @@ class Asked:
         form = Form.of(zoo.image_shape, zoo.num_classes)
         parts = {packages.NATURAL: info.query_inputs}
         parts |= {own.part: own.info.query_inputs for own in queries.values()}
-        papers = ready.open_metamodel(PAPERS)
-        if papers.image_shape == zoo.image_shape and zoo.num_classes == 10:
-            parts[PAPERS] = _inputs_of(papers)
-        asking = Asking(parts, _find_accuracies(info), form, folder)
+        papers = _open_papers()
+        if form == Form.of(papers.info.image_shape, papers.info.num_classes):
+            parts[PAPERS] = papers.queries
+        asking = Asking(parts, sources.query_accuracies(info), form, folder)
         made: tuple[Answered, ...] = ()
         dataset = ""
         if isinstance(zoo.config, ZooConfig):
@@ -113,6 +109,14 @@ class Asked:
         }
 
 
+def _open_papers() -> Solving:
+    """Returns the metamodel of `PAPERS`, which is not solved for yet."""
+    found = ready.find(PAPERS)
+    if found is None:
+        raise ValueError(f"{PAPERS} must come with this project.")
+    return Solving(found.package, found.kind)
+
+
 def _merge(answered: Iterable[Answered]) -> tuple[Answered, ...]:
     """Returns one for each network: the first file, and what is known of any."""
     networks: dict[str, list[Answered]] = {}
@@ -126,20 +130,3 @@ def _merge(answered: Iterable[Answered]) -> tuple[Answered, ...]:
         )
         for same in networks.values()
     )
-
-
-def _inputs_of(metamodel: ExportedMetamodel) -> QueryInputs:
-    """Returns a metamodel's queries; they are in no order of validation images."""
-    return QueryInputs(
-        images=np.rint(metamodel.queries * 255).astype(np.uint8),
-        labels=metamodel.labels,
-        indices=np.full(len(metamodel.queries), -1, np.int32),
-    )
-
-
-def _find_accuracies(info: QueryOutputsInfo) -> npt.NDArray[np.floating]:
-    """Returns which share of the zoo names each query rightly, `(queries,)`."""
-    ids = [entry.id for entry in info.entries]
-    rows, _ = query_outputs.load_arrays(info, ids, range(info.num_queries), None)
-    right = rows.argmax(axis=2) == info.query_inputs.labels
-    return np.asarray(right.mean(axis=0))

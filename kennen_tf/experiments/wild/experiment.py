@@ -27,7 +27,9 @@ class Wild(Experiment):
 
     def measure(self, runs: Runs) -> dict[str, Any]:
         folder = pathlib.Path(runs.config.report_dir) / self.name / ANSWERS
-        measuring = Measuring(runs.info, runs.config.query_dir, runs.config.num_queries)
+        measuring = Measuring(
+            runs.info, runs.outputs, runs.config.query_dir, runs.config.num_queries
+        )
         asked = Asked.of(runs, measuring.queries, folder)
         return measuring.measure(asked)
 

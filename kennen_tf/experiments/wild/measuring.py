@@ -24,7 +24,7 @@ from kennen_tf.queries.query_outputs import QueryOutputsInfo
 from kennen_tf.revealing import ready
 from kennen_tf.revealing.naming import STRANGE
 from kennen_tf.vocabulary.seeds import derive_seed
-from pipelines import query_outputs
+from pipelines.outputs_in_memory import OutputsInMemory
 
 # Ways to learn from kennen-o's queries that no ready metamodel has.
 _YARDSTICKS = {
@@ -48,11 +48,13 @@ class Queries:
     Attributes:
         part: `packages.NATURAL` or `packages.CRAFTED`.
         info: Query outputs that they are of.
+        outputs: These, in memory: each metamodel reads them again.
         places: Which of these.
     """
 
     part: str
     info: QueryOutputsInfo
+    outputs: OutputsInMemory
     places: Sequence[int]
 
 
@@ -63,18 +65,25 @@ class Measuring:
         queries: Of each method.
     """
 
-    def __init__(self, info: QueryOutputsInfo, query_dir: str, num_queries: int):
+    def __init__(
+        self,
+        info: QueryOutputsInfo,
+        outputs: OutputsInMemory,
+        query_dir: str,
+        num_queries: int,
+    ):
         """Draws, chooses and finds queries.
 
         Args:
             info: Query outputs of the zoo.
+            outputs: The same, in memory.
             query_dir: Their folder, or a package.
             num_queries: How many are drawn, and chosen.
 
         Raises:
             UserError: If the zoo has no attribute that is asked about.
         """
-        self._info, self._table = info, info.attributes
+        self._table = info.attributes
         questions.applying(self._table)  # Before anybody is asked.
         package = packages.find_package(query_dir)
         self._package = package
@@ -84,16 +93,24 @@ class Measuring:
         )
         self._combinations = {own.id: own.combination_id for own in info.entries}
         count = min(num_queries, info.num_queries)
-        find = functools.partial(Queries, part=packages.NATURAL, info=info)
+        find = functools.partial(
+            Queries, part=packages.NATURAL, info=info, outputs=outputs
+        )
+        # In a package, they stand in the order in which they were chosen.
+        chosen: Sequence[int] = range(count)
+        if package is None:
+            chosen = self._choose(find(places=range(info.num_queries)), count)
         self.queries = {
             "kennen-o": find(places=folder_lib.draw_queries(info, count, self._seed)),
-            # In a package, they stand in the order in which they were chosen.
-            "kennen-s": find(places=range(count) if package else self._choose(count)),
+            "kennen-s": find(places=chosen),
         }
         if package is not None and package.has_crafted:
             crafted = QueryOutputsInfo.open(package.folder / packages.CRAFTED)
             self.queries["kennen-io"] = Queries(
-                part=packages.CRAFTED, info=crafted, places=range(crafted.num_queries)
+                part=packages.CRAFTED,
+                info=crafted,
+                outputs=OutputsInMemory(crafted),
+                places=range(crafted.num_queries),
             )
 
     def measure(self, asked: Asked) -> dict[str, Any]:
@@ -129,11 +146,8 @@ class Measuring:
             "epochs": list(self._score_by_epochs(learn[READY], asked)),
         }
 
-    def _choose(self, count: int) -> list[int]:
-        everything = Queries(
-            part=packages.NATURAL, info=self._info, places=range(self._info.num_queries)
-        )
-        side, ids = self._load(everything)
+    def _choose(self, stored: Queries, count: int) -> list[int]:
+        side, ids = self._load(stored)
         return kennen_s.choose(
             self._table, side.features, side.labels, ids, count, self._seed
         )
@@ -141,7 +155,7 @@ class Measuring:
     def _load(self, queries: Queries) -> tuple[Side, list[str]]:
         """Returns the training side, and the combinations in it."""
         ids = self._split.train_ids
-        features, labels = query_outputs.load_arrays(
+        features, labels = queries.outputs.load_arrays(
             queries.info, ids, queries.places, "probabilities"
         )
         return Side(features, labels), [self._combinations[own] for own in sorted(ids)]
@@ -158,7 +172,7 @@ class Measuring:
     ) -> tuple[FloatArray, list[questions.Known], list[str]]:
         """Returns answers of entries held out, what is known, and combinations."""
         ids = self._split.test_ids
-        answers, labels = query_outputs.load_arrays(
+        answers, labels = queries.outputs.load_arrays(
             queries.info, ids, queries.places, None
         )
         known: list[questions.Known] = [
@@ -220,8 +234,8 @@ class Measuring:
         for group, places in members.items():
             seed = derive_seed(self._seed, "wild", "epochs", *group)
             chosen = np.sort(np.random.default_rng(seed).permutation(places)[:count])
-            some = readers.take(side, chosen)
-            reader = Reader(learn, self._table, some, [ids[i] for i in chosen])
+            own_ids = [ids[i] for i in chosen]
+            reader = Reader(learn, self._table, side.take(chosen), own_ids)
             scored = self._score(reader, queries, asked)
             yield {"epochs": list(group), "num_train": int(count), **scored}
 

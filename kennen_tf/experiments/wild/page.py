@@ -34,21 +34,13 @@ def draw(result: Mapping[str, Any]) -> dict[str, Figure]:
             at = place + (number - (len(results) - 1) / 2) * 0.36
             accuracy = 100 * question.accuracy
             lower, upper = (100 * end for end in question.interval)
-            handles[_SIDES[side]] = axes.barh(
+            handles[_SIDES[side]], handles["95% interval"] = figures.add_bar(
+                axes,
                 at,
                 accuracy,
-                0.34,
+                (lower, upper),
+                height=0.34,
                 color=("0.9", "0.65")[number],
-                edgecolor="black",
-                linewidth=0.8,
-            )
-            handles["95% interval"] = axes.errorbar(
-                accuracy,
-                at,
-                xerr=[[max(accuracy - lower, 0)], [max(upper - accuracy, 0)]],
-                color="black",
-                capsize=2,
-                linewidth=1,
             )
             if question.chance is not None:
                 handles["chance"] = axes.vlines(

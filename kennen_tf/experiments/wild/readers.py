@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -11,7 +11,6 @@ import numpy.typing as npt
 from kennen_tf.attributes import AttributeTable
 from kennen_tf.configs.recipes import KERNEL, RECIPES, Recipe, SolvedRecipe
 from kennen_tf.evaluation import limits as limits_lib
-from kennen_tf.evaluation.limits import Limits
 from kennen_tf.evaluation.novelty import Novelty
 from kennen_tf.machine import distribution
 from kennen_tf.metamodels import left_out as left_out_lib
@@ -22,11 +21,6 @@ from kennen_tf.queries import representations
 FloatArray = npt.NDArray[np.floating]
 # From a training side and its combinations to a metamodel.
 Learn = Callable[[AttributeTable, Side, Sequence[str]], keras.Model]
-# Those that answers are read at; see `limits.choose`.
-_LEVELS = tuple(
-    Limits(resolution=resolution, floor=floor, thresholds={}, novelty=None)
-    for resolution, floor in (limits_lib.FULL, *limits_lib.COARSE)
-)
 
 
 def _solve(
@@ -155,21 +149,14 @@ def _at_levels(
     """Returns floor, places and features of the answers at each level."""
     if not len(answers):
         return []
-    levels = np.array([limits_lib.choose(_LEVELS, own) for own in resolutions])
+    known = limits_lib.LEVELS
+    levels = np.array([limits_lib.choose(known, own) for own in resolutions])
     features = representations.represent(
         answers.astype(np.float32), "probabilities", answers.shape[-1]
     ).numpy()
     found: list[tuple[float, npt.NDArray[np.integer], npt.NDArray[np.float32]]] = []
     for level in np.unique(levels):
-        chosen, floor = np.flatnonzero(levels == level), _LEVELS[level].floor
+        chosen, floor = np.flatnonzero(levels == level), known[level].floor
         read = limits_lib.coarsen(features[chosen], floor).astype(np.float32)
         found.append((floor, chosen, read))
     return found
-
-
-def take(side: Side, chosen: npt.NDArray[np.integer]) -> Side:
-    """Returns some entries of a side."""
-    labels: Mapping[str, npt.NDArray[np.integer]] = side.labels
-    return Side(
-        side.features[chosen], {name: own[chosen] for name, own in labels.items()}
-    )

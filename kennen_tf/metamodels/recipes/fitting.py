@@ -219,6 +219,29 @@ class Trainer(PairedModels):
             )
 
 
+def stream_of(
+    features: npt.NDArray[np.float32], labels: heads.Labels, shuffle_seed: int
+) -> MakeStream:
+    """Returns what makes the stream of training entries for `Trainer.fit`.
+
+    Args:
+        features: Of the entries, `(entries, num_queries, classes)`.
+        labels: Theirs.
+        shuffle_seed: Decides, with the epoch's number, the order in an epoch.
+    """
+
+    def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
+        return query_outputs.make_array_dataset(
+            features,
+            labels,
+            batch_size=batch_size,
+            shuffle_seed=shuffle_seed,
+            first_epoch=first_epoch,
+        )
+
+    return make_stream
+
+
 def fit_anew(
     recipe: Recipe,
     table: AttributeTable,
@@ -243,16 +266,8 @@ def fit_anew(
         checkpoint_path=_NO_CHECKPOINT,
     )
 
-    def make_stream(batch_size: int, first_epoch: int) -> tf.data.Dataset:
-        return query_outputs.make_array_dataset(
-            features,
-            labels,
-            batch_size=batch_size,
-            shuffle_seed=derive_seed(seed, "order of training"),
-            first_epoch=first_epoch,
-        )
-
-    trainer.fit(make_stream, [])
+    shuffle_seed = derive_seed(seed, "order of training")
+    trainer.fit(stream_of(features, labels, shuffle_seed), [])
     return trainer.answering
 
 
