@@ -1,6 +1,5 @@
 """Which black boxes are to be revealed, and how each is reached."""
 
-import csv
 import dataclasses
 import pathlib
 import re
@@ -12,7 +11,7 @@ from kennen_tf.black_boxes.forms import Form
 from kennen_tf.black_boxes.kept_answers import SUFFIX, KeptAnswers
 from kennen_tf.black_boxes.opening import Access, open_black_box, open_recorded, wrap
 from kennen_tf.configs.revealing import RevealConfig
-from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary import artifacts, sheets
 from kennen_tf.vocabulary.errors import UserError
 
 _WHERE = "black_box"
@@ -32,14 +31,8 @@ def list_boxes(config: RevealConfig) -> list[RevealConfig]:
     if not config.black_boxes:
         return [dataclasses.replace(config, black_box=where) for where in config.wheres]
     path = pathlib.Path(config.black_boxes)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"--black_boxes must be a CSV. Received: {path} ({error})."
-        ) from error
-    columns = {key.strip() for row in rows for key in row if key}
+    rows = sheets.read_rows(path, "--black_boxes must be a CSV.")
+    columns = {key for row in rows for key in row}
     unknown = sorted(columns - {_WHERE, *_SETTINGS})
     if not rows or _WHERE not in columns or unknown:
         raise UserError(
@@ -51,14 +44,9 @@ def list_boxes(config: RevealConfig) -> list[RevealConfig]:
 
 
 def _read_row(
-    config: RevealConfig, path: pathlib.Path, number: int, row: dict[Any, Any]
+    config: RevealConfig, path: pathlib.Path, number: int, row: dict[str, str]
 ) -> RevealConfig:
-    if None in row:
-        raise UserError(
-            f"{path}, line {number}: must have a cell for each column, at most. "
-            f"Received: {len(row[None])} more. Put cells with commas in quotes."
-        )
-    given = {k.strip(): (v or "").strip() for k, v in row.items() if k}
+    given = dict(row)
     where = given.pop(_WHERE)
     try:
         values = {

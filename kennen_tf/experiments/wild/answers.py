@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -149,7 +150,8 @@ def _read_recorded(path: pathlib.Path) -> dict[str, FloatArray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError) as error:
+    # A single array has no names.
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} must hold probabilities by id. Received: {error}."
+            f"{path} must hold probabilities by id. Received: {one_line(error)}"
         ) from error

@@ -1,7 +1,7 @@
 """wild: metamodels on classifiers that other people trained and published.
 
 Each metamodel is trained on the training side of the random split R, tested on the
-entries held out, and then reads other people's files, which had no part in anything.
+entries held out, and then reads other people's files: those had no part in training.
 """
 
 import pathlib

@@ -11,14 +11,13 @@ those of "nothing" are passed over. A cell may say more than a value ("yes: max 
 64 64"); an empty one is not known, and counts nowhere.
 """
 
-import csv
 import dataclasses
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
 from kennen_tf.attributes import Attribute, AttributeTable, Value
-from kennen_tf.vocabulary import artifacts
+from kennen_tf.vocabulary import artifacts, sheets
 from kennen_tf.vocabulary.errors import UserError
 
 TRUTH_NAME, OUTPUTS_NAME = "truth.csv", "outputs.npz"
@@ -72,19 +71,12 @@ def read_files(folder: artifacts.Path, table: AttributeTable) -> list[PublishedF
         UserError: If there is none, or it is not as it should be.
     """
     path = pathlib.Path(folder) / TRUTH_NAME
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [
-                {key.strip(): value.strip() for key, value in row.items() if value}
-                for row in csv.DictReader(file)
-                if None not in row
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"--files_dir must be a folder with a {TRUTH_NAME}: a line for each "
-            f"classifier, `file` and columns named as attributes. Received: {folder} "
-            f"({error})."
-        ) from error
+    read = sheets.read_rows(
+        path,
+        f"--files_dir must be a folder with a {TRUTH_NAME}: a line for each "
+        "classifier, `file` and columns named as attributes.",
+    )
+    rows = [{name: cell for name, cell in row.items() if cell} for row in read]
     columns = {key for row in rows for key in row}
     ids = [row.get("id") or row.get("file", "") for row in rows]
     if not columns & {*table.names} or not all(ids) or len({*ids}) < len(ids):

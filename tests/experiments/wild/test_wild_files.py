@@ -1,9 +1,10 @@
 """A truth.csv: what it says, what counts once, and what is wrong with one."""
 
+import numpy as np
 import pytest
 
 from kennen_tf.designs.wild_table import TABLE
-from kennen_tf.experiments.wild import files
+from kennen_tf.experiments.wild import answers, files
 from kennen_tf.vocabulary.errors import UserError
 
 TRUTH = """\
@@ -74,6 +75,7 @@ def test_the_fingerprint_is_of_what_is_known_and_what_is_there(folder):
         ("id,file,colour\na,a.h5,red\n", "columns named as attributes.*colour"),
         ("id,act\na,relu\na,relu\n", "`id` or `file` of its own"),
         ("act\nrelu\n", "`id` or `file` of its own"),
+        ("id,act\na,relu\nb,relu,3,2\n", "line 3: must have a cell.*2 more"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, text, message):
@@ -81,3 +83,16 @@ def test_what_is_wrong_is_said(tmp_path, text, message):
         (tmp_path / "truth.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         files.read_files(tmp_path, TABLE)
+
+
+def test_recorded_answers_that_cannot_be_read_are_told(tmp_path):
+    path = tmp_path / "outputs.npz"
+    assert answers._read_recorded(path) == {}
+    for content in (b"", b"PK nothing", b"text"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="must hold probabilities by id"):
+            answers._read_recorded(path)
+    with open(path, "wb") as file:
+        np.save(file, np.zeros((2, 3)))
+    with pytest.raises(UserError, match="must hold probabilities by id"):
+        answers._read_recorded(path)
